@@ -1,0 +1,34 @@
+#pragma once
+// From a document tree to objects. Everything that is wrong is told with the field's path, and never
+// guessed: a document with a wrong field is refused whole (its last good version, if the source has
+// one, is the source's business). Pure; thread-safe.
+
+#include <vector>
+
+#include "controller/objects/objects.h"
+#include "controller/objects/value.h"
+#include "proxy/base/result.h"
+
+namespace handfast::objects {
+
+struct Decoded {
+  std::vector<Object> objects;
+  // Kinds that Handfast doesn't read, "apps/v1 Deployment", one per document: counted, not an error.
+  std::vector<std::string> skipped;
+  // One per document or list item that could not be decoded. `key` as far as it is known.
+  struct Problem {
+    ObjectKey key;
+    Origin origin;
+    std::string field;  // "spec.rules[0].http.paths[1].pathType"
+    Error error;
+  };
+  std::vector<Problem> problems;
+};
+
+// One document; `kind: List` and `<Kind>List` are opened. An empty document yields nothing.
+[[nodiscard]] Decoded decode(const Value& document, const std::string& file);
+
+// RFC 4648 with padding; blanks and newlines between are allowed as Kubernetes allows them.
+[[nodiscard]] Result<std::string> decode_base64(std::string_view text);
+
+}  // namespace handfast::objects

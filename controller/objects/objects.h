@@ -1,0 +1,169 @@
+#pragma once
+// The Kubernetes objects that Handfast reads, as value types: only the fields that it uses, in the
+// shape and under the names of the API (networking.k8s.io/v1, core/v1, discovery.k8s.io/v1).
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace handfast::objects {
+
+// Where an object was read: for findings. `file` relative to the manifests directory as given.
+struct Origin {
+  std::string file;
+  int line = 0;
+  friend bool operator==(const Origin&, const Origin&) = default;
+};
+
+struct Meta {
+  std::string ns;  // "default" if the manifest names none; empty for cluster-scoped kinds
+  std::string name;
+  std::string uid;
+  std::string creation_timestamp;  // RFC 3339 or empty
+  std::map<std::string, std::string, std::less<>> annotations;
+  std::map<std::string, std::string, std::less<>> labels;
+  Origin origin;
+  friend bool operator==(const Meta&, const Meta&) = default;
+};
+
+// A port by number or by name; exactly one is set.
+struct PortRef {
+  std::uint16_t number = 0;
+  std::string name;
+  friend bool operator==(const PortRef&, const PortRef&) = default;
+};
+
+struct ServiceBackend {
+  std::string service;
+  PortRef port;
+  friend bool operator==(const ServiceBackend&, const ServiceBackend&) = default;
+};
+
+// `resource` backends exist in the API and answer 404 here: service is absent then.
+struct IngressBackend {
+  std::optional<ServiceBackend> service;
+  friend bool operator==(const IngressBackend&, const IngressBackend&) = default;
+};
+
+enum class IngressPathType : std::uint8_t { Exact, Prefix, ImplementationSpecific };
+
+struct IngressPath {
+  std::string path;  // may be empty: "/"
+  IngressPathType type = IngressPathType::ImplementationSpecific;
+  IngressBackend backend;
+  friend bool operator==(const IngressPath&, const IngressPath&) = default;
+};
+
+struct IngressRule {
+  std::string host;  // empty: every host
+  std::vector<IngressPath> paths;
+  friend bool operator==(const IngressRule&, const IngressRule&) = default;
+};
+
+struct IngressTls {
+  std::vector<std::string> hosts;
+  std::string secret_name;
+  friend bool operator==(const IngressTls&, const IngressTls&) = default;
+};
+
+struct Ingress {
+  Meta meta;
+  std::optional<std::string> class_name;
+  std::optional<IngressBackend> default_backend;
+  std::vector<IngressRule> rules;
+  std::vector<IngressTls> tls;
+  friend bool operator==(const Ingress&, const Ingress&) = default;
+};
+
+struct IngressClass {
+  Meta meta;
+  std::string controller;
+  bool is_default = false;  // annotation ingressclass.kubernetes.io/is-default-class: "true"
+  friend bool operator==(const IngressClass&, const IngressClass&) = default;
+};
+
+// One entry of a Secret or ConfigMap. A value that could not be decoded (broken base64) is kept as
+// bad with the sentence: it is present, so it must not pass for absent.
+struct DataValue {
+  std::string bytes;
+  std::string problem;  // not empty: undecodable, bytes is empty
+  friend bool operator==(const DataValue&, const DataValue&) = default;
+};
+
+using DataMap = std::map<std::string, DataValue, std::less<>>;
+
+struct Secret {
+  Meta meta;
+  std::string type;
+  DataMap data;  // stringData wins over data, as in the API
+  friend bool operator==(const Secret&, const Secret&) = default;
+};
+
+struct ConfigMap {
+  Meta meta;
+  DataMap data;  // data and binaryData
+  friend bool operator==(const ConfigMap&, const ConfigMap&) = default;
+};
+
+enum class ServiceType : std::uint8_t { ClusterIp, NodePort, LoadBalancer, ExternalName };
+
+struct ServicePort {
+  std::string name;
+  std::uint16_t port = 0;
+  PortRef target_port;  // number, or a name that EndpointSlices resolve; default: port
+  std::string app_protocol;
+  friend bool operator==(const ServicePort&, const ServicePort&) = default;
+};
+
+struct Service {
+  Meta meta;
+  ServiceType type = ServiceType::ClusterIp;
+  std::string cluster_ip;  // "None": headless
+  std::string external_name;
+  std::vector<ServicePort> ports;
+  friend bool operator==(const Service&, const Service&) = default;
+};
+
+struct SliceEndpoint {
+  std::vector<std::string> addresses;
+  // Absent in the API means: ready true; serving as ready; terminating false.
+  bool ready = true;
+  bool serving = true;
+  bool terminating = false;
+  friend bool operator==(const SliceEndpoint&, const SliceEndpoint&) = default;
+};
+
+struct SlicePort {
+  std::string name;  // of the Service's port
+  std::uint16_t port = 0;
+  friend bool operator==(const SlicePort&, const SlicePort&) = default;
+};
+
+struct EndpointSlice {
+  Meta meta;
+  std::string service;       // label kubernetes.io/service-name
+  std::string address_type;  // IPv4, IPv6, FQDN
+  std::vector<SliceEndpoint> endpoints;
+  std::vector<SlicePort> ports;
+  friend bool operator==(const EndpointSlice&, const EndpointSlice&) = default;
+};
+
+using Object = std::variant<Ingress, IngressClass, Secret, ConfigMap, Service, EndpointSlice>;
+
+// Identity of an object: kind as in the API, namespace, name.
+struct ObjectKey {
+  std::string kind;
+  std::string ns;
+  std::string name;
+  friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
+};
+
+[[nodiscard]] const Meta& meta(const Object& object);
+[[nodiscard]] ObjectKey key(const Object& object);
+[[nodiscard]] std::string to_string(const ObjectKey& key);  // "Ingress shop/orders"
+
+}  // namespace handfast::objects

@@ -1,0 +1,43 @@
+#pragma once
+// Where objects come from. A source delivers whole states of single objects, in batches.
+//
+// Threading: run() blocks on the caller's thread and calls the sink from it. stop() from any thread.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "controller/objects/decode.h"
+#include "controller/objects/objects.h"
+
+namespace handfast::source {
+
+// One object's new state, or its end.
+struct Event {
+  objects::ObjectKey key;
+  std::optional<objects::Object> object;  // none: gone
+};
+
+// A batch is everything that changed together (in a directory: one debounced scan). `problems` is
+// the whole list of what can't be read now, each time: a problem that is no longer in it is over.
+struct Batch {
+  std::vector<Event> events;
+  std::vector<objects::Decoded::Problem> problems;
+  std::size_t skipped_documents = 0;
+};
+
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  // The first call is the full initial state, even if empty.
+  virtual void on_batch(Batch batch) = 0;
+};
+
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual void run(Sink& sink) = 0;
+  virtual void stop() = 0;
+};
+
+}  // namespace handfast::source

@@ -1,0 +1,177 @@
+#pragma once
+// The contract between controller and proxy: what one generation says, as value types.
+//
+// A generation is a small Merkle tree (docs/generation-format.md): an index names 256 buckets by
+// the sha256 of their bytes, a bucket names its shards, a shard is one VirtualHost, one Service or
+// one UpstreamTls. A shard is stored once by its hash and never changes.
+//
+//   Index -> 256 x Bucket -> (shard name -> sha256) -> VirtualHost | Service | UpstreamTls
+//
+// Shard names: "host/shop.example", "host/*.shop.example", "host/" (catch-all),
+// "service/<namespace>/<service>:<port>", "tls/<namespace>/<ingress>/<service>:<port>".
+//
+// File paths are relative to the state directory. Everything here is a plain value: copied, compared,
+// never shared between threads while it changes. No key material: only names of files.
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "proxy/base/reason.h"
+
+namespace handfast::config {
+
+// Versions of the format. A reader refuses another major and ignores nothing: an unknown field is
+// an error within the same minor.
+inline constexpr int kFormatMajor = 1;
+inline constexpr int kFormatMinor = 0;
+
+// Why a route, a Service or a TLS policy can't serve: it answers refusal_status(reason). `detail`
+// names object and field and says what to do; it is for logs, never for the client.
+struct Refusal {
+  Reason reason = Reason::Internal;
+  std::string detail;
+  friend bool operator==(const Refusal&, const Refusal&) = default;
+};
+
+// One file of material and where it came from: `path` "tls/shop/orders-tls/0123456789abcdef/ca.crt",
+// `source` "Secret/shop/orders-tls". The 16 hex digits are the start of the sha256 of the item's content.
+struct FileRef {
+  std::string path;
+  std::string source;
+  friend bool operator==(const FileRef&, const FileRef&) = default;
+};
+
+// A certificate chain and its key: two files of one directory, one item.
+struct KeyPairRef {
+  std::string certificate;  // path of tls.crt: leaf first, then intermediates
+  std::string key;          // path of tls.key
+  std::string source;       // "Secret/shop/orders-tls"
+  friend bool operator==(const KeyPairRef&, const KeyPairRef&) = default;
+};
+
+enum class TlsVersion : std::uint8_t { Tls12, Tls13 };
+
+// Which certificates of a chain must be covered by a CRL. Off: no CRL was configured.
+enum class RevocationScope : std::uint8_t { Off, Leaf, Chain };
+
+// How one Ingress connects to one Service port by TLS: identity, trust and rules, each on its own.
+struct UpstreamTls {
+  std::string name;  // "<namespace>/<ingress>/<service>:<port>", stable over changes
+
+  std::optional<KeyPairRef> identity;  // what we present; none: no client certificate
+
+  // Trust. With verify on and neither `ca` nor `system_ca`, the policy must carry `refused`.
+  std::vector<FileRef> ca;
+  bool system_ca = false;
+  bool verify = true;  // off only where the operator permitted it
+  std::uint8_t verify_depth = 4;  // intermediates allowed between leaf and anchor, >= 1
+  // Any one is enough: DNS names (SAN dNSName, wildcard rule) or IP addresses (SAN iPAddress).
+  std::vector<std::string> names;
+  RevocationScope revocation = RevocationScope::Off;
+  std::vector<FileRef> crl;
+
+  std::optional<std::string> sni;  // none: no server_name extension
+  std::vector<TlsVersion> versions;  // sorted, not empty
+  std::string ciphers;               // OpenSSL list for TLS 1.2; empty: the proxy's default
+
+  std::optional<Refusal> refused;
+  friend bool operator==(const UpstreamTls&, const UpstreamTls&) = default;
+};
+
+struct Endpoint {
+  // An IP address in text; for an ExternalName Service the DNS name (Service::external_name).
+  std::string address;
+  std::uint16_t port = 0;
+  bool ready = true;
+  bool serving = true;
+  bool terminating = false;
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+};
+
+// One port of one Kubernetes Service: the cluster that a route balances over. Endpoints in stable
+// order (address, port), without duplicates. Used: those ready; if there are none, those serving
+// and terminating.
+struct Service {
+  std::string name;  // "<namespace>/<service>:<port number or name>"
+  bool external_name = false;
+  std::vector<Endpoint> endpoints;
+  std::optional<Refusal> refused;  // ServiceMissing, PortMissing
+  friend bool operator==(const Service&, const Service&) = default;
+};
+
+enum class PathType : std::uint8_t { Exact, Prefix };
+
+enum class BackendProtocol : std::uint8_t { Http, Https };
+
+// One path of one host. Prefix matches by element: "/foo" matches "/foo" and "/foo/bar", not
+// "/foobar"; a trailing slash of the rule is not significant for Prefix.
+struct Route {
+  std::string path;  // begins with '/'
+  PathType type = PathType::Prefix;
+
+  std::string ingress_namespace;  // for logs and metrics
+  std::string ingress;
+
+  std::string service;                                 // Service::name; empty only if refused
+  BackendProtocol protocol = BackendProtocol::Http;
+  std::string upstream_tls;                            // UpstreamTls::name iff protocol is Https
+
+  bool ssl_redirect = false;  // plain requests are answered 308 to https
+  bool access_log = true;
+
+  std::optional<Refusal> refused;
+  friend bool operator==(const Route&, const Route&) = default;
+};
+
+// A host and its routes. `host`: lower case, exact ("shop.example"), "*.shop.example" (exactly one
+// label in front) or "" (any host that no other shard names). Routes are sorted: longer path first,
+// Exact before Prefix of the same path.
+struct VirtualHost {
+  std::string host;
+  std::vector<Route> routes;
+  bool tls = false;  // an Ingress has a tls section for this host
+  std::optional<KeyPairRef> certificate;  // none: the default certificate
+  // Set when `tls` names a certificate that can't be had: requests are served with the default
+  // certificate, a warning and a gauge tell.
+  std::optional<Refusal> certificate_problem;
+  friend bool operator==(const VirtualHost&, const VirtualHost&) = default;
+};
+
+using Shard = std::variant<VirtualHost, Service, UpstreamTls>;
+
+// The shard's name in a bucket: "host/…", "service/…" or "tls/…".
+[[nodiscard]] std::string shard_name(const Shard& shard);
+
+inline constexpr int kBucketCount = 256;
+
+// Which bucket a shard's name falls into: the first byte of the sha256 of the name, so that both
+// sides agree and a person can compute it.
+[[nodiscard]] std::uint8_t bucket_of(std::string_view shard_name);
+
+// sha256 in lower-case hex.
+[[nodiscard]] std::string sha256_hex(std::string_view bytes);
+
+// shard name -> sha256 of the shard's text.
+using Bucket = std::map<std::string, std::string, std::less<>>;
+
+struct Index {
+  std::uint64_t generation = 0;
+  std::int64_t time = 0;  // Unix seconds at which the controller made it
+  std::optional<KeyPairRef> default_certificate;
+  // Every namespace/name that the controller refuses or warns about is in the shards; the index
+  // holds only what concerns all.
+  std::array<std::string, kBucketCount> buckets;  // sha256 of each bucket's text; empty: no shard
+  friend bool operator==(const Index&, const Index&) = default;
+};
+
+// Where things lie below the state directory.
+[[nodiscard]] std::string generation_directory(std::uint64_t generation);  // "generations/000000000042"
+[[nodiscard]] std::string shard_path(std::string_view sha256);             // "shards/ab/ab12….yaml"
+
+}  // namespace handfast::config

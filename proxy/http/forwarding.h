@@ -1,0 +1,54 @@
+#pragma once
+// What the proxy changes in a head that passes through: hop-by-hop fields go, headers that we assert
+// are stripped and set anew, framing is written by us (RFC 9110 7.6; design invariant 11).
+//
+// A `Connection: X` of the sender removes field X (RFC 9110 7.6.1), but never one that we assert:
+// ours are added after. Everything else passes byte for byte in its order.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "proxy/http/message.h"
+
+namespace handfast::http {
+
+// What ingress-nginx sends to every backend (reference: template nginx.tmpl, "location").
+struct ForwardContext {
+  std::string_view client_address;  // "192.0.2.7", no port
+  std::string_view scheme;          // "http" or "https"
+  std::uint16_t public_port = 443;  // X-Forwarded-Port: the port that the client dialled in public
+  std::string_view request_id;      // 32 hex digits: X-Request-ID
+};
+
+// Writes the request line and head for an HTTP/1.1 backend: target as it came, Host as the client
+// sent it, then the client's fields, then ours: X-Request-ID, X-Real-IP, X-Forwarded-For,
+// X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Proto, X-Forwarded-Scheme, X-Scheme, and the
+// framing (Content-Length or Transfer-Encoding: chunked). Not written: hop-by-hop fields, Upgrade,
+// protected ones, Content-Length and Transfer-Encoding as they came.
+// The client's own X-Forwarded-For goes into X-Original-Forwarded-For only when trusted networks are
+// configured, which they aren't yet: it is dropped.
+void append_request_head(std::string& out, const RequestHead& head, const ForwardContext& context);
+
+// Writes the status line and head for an HTTP/1.x client: the backend's fields without hop-by-hop
+// ones, then framing and Connection as the two flags say. `chunked`: we encode the body in chunks
+// (never to an HTTP/1.0 client). `close`: adds "Connection: close"; otherwise, to an HTTP/1.0 client
+// that asked, "Connection: keep-alive".
+struct ResponseFraming {
+  bool chunked = false;
+  bool close = false;
+  bool client_is_1_0 = false;
+  // For HEAD and 304 the backend's Content-Length passes as it came though no body follows.
+};
+void append_response_head(std::string& out, const ResponseHead& head, ResponseFraming framing);
+
+// A whole answer of our own: status line, Date, Content-Type: text/html, Content-Length, body (a
+// short fixed page that names the status and nothing else; empty for HEAD). `extra` is zero or more
+// complete "Name: value\r\n" lines of ours.
+void append_own_response(std::string& out, int status, std::string_view request_method, bool close,
+                         bool client_is_1_0, std::string_view extra = {});
+
+// "Not Found" for 404; "" for a code without a standard phrase.
+[[nodiscard]] std::string_view reason_phrase(int status);
+
+}  // namespace handfast::http

@@ -1,0 +1,96 @@
+#pragma once
+// A message head as views into the bytes it was read from. Nothing is copied; a head is good as long
+// as the buffer that it was parsed from stays where it is.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace handfast::http {
+
+// Header names that the proxy itself reads or writes, recognised once while parsing.
+enum class HeaderId : std::uint8_t {
+  Other,
+  Connection,
+  ContentLength,
+  Date,
+  Expect,
+  Host,
+  KeepAlive,
+  ProxyAuthenticate,
+  ProxyAuthorization,
+  ProxyConnection,
+  Server,
+  Te,
+  Trailer,
+  TransferEncoding,
+  Upgrade,
+  UserAgent,
+  Referer,
+  // Headers that we assert: stripped from clients in every spelling ('_' and '.' count as '-').
+  // Includes X-Forwarded-*, Forwarded, X-Real-IP, X-Scheme, X-Request-ID, X-Original-*, ssl-client-*,
+  // X-SSL-*, X-Client-Cert*, X-Forwarded-Client-Cert, Proxy.
+  Protected,
+};
+
+struct Header {
+  std::string_view name;
+  std::string_view value;  // without leading and trailing blanks
+  HeaderId id = HeaderId::Other;
+};
+
+inline constexpr std::size_t kMaxHeaders = 100;  // more: 431
+
+class HeaderList {
+ public:
+  // False when full.
+  bool add(Header header) {
+    if (size_ == kMaxHeaders) return false;
+    items_[size_++] = header;
+    return true;
+  }
+  void clear() { size_ = 0; }
+  [[nodiscard]] std::span<const Header> items() const { return {items_.data(), size_}; }
+  // The first with this id, or null.
+  [[nodiscard]] const Header* find(HeaderId id) const {
+    for (const Header& header : items()) {
+      if (header.id == id) return &header;
+    }
+    return nullptr;
+  }
+
+ private:
+  std::array<Header, kMaxHeaders> items_;
+  std::size_t size_ = 0;
+};
+
+enum class Framing : std::uint8_t { None, Length, Chunked, UntilClose };
+
+struct RequestHead {
+  std::string_view method;
+  std::string_view target;     // origin form as it is forwarded: path and query, or "*"
+  std::string_view path;       // of target, without the query; not normalised
+  std::string_view query;      // without '?'; empty if none
+  std::string_view authority;  // Host header (or absolute-form authority, which must equal it)
+  std::string_view host;       // authority without port; IPv6 with its brackets
+  int minor_version = 1;       // HTTP/1.<minor>
+  bool keep_alive = true;      // what the client wants (RFC 9112 9.3)
+  bool expect_continue = false;
+  Framing framing = Framing::None;
+  std::uint64_t content_length = 0;  // with Framing::Length
+  HeaderList headers;
+};
+
+struct ResponseHead {
+  int status = 0;
+  std::string_view reason;  // may be empty
+  int minor_version = 1;
+  bool keep_alive = true;  // whether the backend's connection can be used again
+  Framing framing = Framing::None;
+  std::uint64_t content_length = 0;
+  HeaderList headers;
+};
+
+}  // namespace handfast::http

@@ -1,0 +1,68 @@
+#pragma once
+// A certificate chain with its private key, parsed once and shared by everything that presents it.
+//
+// Immutable after load(), so any number of threads may use one. The key never leaves: no accessor
+// gives its bytes, no error text holds any.
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/base/clock.h"
+#include "proxy/base/result.h"
+#include "proxy/pki/openssl_ptr.h"
+
+namespace handfast::pki {
+
+// What is told of a certificate in state, logs and metrics.
+struct CertificateInfo {
+  std::string subject;            // RFC 2253 text, "CN=orders,O=Shop"
+  std::string issuer;
+  std::string serial;             // upper-case hex without leading zeros, as `openssl x509 -serial`
+  std::string sha256;             // of the DER, lower-case hex
+  std::vector<std::string> sans;  // "DNS:…", "IP:…", "URI:…"
+  UnixSeconds not_before = 0;
+  UnixSeconds not_after = 0;
+};
+
+[[nodiscard]] CertificateInfo describe(const X509& certificate);
+
+// Every DNS name and IP in the certificate's SANs covers `host`? (RFC 6125: one-label wildcard.)
+[[nodiscard]] bool covers_host(const X509& certificate, std::string_view host);
+
+class Identity {
+ public:
+  // `certificate_pem`: the leaf and its intermediates, in any order as long as exactly one of them
+  // matches the key; text between blocks is ignored, a torn or undecodable block is BadCertificate,
+  // and so is input that holds bytes and no certificate. `key_pem`: PKCS#1, PKCS#8 or SEC1; an
+  // encrypted key is Passphrase (never a prompt); anything else is BadKey. A key that belongs to no
+  // certificate given is KeyMismatch. Time is not judged here.
+  // detail begins with "tls.crt: " or "tls.key: ".
+  static Result<std::shared_ptr<const Identity>> load(std::string_view certificate_pem,
+                                                      std::string_view key_pem);
+
+  Identity(const Identity&) = delete;
+  Identity& operator=(const Identity&) = delete;
+  ~Identity();
+
+  // Borrowed; good as long as this object.
+  [[nodiscard]] X509* leaf() const noexcept { return leaf_.get(); }
+  [[nodiscard]] EVP_PKEY* key() const noexcept { return key_.get(); }
+  // Intermediates in sending order, without the leaf. Never null.
+  [[nodiscard]] STACK_OF(X509) * intermediates() const noexcept { return intermediates_.get(); }
+  [[nodiscard]] const CertificateInfo& info() const noexcept { return info_; }
+
+ private:
+  Identity(X509Ptr leaf, X509StackPtr intermediates, EvpPkeyPtr key);
+
+  X509Ptr leaf_;
+  X509StackPtr intermediates_;
+  EvpPkeyPtr key_;
+  CertificateInfo info_;
+};
+
+}  // namespace handfast::pki

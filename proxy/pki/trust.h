@@ -1,0 +1,87 @@
+#pragma once
+// What we believe: certificate authorities, and lists of revoked certificates.
+//
+// Both are parsed once per content, off the event loops, are immutable afterwards and shared by every
+// policy that names the same bytes. "Something present must mean something": bytes that yield no
+// entry are bad, never an empty set, because an empty list of revocations trusts everyone.
+
+#include <openssl/x509.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/base/clock.h"
+#include "proxy/base/result.h"
+#include "proxy/pki/openssl_ptr.h"
+
+namespace handfast::pki {
+
+class CaBundle {
+ public:
+  // PEM certificates, concatenated, text between the blocks ignored. One torn or undecodable block
+  // refuses the whole (BadCa, "ca.crt: entry 2: …"): count of BEGIN lines must equal the count of
+  // certificates. Empty, DER, UTF-16 or other blocks only: BadCa. Entries that are no CA (basic
+  // constraints) or are expired stay out of the anchors and are named in warnings(); no usable entry
+  // left: BadCa. Blocks of other types beside certificates (a private key!) are BadCa.
+  static Result<std::shared_ptr<const CaBundle>> load(std::string_view pem, UnixSeconds now);
+
+  // The machine's roots (the distribution's /etc/ssl/certs), only where someone said so.
+  static Result<std::shared_ptr<const CaBundle>> load_system(UnixSeconds now);
+
+  [[nodiscard]] std::span<const X509Ptr> anchors() const noexcept { return anchors_; }
+  // Store with the anchors, no CRL, no flags; shared by all verifications. Borrowed.
+  [[nodiscard]] X509_STORE* store() const noexcept { return store_.get(); }
+  [[nodiscard]] UnixSeconds earliest_not_after() const noexcept { return earliest_not_after_; }
+  // "entry 3 (CN=Old Root): expired 2024-01-01T00:00:00Z"
+  [[nodiscard]] const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+
+ private:
+  CaBundle() = default;
+  std::vector<X509Ptr> anchors_;
+  X509StorePtr store_;
+  UnixSeconds earliest_not_after_ = 0;
+  std::vector<std::string> warnings_;
+};
+
+// An index of revoked serials by issuer, from one or more CRLs. A CRL counts only once its signature
+// was verified with the issuer's key; that happens once per (CRL, issuer key), remembered inside.
+class CrlSet {
+ public:
+  // PEM (one or more X509 CRL blocks) or DER (one CRL). Torn block, wrong kind of block, UTF-16, a
+  // damaged BEGIN line, a certificate: BadCrl, "ca.crl: entry 1: …". A delta CRL or an indirect CRL:
+  // BadCrl with that word. An empty list (0 entries) is fine. Unknown critical extensions: BadCrl.
+  static Result<std::shared_ptr<const CrlSet>> load(std::string_view pem_or_der);
+
+  CrlSet(const CrlSet&) = delete;
+  CrlSet& operator=(const CrlSet&) = delete;
+  ~CrlSet();
+
+  struct Info {
+    std::string issuer;       // RFC 2253
+    std::string number;       // CRL number in decimal; empty if it has none
+    UnixSeconds this_update = 0;
+    UnixSeconds next_update = 0;  // 0: none given
+    std::size_t entries = 0;
+  };
+  [[nodiscard]] const std::vector<Info>& info() const noexcept { return info_; }
+  [[nodiscard]] UnixSeconds earliest_next_update() const noexcept;
+
+  enum class Answer : std::uint8_t { Good, Revoked, NotCovered, Expired, NotYetValid };
+  // Is `certificate`, issued by `issuer`, revoked? The newest valid CRL of that issuer (name, AKI,
+  // signature by issuer's key, cRLSign, distribution-point scope: RFC 5280 6.3.3) decides. Two CRLs
+  // of one issuer: the newest that is in date. Expired and NotYetValid only if no other covers it.
+  // Thread-safe.
+  [[nodiscard]] Answer check(const X509& certificate, const X509& issuer, UnixSeconds now) const;
+
+ private:
+  struct Impl;
+  explicit CrlSet(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+  std::vector<Info> info_;
+};
+
+}  // namespace handfast::pki
