@@ -1,0 +1,45 @@
+#pragma once
+// The cache of all objects that a source has delivered: what translate reads.
+//
+// Threading: one thread's (the controller's loop). Lookups give borrowed pointers, good until the
+// next apply().
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/objects/objects.h"
+
+namespace handfast::state {
+
+class ClusterState {
+ public:
+  // Puts or replaces. Answers whether anything changed.
+  bool apply(objects::Object object);
+  // Takes it out. Answers whether it was there.
+  bool remove(const objects::ObjectKey& key);
+
+  [[nodiscard]] const objects::Secret* find_secret(std::string_view ns, std::string_view name) const;
+  [[nodiscard]] const objects::ConfigMap* find_config_map(std::string_view ns,
+                                                          std::string_view name) const;
+  [[nodiscard]] const objects::Service* find_service(std::string_view ns,
+                                                     std::string_view name) const;
+  [[nodiscard]] const objects::IngressClass* find_ingress_class(std::string_view name) const;
+  // Slices of one Service, in the order of their names.
+  [[nodiscard]] std::vector<const objects::EndpointSlice*> endpoint_slices(
+      std::string_view ns, std::string_view service) const;
+
+  // Ingresses in the order in which they claim paths: creationTimestamp ascending (absent first),
+  // equal ones by namespace/name descending, as ingress-nginx does.
+  [[nodiscard]] std::vector<const objects::Ingress*> ingresses() const;
+  [[nodiscard]] std::vector<const objects::IngressClass*> ingress_classes() const;
+
+ private:
+  std::map<objects::ObjectKey, objects::Object> objects_;
+  // (namespace, service) -> keys of its slices.
+  std::map<std::pair<std::string, std::string>, std::vector<objects::ObjectKey>> slices_;
+};
+
+}  // namespace handfast::state

@@ -1,0 +1,55 @@
+#pragma once
+// What the operator decides for all Ingresses: flags of the controller that translate needs.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proxy/config/model.h"
+
+namespace handfast::translate {
+
+// A reference "namespace/name".
+struct NamespacedName {
+  std::string ns;
+  std::string name;
+  friend bool operator==(const NamespacedName&, const NamespacedName&) = default;
+};
+
+// --default-upstream-ca: secret:ns/name | configmap:ns/name | system
+struct DefaultCa {
+  enum class Kind : unsigned char { Secret, ConfigMap, System };
+  Kind kind = Kind::Secret;
+  NamespacedName ref;  // unless System
+};
+
+enum class MinimumTls : unsigned char { None, Server, Mutual };
+
+// --minimum-upstream-tls=[NAMESPACE-PATTERN=]none|server|mutual[,min-version=1.3][,crl]
+// The first pattern that matches an Ingress' namespace decides; patterns use '*'.
+struct Floor {
+  std::string namespace_pattern = "*";
+  MinimumTls minimum = MinimumTls::None;
+  config::TlsVersion least_version = config::TlsVersion::Tls12;
+  bool crl_required = false;
+};
+
+struct Options {
+  std::string controller_name = "handfast.dev/ingress-controller";  // --controller-class
+  // --ingress-class: value of the old annotation kubernetes.io/ingress.class.
+  std::string ingress_class = "handfast";
+  bool watch_ingress_without_class = false;
+  std::string cluster_domain = "cluster.local";
+  std::optional<DefaultCa> default_upstream_ca;
+  std::optional<NamespacedName> default_certificate;   // --default-ssl-certificate
+  std::optional<NamespacedName> default_backend;       // --default-backend-service (first port)
+  // --allow-insecure-upstream: "namespace/name" patterns of Ingresses that may turn verification off.
+  std::vector<std::string> allow_insecure_upstream;
+  std::vector<Floor> minimum_upstream_tls;
+  bool ssl_redirect = true;  // default of the annotation
+};
+
+// '*' matches any run of characters (also '/'-free parts only: never across '/').
+[[nodiscard]] bool matches_pattern(std::string_view pattern, std::string_view text);
+
+}  // namespace handfast::translate

@@ -1,0 +1,32 @@
+#pragma once
+// What translation has to say about the objects it read: the text behind lint's findings, events,
+// log lines and, later, conditions. One finding names one field of one object and what to do.
+
+#include <string>
+#include <vector>
+
+#include "controller/objects/objects.h"
+#include "proxy/base/reason.h"
+
+namespace handfast::translate {
+
+enum class Severity : unsigned char {
+  Info,
+  Warning,  // served, but not as one may think
+  Error,    // a route answers 503, or an object is not used
+};
+
+struct Finding {
+  Severity severity = Severity::Warning;
+  Reason reason = Reason::Internal;
+  objects::ObjectKey object;
+  objects::Origin origin;
+  std::string field;    // "metadata.annotations[nginx.ingress.kubernetes.io/proxy-ssl-verify]"
+  std::string message;  // what is wrong, a sentence; never key material
+  std::string remedy;   // what to do, a sentence
+  friend bool operator==(const Finding&, const Finding&) = default;
+};
+
+using Report = std::vector<Finding>;
+
+}  // namespace handfast::translate

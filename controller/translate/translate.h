@@ -1,0 +1,35 @@
+#pragma once
+// From the cluster's objects to the proxy's configuration: pure, no I/O, no logging.
+//
+// One function per kind of shard does the work (a host, a Service, a TLS policy); translate() runs
+// them over everything. `now` is used for nothing but the start of a bad item's age and for telling
+// about expiry; whether something expired is judged by the proxy when it connects.
+//
+// Everything that can be wrong is in the Report; what can't be satisfied becomes a Refusal in its
+// route, policy or Service, and hurts nothing else. The same input gives the same output, byte for
+// byte.
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "controller/state/cluster_state.h"
+#include "controller/translate/material.h"
+#include "controller/translate/options.h"
+#include "controller/translate/report.h"
+#include "proxy/config/model.h"
+
+namespace handfast::translate {
+
+struct Output {
+  std::vector<config::Shard> shards;  // every host, Service and policy in use, valid by config::validate
+  std::optional<config::KeyPairRef> default_certificate;
+  FileSet files;      // every file that a shard names, but those of last good items
+  LastGood items;     // to be kept once this output is acknowledged
+  Report report;
+};
+
+[[nodiscard]] Output translate(const state::ClusterState& state, const LastGood& last_good,
+                               const Options& options, std::int64_t now);
+
+}  // namespace handfast::translate
