@@ -1,0 +1,116 @@
+#include "proxy/net/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <utility>
+
+namespace handfast::net {
+namespace {
+
+constexpr int kBacklog = 4096;
+// How long accepting rests when there are no descriptors left: long enough not to spin, short enough
+// for a client not to notice.
+constexpr std::chrono::milliseconds kAcceptPause{100};
+
+std::string errno_text(const std::string& what) { return what + ": " + ::strerror(errno); }
+
+}  // namespace
+
+Result<UniqueFd> open_listener(const Address& address) {
+  UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const std::string where = "cannot listen on " + address.to_string();
+  if (!fd) return fail(Reason::Io, errno_text(where));
+  const int on = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  if (::bind(fd.get(), address.data(), address.length()) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+    return fail(Reason::Io, errno_text(where));
+  }
+  return fd;
+}
+
+Result<UniqueFd> open_unix_listener(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return fail(Reason::InvalidValue, "control socket path is longer than " +
+                                          std::to_string(sizeof address.sun_path - 1) + " bytes: " + path);
+  }
+  path.copy(address.sun_path, path.size());
+  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+
+  UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (probe && ::connect(probe.get(), generic, sizeof address) == 0) {
+    return fail(Reason::Io, "another process listens on " + path);
+  }
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) ::unlink(path.c_str());
+
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const mode_t mask = ::umask(0177);
+  const bool bound = fd && ::bind(fd.get(), generic, sizeof address) == 0;
+  const int bind_error = errno;
+  ::umask(mask);
+  errno = bind_error;
+  if (!bound || ::listen(fd.get(), 16) != 0) return fail(Reason::Io, errno_text("cannot listen on " + path));
+  return fd;
+}
+
+Address local_address(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  ::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length);
+  return Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length);
+}
+
+Result<std::unique_ptr<Listener>> Listener::create(event::Loop& loop, UniqueFd fd, Accept accept) {
+  std::unique_ptr<Listener> listener(new Listener(loop, std::move(fd), std::move(accept)));
+  if (auto added = loop.add(listener->fd_.get(), *listener); !added) return fail(added.error());
+  return listener;
+}
+
+Listener::Listener(event::Loop& loop, UniqueFd fd, Accept accept)
+    : loop_(loop), fd_(std::move(fd)), accept_(std::move(accept)), retry_(loop.timers(), [this] { accept_all(); }) {}
+
+Listener::~Listener() {
+  if (fd_) loop_.remove(fd_.get());
+}
+
+void Listener::on_event(std::uint32_t /*events*/) { accept_all(); }
+
+void Listener::close() {
+  if (!fd_) return;
+  accept_all();
+  retry_.cancel();
+  loop_.remove(fd_.get());
+  fd_.reset();
+}
+
+void Listener::accept_all() {
+  while (fd_) {
+    sockaddr_storage storage{};
+    socklen_t length = sizeof storage;
+    auto* peer = reinterpret_cast<sockaddr*>(&storage);
+    UniqueFd client(::accept4(fd_.get(), peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!client) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        retry_.set(loop_.now() + kAcceptPause);
+      }
+      return;
+    }
+    if (storage.ss_family != AF_UNIX) {
+      const int on = 1;
+      ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+    accept_(Socket(std::move(client)), Address::from_sockaddr(peer, length));
+  }
+}
+
+}  // namespace handfast::net

@@ -1,0 +1,46 @@
+#pragma once
+// A listening socket of one worker: SO_REUSEPORT lets each worker have its own on the same address.
+//
+// When descriptors run out it pauses for a moment instead of spinning, and goes on by itself.
+// Threading: one loop's. Errors: open() says what the operator can change.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "proxy/base/result.h"
+#include "proxy/event/loop.h"
+#include "proxy/net/address.h"
+#include "proxy/net/socket.h"
+
+namespace handfast::net {
+
+// Opens a socket to listen on; port 0 takes a free one. Non-blocking, backlog 4096.
+[[nodiscard]] Result<UniqueFd> open_listener(const Address& address);
+// A Unix socket at `path`, mode 0600; one that nobody listens on any more is replaced.
+[[nodiscard]] Result<UniqueFd> open_unix_listener(const std::string& path);
+// Where a listening socket is bound.
+[[nodiscard]] Address local_address(int fd);
+
+class Listener final : public event::Handler {
+ public:
+  using Accept = std::function<void(Socket socket, const Address& peer)>;
+
+  static Result<std::unique_ptr<Listener>> create(event::Loop& loop, UniqueFd fd, Accept accept);
+  ~Listener() override;
+
+  void on_event(std::uint32_t events) override;
+  // Accepts what is queued, then closes: nobody in the backlog is reset. (New ones go to others.)
+  void close();
+
+ private:
+  Listener(event::Loop& loop, UniqueFd fd, Accept accept);
+  void accept_all();
+
+  event::Loop& loop_;
+  UniqueFd fd_;
+  Accept accept_;
+  event::Timer retry_;
+};
+
+}  // namespace handfast::net
