@@ -1,7 +1,7 @@
 #pragma once
 // What controller and proxy say to each other over the control socket, as JSON.
 //
-//   POST /v1/load {"generation": N}  -> LoadAnswer   (200 when every worker serves N, 409 if rejected)
+//   POST /v1/load {"generation": N}  -> LoadAnswer   (200: every worker serves N; 409: rejected)
 //   GET  /v1/state                   -> StateAnswer
 //
 // JSON out is written by us; JSON in is read by yaml-cpp (JSON is YAML), with the same errors as
@@ -22,9 +22,9 @@ struct LoadRequest {
 
 // One shard that the proxy would not take.
 struct Rejection {
-  std::string shard;   // "tls/shop/orders/api:443"; empty: the generation itself
-  std::string field;   // "identity.key"; may be empty
-  std::string file;    // path below the state directory; may be empty
+  std::string shard;  // "tls/shop/orders/api:443"; empty: the generation itself
+  std::string field;  // "identity.key"; may be empty
+  std::string file;   // path below the state directory; may be empty
   Reason reason = Reason::Internal;
   std::string detail;  // a sentence
   friend bool operator==(const Rejection&, const Rejection&) = default;
@@ -39,7 +39,7 @@ struct LoadAnswer {
 
 // What one TLS policy has loaded.
 struct PolicyState {
-  std::string name;  // UpstreamTls::name
+  std::string name;                     // UpstreamTls::name
   std::string subject, serial, sha256;  // our certificate; empty without one
   std::vector<std::string> sans;
   std::int64_t not_after = 0;

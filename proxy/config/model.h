@@ -10,8 +10,8 @@
 // Shard names: "host/shop.example", "host/*.shop.example", "host/" (catch-all),
 // "service/<namespace>/<service>:<port>", "tls/<namespace>/<ingress>/<service>:<port>".
 //
-// File paths are relative to the state directory. Everything here is a plain value: copied, compared,
-// never shared between threads while it changes. No key material: only names of files.
+// File paths are relative to the state directory. Everything here is a plain value: copied,
+// compared, never shared between threads while it changes. No key material: only names of files.
 
 #include <array>
 #include <cstdint>
@@ -39,8 +39,9 @@ struct Refusal {
   friend bool operator==(const Refusal&, const Refusal&) = default;
 };
 
-// One file of material and where it came from: `path` "tls/shop/orders-tls/0123456789abcdef/ca.crt",
-// `source` "Secret/shop/orders-tls". The 16 hex digits are the start of the sha256 of the item's content.
+// One file of material and where it came from: `path`
+// "tls/shop/orders-tls/0123456789abcdef/ca.crt", `source` "Secret/shop/orders-tls". The 16 hex
+// digits are the start of the sha256 of the item's content.
 struct FileRef {
   std::string path;
   std::string source;
@@ -69,14 +70,14 @@ struct UpstreamTls {
   // Trust. With verify on and neither `ca` nor `system_ca`, the policy must carry `refused`.
   std::vector<FileRef> ca;
   bool system_ca = false;
-  bool verify = true;  // off only where the operator permitted it
+  bool verify = true;             // off only where the operator permitted it
   std::uint8_t verify_depth = 4;  // intermediates allowed between leaf and anchor, >= 1
   // Any one is enough: DNS names (SAN dNSName, wildcard rule) or IP addresses (SAN iPAddress).
   std::vector<std::string> names;
   RevocationScope revocation = RevocationScope::Off;
   std::vector<FileRef> crl;
 
-  std::optional<std::string> sni;  // none: no server_name extension
+  std::optional<std::string> sni;    // none: no server_name extension
   std::vector<TlsVersion> versions;  // sorted, not empty
   std::string ciphers;               // OpenSSL list for TLS 1.2; empty: the proxy's default
 
@@ -118,9 +119,9 @@ struct Route {
   std::string ingress_namespace;  // for logs and metrics
   std::string ingress;
 
-  std::string service;                                 // Service::name; empty only if refused
+  std::string service;  // Service::name; empty only if refused
   BackendProtocol protocol = BackendProtocol::Http;
-  std::string upstream_tls;                            // UpstreamTls::name iff protocol is Https
+  std::string upstream_tls;  // UpstreamTls::name iff protocol is Https
 
   bool ssl_redirect = false;  // plain requests are answered 308 to https
   bool access_log = true;
@@ -135,7 +136,7 @@ struct Route {
 struct VirtualHost {
   std::string host;
   std::vector<Route> routes;
-  bool tls = false;  // an Ingress has a tls section for this host
+  bool tls = false;                       // an Ingress has a tls section for this host
   std::optional<KeyPairRef> certificate;  // none: the default certificate
   // Set when `tls` names a certificate that can't be had: requests are served with the default
   // certificate, a warning and a gauge tell.
@@ -171,7 +172,8 @@ struct Index {
 };
 
 // Where things lie below the state directory.
-[[nodiscard]] std::string generation_directory(std::uint64_t generation);  // "generations/000000000042"
-[[nodiscard]] std::string shard_path(std::string_view sha256);             // "shards/ab/ab12….yaml"
+[[nodiscard]] std::string generation_directory(
+    std::uint64_t generation);                                  // "generations/000000000042"
+[[nodiscard]] std::string shard_path(std::string_view sha256);  // "shards/ab/ab12….yaml"
 
 }  // namespace handfast::config

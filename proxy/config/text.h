@@ -1,10 +1,11 @@
 #pragma once
 // The text form of the model: YAML out in a stable order, YAML in with errors that name the field.
 //
-// serialize(parse(text)) == text for every text that serialize() made; parse() takes any YAML that
-// says the same, so that a person can write it by hand. An unknown field, a missing one or a value
-// out of range is an error (Reason::BadObject, detail "line 7: routes[2].protocol: …"): nothing is
-// guessed. Pure functions; thread-safe.
+// serialize(parse(text)) == text for every text that serialize() made of a valid shard; parse()
+// takes any YAML that says the same, so that a person can write it by hand. An unknown field, a
+// missing one or a value out of range is an error (Reason::BadObject, detail "line 7:
+// routes[2].protocol: …"): nothing is guessed, but for the defaults that docs/generation-format.md
+// lists. parse_shard() and parse_standalone() also apply validate(). Pure functions; thread-safe.
 
 #include <string>
 #include <string_view>

@@ -1,0 +1,63 @@
+#include "proxy/config/model.h"
+
+#include <openssl/evp.h>
+
+#include <cinttypes>
+#include <cstdio>
+
+#include "proxy/base/check.h"
+
+namespace handfast::config {
+namespace {
+
+using Digest = std::array<unsigned char, 32>;
+
+Digest sha256(std::string_view bytes) {
+  Digest digest{};
+  unsigned int length = 0;
+  check(
+      EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr) == 1 &&
+          length == digest.size(),
+      "SHA-256 is not available");
+  return digest;
+}
+
+}  // namespace
+
+std::string shard_name(const Shard& shard) {
+  struct Namer {
+    std::string operator()(const VirtualHost& host) const { return "host/" + host.host; }
+    std::string operator()(const Service& service) const { return "service/" + service.name; }
+    std::string operator()(const UpstreamTls& tls) const { return "tls/" + tls.name; }
+  };
+  return std::visit(Namer{}, shard);
+}
+
+std::uint8_t bucket_of(std::string_view shard_name) { return sha256(shard_name)[0]; }
+
+std::string sha256_hex(std::string_view bytes) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  const Digest digest = sha256(bytes);
+  std::string hex;
+  hex.reserve(2 * digest.size());
+  for (const unsigned char byte : digest) {
+    hex.push_back(kHex[byte >> 4]);
+    hex.push_back(kHex[byte & 15]);
+  }
+  return hex;
+}
+
+std::string generation_directory(std::uint64_t generation) {
+  // Twelve digits keep the names in order; a larger number only becomes longer.
+  std::array<char, 40> name{};
+  std::snprintf(name.data(), name.size(), "generations/%012" PRIu64, generation);
+  return name.data();
+}
+
+std::string shard_path(std::string_view sha256) {
+  std::string path = "shards/";
+  path.append(sha256.substr(0, 2)).append("/").append(sha256).append(".yaml");
+  return path;
+}
+
+}  // namespace handfast::config

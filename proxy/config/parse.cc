@@ -1,0 +1,338 @@
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <type_traits>
+
+#include "proxy/config/fields.h"
+#include "proxy/config/text.h"
+#include "proxy/config/validate.h"
+#include "proxy/config/words.h"
+
+namespace handfast::config {
+namespace {
+
+constexpr std::size_t kSha256HexLength = 64;
+constexpr std::string_view kLowerHex = "0123456789abcdef";
+
+// An unknown major version is refused; a later minor one may only say what we know, since an
+// unknown field is an error.
+void read_format(Fields& fields) {
+  const std::string format = fields.text("format");
+  const std::size_t dot = format.find('.');
+  const bool digits = dot != std::string::npos && dot > 0 && dot + 1 < format.size() &&
+                      format.find_first_not_of("0123456789.") == std::string::npos &&
+                      format.find('.', dot + 1) == std::string::npos;
+  if (!digits) {
+    fields.problem("format", "must be a version like \"1.0\"");
+  } else if (format.substr(0, dot) != std::to_string(kFormatMajor)) {
+    fields.problem("format", "version " + format + " is not one that this build can read (" +
+                                 std::to_string(kFormatMajor) + ".x)");
+  }
+}
+
+template <class Enum, std::size_t kCount>
+Enum word_from(Fields& fields, std::string_view name, std::string_view text,
+               const Words<Enum, kCount>& words) {
+  if (const auto found = find_word(words, text)) return *found;
+  std::string all;
+  for (const auto& [value, word] : words) all.append(all.empty() ? "" : ", ").append(word);
+  fields.problem(name, "must be one of " + all);
+  return words[0].first;
+}
+
+Refusal read_refusal(const Node& node, std::string path, Problem& problem) {
+  Fields fields{node, std::move(path), problem};
+  Refusal refusal;
+  const auto reason = parse_reason(fields.text("reason"));
+  if (!reason || *reason == Reason::Ok) fields.problem("reason", "is not a known reason word");
+  refusal.reason = reason.value_or(Reason::Internal);
+  refusal.detail = fields.text_or("detail", "");
+  fields.done();
+  return refusal;
+}
+
+std::optional<Refusal> find_refusal(Fields& fields, std::string_view name, Problem& problem) {
+  const Node* node = fields.find_map(name);
+  if (node == nullptr) return std::nullopt;
+  return read_refusal(*node, fields.path_of(name), problem);
+}
+
+std::optional<KeyPairRef> find_key_pair(Fields& fields, std::string_view name, Problem& problem) {
+  const Node* node = fields.find_map(name);
+  if (node == nullptr) return std::nullopt;
+  Fields inner{*node, fields.path_of(name), problem};
+  KeyPairRef pair;
+  pair.certificate = inner.text("certificate");
+  pair.key = inner.text("key");
+  pair.source = inner.text_or("source", "");
+  inner.done();
+  return pair;
+}
+
+std::vector<FileRef> find_files(Fields& fields, std::string_view name, Problem& problem) {
+  std::vector<FileRef> files;
+  const Node* list = fields.find_list(name);
+  if (list == nullptr) return files;
+  for (std::size_t i = 0; i < list->list.size(); ++i) {
+    Fields inner{list->list[i], element_path(fields.path_of(name), i), problem};
+    FileRef file;
+    file.path = inner.text("path");
+    file.source = inner.text_or("source", "");
+    inner.done();
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+Route read_route(const Node& node, std::string path, Problem& problem) {
+  Fields fields{node, std::move(path), problem};
+  Route route;
+  route.path = fields.text("path");
+  route.type = word_from(fields, "type", fields.text("type"), kPathTypes);
+  route.ingress_namespace = fields.text_or("ingress_namespace", "");
+  route.ingress = fields.text_or("ingress", "");
+  route.service = fields.text("service");
+  route.protocol = word_from(fields, "protocol", fields.text("protocol"), kBackendProtocols);
+  route.upstream_tls = fields.text_or("upstream_tls", "");
+  route.ssl_redirect = fields.flag_or("ssl_redirect", false);
+  route.access_log = fields.flag_or("access_log", true);
+  route.refused = find_refusal(fields, "refused", problem);
+  fields.done();
+  return route;
+}
+
+VirtualHost read_host(Fields& fields, Problem& problem) {
+  VirtualHost host;
+  host.host = fields.text("host");
+  host.tls = fields.flag_or("tls", false);
+  host.certificate = find_key_pair(fields, "certificate", problem);
+  host.certificate_problem = find_refusal(fields, "certificate_problem", problem);
+  const Node* routes = fields.find_list("routes");
+  if (routes == nullptr) {
+    fields.problem("routes", "is missing");
+    return host;
+  }
+  for (std::size_t i = 0; i < routes->list.size(); ++i) {
+    host.routes.push_back(
+        read_route(routes->list[i], element_path(fields.path_of("routes"), i), problem));
+  }
+  return host;
+}
+
+Service read_service(Fields& fields, Problem& problem) {
+  Service service;
+  service.name = fields.text("name");
+  service.external_name = fields.flag_or("external_name", false);
+  service.refused = find_refusal(fields, "refused", problem);
+  const Node* endpoints = fields.find_list("endpoints");
+  if (endpoints == nullptr) {
+    fields.problem("endpoints", "is missing");
+    return service;
+  }
+  for (std::size_t i = 0; i < endpoints->list.size(); ++i) {
+    Fields inner{endpoints->list[i], element_path(fields.path_of("endpoints"), i), problem};
+    Endpoint endpoint;
+    endpoint.address = inner.text("address");
+    endpoint.port = static_cast<std::uint16_t>(inner.number("port", 1, 65535));
+    endpoint.ready = inner.flag_or("ready", true);
+    endpoint.serving = inner.flag_or("serving", true);
+    endpoint.terminating = inner.flag_or("terminating", false);
+    inner.done();
+    service.endpoints.push_back(std::move(endpoint));
+  }
+  return service;
+}
+
+UpstreamTls read_tls(Fields& fields, Problem& problem) {
+  UpstreamTls tls;
+  tls.name = fields.text("name");
+  tls.identity = find_key_pair(fields, "identity", problem);
+  tls.ca = find_files(fields, "ca", problem);
+  tls.system_ca = fields.flag_or("system_ca", false);
+  tls.verify = fields.flag_or("verify", true);
+  tls.verify_depth = static_cast<std::uint8_t>(fields.number_or("verify_depth", 1, 255, 4));
+  tls.names = fields.texts("names");
+  tls.crl = find_files(fields, "crl", problem);
+  const std::string scope = fields.text_or("revocation", tls.crl.empty() ? "Off" : "Chain");
+  tls.revocation = word_from(fields, "revocation", scope, kRevocationScopes);
+  tls.sni = fields.optional_text("sni");
+  if (fields.find_list("versions") == nullptr) {
+    tls.versions = {TlsVersion::Tls12, TlsVersion::Tls13};
+  }
+  for (const std::string& version : fields.texts("versions")) {
+    tls.versions.push_back(word_from(fields, "versions", version, kTlsVersions));
+  }
+  tls.ciphers = fields.text_or("ciphers", "");
+  tls.refused = find_refusal(fields, "refused", problem);
+  return tls;
+}
+
+std::string read_hash(const Node& node, const std::string& path, Problem& problem) {
+  std::string hash = scalar_text(node, path, problem);
+  if (hash.size() != kSha256HexLength || hash.find_first_not_of(kLowerHex) != std::string::npos) {
+    problem.set(node.line, path, "must be a sha256 in 64 lower-case hex digits");
+  }
+  return hash;
+}
+
+// Reads the elements of one list of a standalone file by `read`.
+template <class Read>
+void read_shards(Fields& fields, std::string_view name, Problem& problem, Read read,
+                 std::vector<Shard>& shards) {
+  const Node* list = fields.find_list(name);
+  if (list == nullptr) return;
+  for (std::size_t i = 0; i < list->list.size(); ++i) {
+    Fields inner{list->list[i], element_path(name, i), problem};
+    Shard shard = read(inner, problem);
+    inner.done();
+    if (problem.is_set()) return;
+    if (const Status valid = validate(shard, FilePaths::Relative); !valid) {
+      problem.set(inner.line(), element_path(name, i), valid.error().detail);
+      return;
+    }
+    shards.push_back(std::move(shard));
+  }
+}
+
+// Every Service and policy that a route names must be in the file; no shard may be there twice.
+void check_references(const std::vector<Shard>& shards, Problem& problem) {
+  std::set<std::string> names;
+  for (const Shard& shard : shards) {
+    std::string name = shard_name(shard);
+    if (!names.insert(name).second) problem.set(1, name, "stands twice");
+  }
+  for (const Shard& shard : shards) {
+    const auto* host = std::get_if<VirtualHost>(&shard);
+    if (host == nullptr) continue;
+    for (const Route& route : host->routes) {
+      if (route.refused) continue;
+      if (names.count("service/" + route.service) == 0) {
+        problem.set(1, shard_name(shard), "no service is called \"" + route.service + "\"");
+      }
+      if (!route.upstream_tls.empty() && names.count("tls/" + route.upstream_tls) == 0) {
+        problem.set(1, shard_name(shard), "no tls is called \"" + route.upstream_tls + "\"");
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Result<Shard> parse_shard(std::string_view text) {
+  const Result<Node> document = parse_document(text);
+  if (!document) return fail(document.error());
+
+  Problem problem;
+  Fields fields{*document, "", problem};
+  read_format(fields);
+  const std::string kind = fields.text("kind");
+  Shard shard;
+  if (problem.is_set()) return fail(problem.error());
+  if (kind == kKindHost) {
+    shard = read_host(fields, problem);
+  } else if (kind == kKindService) {
+    shard = read_service(fields, problem);
+  } else if (kind == kKindTls) {
+    shard = read_tls(fields, problem);
+  } else {
+    fields.problem("kind", "must be one of host, service, tls");
+  }
+  fields.done();
+  if (problem.is_set()) return fail(problem.error());
+  if (Status valid = validate(shard); !valid) return fail(std::move(valid.error()));
+  return shard;
+}
+
+Result<Bucket> parse_bucket(std::string_view text) {
+  const Result<Node> document = parse_document(text);
+  if (!document) return fail(document.error());
+
+  Problem problem;
+  Fields fields{*document, "", problem};
+  read_format(fields);
+  if (fields.text("kind") != kKindBucket) fields.problem("kind", "must be bucket");
+  Bucket bucket;
+  if (const Node* shards = fields.find_map("shards"); shards != nullptr) {
+    for (const auto& [name, hash] : shards->map) {
+      const std::string path = "shards[" + name + "]";
+      if (!name.starts_with("host/") && !name.starts_with("service/") &&
+          !name.starts_with("tls/")) {
+        problem.set(hash.line, path, "is not the name of a shard");
+      }
+      bucket.emplace(name, read_hash(hash, path, problem));
+    }
+  } else {
+    fields.problem("shards", "is missing");
+  }
+  fields.done();
+  if (problem.is_set()) return fail(problem.error());
+  return bucket;
+}
+
+Result<Index> parse_index(std::string_view text) {
+  const Result<Node> document = parse_document(text);
+  if (!document) return fail(document.error());
+
+  Problem problem;
+  Fields fields{*document, "", problem};
+  read_format(fields);
+  if (fields.text("kind") != kKindIndex) fields.problem("kind", "must be index");
+  Index index;
+  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  index.generation = fields.number("generation", 1, kMost);
+  index.time = static_cast<std::int64_t>(fields.number("time", 0, kMost));
+  index.default_certificate = find_key_pair(fields, "default_certificate", problem);
+  if (const Node* buckets = fields.find_map("buckets"); buckets != nullptr) {
+    for (const auto& [name, hash] : buckets->map) {
+      const std::string path = "buckets[" + name + "]";
+      if (name.size() != 2 || name.find_first_not_of(kLowerHex) != std::string::npos) {
+        problem.set(hash.line, path, "must be called by two lower-case hex digits");
+        break;
+      }
+      const std::size_t number = 16 * kLowerHex.find(name[0]) + kLowerHex.find(name[1]);
+      index.buckets[number] = read_hash(hash, path, problem);
+    }
+  } else {
+    fields.problem("buckets", "is missing");
+  }
+  fields.done();
+  if (problem.is_set()) return fail(problem.error());
+  if (index.default_certificate) {
+    if (Status valid = validate(*index.default_certificate, FilePaths::BelowTls); !valid) {
+      return within("default_certificate", std::move(valid.error()));
+    }
+  }
+  return index;
+}
+
+Result<Standalone> parse_standalone(std::string_view text) {
+  const Result<Node> document = parse_document(text);
+  if (!document) return fail(document.error());
+
+  Problem problem;
+  Fields fields{*document, "", problem};
+  read_format(fields);
+  Standalone standalone;
+  standalone.default_certificate = find_key_pair(fields, "default_certificate", problem);
+  read_shards(fields, "hosts", problem, read_host, standalone.shards);
+  read_shards(fields, "services", problem, read_service, standalone.shards);
+  read_shards(fields, "tls", problem, read_tls, standalone.shards);
+  fields.done();
+  if (!problem.is_set()) check_references(standalone.shards, problem);
+  if (problem.is_set()) return fail(problem.error());
+  if (standalone.default_certificate) {
+    const Status valid = validate(*standalone.default_certificate, FilePaths::Relative);
+    if (!valid) return within("default_certificate", valid.error());
+  }
+  for (Shard& shard : standalone.shards) {
+    auto* host = std::get_if<VirtualHost>(&shard);
+    if (host == nullptr) continue;
+    std::stable_sort(host->routes.begin(), host->routes.end(), [](const Route& a, const Route& b) {
+      if (a.path.size() != b.path.size()) return a.path.size() > b.path.size();
+      return a.path == b.path && a.type == PathType::Exact && b.type == PathType::Prefix;
+    });
+  }
+  return standalone;
+}
+
+}  // namespace handfast::config

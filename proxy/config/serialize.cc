@@ -1,0 +1,173 @@
+#include <string>
+
+#include "proxy/config/emit.h"
+#include "proxy/config/text.h"
+#include "proxy/config/words.h"
+
+namespace handfast::config {
+namespace {
+
+void header(std::string& out, std::string_view kind) {
+  Lines lines{out, 0};
+  lines.text("format", std::to_string(kFormatMajor) + "." + std::to_string(kFormatMinor));
+  lines.text("kind", kind);
+}
+
+void append_refusal(std::string& out, int indent, std::string_view key,
+                    const std::optional<Refusal>& refusal) {
+  if (!refusal) return;
+  Lines{out, indent}.open(key);
+  Lines inner{out, indent + 2};
+  inner.text("reason", to_string(refusal->reason));
+  inner.text("detail", refusal->detail);
+}
+
+void append_key_pair(std::string& out, int indent, std::string_view key,
+                     const std::optional<KeyPairRef>& pair) {
+  if (!pair) return;
+  Lines{out, indent}.open(key);
+  Lines inner{out, indent + 2};
+  inner.text("certificate", pair->certificate);
+  inner.text("key", pair->key);
+  inner.text("source", pair->source);
+}
+
+void append_files(std::string& out, std::string_view key, const std::vector<FileRef>& files) {
+  if (files.empty()) return;
+  Lines{out, 0}.open(key);
+  for (const FileRef& file : files) {
+    Lines element{out, 4};
+    element.begin_element();
+    element.text("path", file.path);
+    element.text("source", file.source);
+  }
+}
+
+void append_route(std::string& out, const Route& route) {
+  Lines lines{out, 4};
+  lines.begin_element();
+  lines.text("path", route.path);
+  lines.text("type", word_of(kPathTypes, route.type));
+  lines.text("ingress_namespace", route.ingress_namespace);
+  lines.text("ingress", route.ingress);
+  lines.text("service", route.service);
+  lines.text("protocol", word_of(kBackendProtocols, route.protocol));
+  if (!route.upstream_tls.empty()) lines.text("upstream_tls", route.upstream_tls);
+  lines.flag("ssl_redirect", route.ssl_redirect);
+  lines.flag("access_log", route.access_log);
+  append_refusal(out, 4, "refused", route.refused);
+}
+
+struct Serializer {
+  std::string out;
+
+  void operator()(const VirtualHost& host) {
+    header(out, kKindHost);
+    Lines lines{out, 0};
+    lines.text("host", host.host);
+    lines.flag("tls", host.tls);
+    append_key_pair(out, 0, "certificate", host.certificate);
+    append_refusal(out, 0, "certificate_problem", host.certificate_problem);
+    if (host.routes.empty()) {
+      lines.empty_list("routes");
+      return;
+    }
+    lines.open("routes");
+    for (const Route& route : host.routes) append_route(out, route);
+  }
+
+  void operator()(const Service& service) {
+    header(out, kKindService);
+    Lines lines{out, 0};
+    lines.text("name", service.name);
+    lines.flag("external_name", service.external_name);
+    append_refusal(out, 0, "refused", service.refused);
+    if (service.endpoints.empty()) {
+      lines.empty_list("endpoints");
+      return;
+    }
+    lines.open("endpoints");
+    for (const Endpoint& endpoint : service.endpoints) {
+      Lines element{out, 4};
+      element.begin_element();
+      element.text("address", endpoint.address);
+      element.number("port", std::uint64_t{endpoint.port});
+      element.flag("ready", endpoint.ready);
+      element.flag("serving", endpoint.serving);
+      element.flag("terminating", endpoint.terminating);
+    }
+  }
+
+  void operator()(const UpstreamTls& tls) {
+    header(out, kKindTls);
+    Lines lines{out, 0};
+    lines.text("name", tls.name);
+    append_key_pair(out, 0, "identity", tls.identity);
+    append_files(out, "ca", tls.ca);
+    lines.flag("system_ca", tls.system_ca);
+    lines.flag("verify", tls.verify);
+    lines.number("verify_depth", std::uint64_t{tls.verify_depth});
+    lines.texts("names", tls.names);
+    lines.text("revocation", word_of(kRevocationScopes, tls.revocation));
+    append_files(out, "crl", tls.crl);
+    if (tls.sni) lines.text("sni", *tls.sni);
+    std::vector<std::string> versions;
+    for (const TlsVersion version : tls.versions) {
+      versions.emplace_back(word_of(kTlsVersions, version));
+    }
+    lines.texts("versions", versions);
+    if (!tls.ciphers.empty()) lines.text("ciphers", tls.ciphers);
+    append_refusal(out, 0, "refused", tls.refused);
+  }
+};
+
+}  // namespace
+
+std::string serialize(const Shard& shard) {
+  Serializer serializer;
+  serializer.out.reserve(1024);
+  std::visit(serializer, shard);
+  return std::move(serializer.out);
+}
+
+std::string serialize(const Bucket& bucket) {
+  std::string out;
+  out.reserve(64 + bucket.size() * 120);
+  header(out, kKindBucket);
+  Lines lines{out, 0};
+  if (bucket.empty()) {
+    lines.empty_map("shards");
+    return out;
+  }
+  lines.open("shards");
+  Lines entries{out, 2};
+  for (const auto& [name, hash] : bucket) entries.quoted_key(name, hash);
+  return out;
+}
+
+std::string serialize(const Index& index) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string out;
+  out.reserve(256 + kBucketCount * 76);
+  header(out, kKindIndex);
+  Lines lines{out, 0};
+  lines.number("generation", index.generation);
+  lines.number("time", index.time);
+  append_key_pair(out, 0, "default_certificate", index.default_certificate);
+  const std::size_t before = out.size();
+  lines.open("buckets");
+  Lines entries{out, 2};
+  bool any = false;
+  for (std::size_t i = 0; i < index.buckets.size(); ++i) {
+    if (index.buckets[i].empty()) continue;
+    entries.quoted_key(std::string{kHex[i >> 4], kHex[i & 15]}, index.buckets[i]);
+    any = true;
+  }
+  if (!any) {
+    out.resize(before);
+    lines.empty_map("buckets");
+  }
+  return out;
+}
+
+}  // namespace handfast::config

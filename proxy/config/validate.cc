@@ -1,0 +1,207 @@
+#include "proxy/config/validate.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <set>
+
+#include "proxy/config/text.h"
+
+namespace handfast::config {
+namespace {
+
+[[nodiscard]] tl::unexpected<Error> bad(std::string_view field, std::string_view what) {
+  std::string detail{field};
+  return fail(Reason::BadObject, detail.append(": ").append(what));
+}
+
+bool has_control(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < 0x20 || byte == 0x7f;
+  });
+}
+
+// Every element is a name: not empty, not "." or "..".
+bool is_relative_path(std::string_view path, std::size_t& elements) {
+  elements = 0;
+  while (true) {
+    const std::size_t slash = path.find('/');
+    const std::string_view element = path.substr(0, slash);
+    if (element.empty() || element == "." || element == ".." || has_control(element)) return false;
+    ++elements;
+    if (slash == std::string_view::npos) return true;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+Status check_path(const std::string& path, FilePaths paths, std::string_view field) {
+  std::size_t elements = 0;
+  if (!is_relative_path(path, elements)) {
+    return bad(field, "\"" + path + "\" must be a relative path without \".\" and \"..\"");
+  }
+  if (paths == FilePaths::BelowTls && (!path.starts_with("tls/") || elements != 5)) {
+    return bad(field, "\"" + path + "\" must be tls/<namespace>/<name>/<hash>/<file>");
+  }
+  return {};
+}
+
+Status check_files(const std::vector<FileRef>& files, FilePaths paths, std::string_view field) {
+  for (const FileRef& file : files) {
+    if (Status good = check_path(file.path, paths, field); !good) return good;
+  }
+  return {};
+}
+
+// Lower case, labels of letters, digits, '-' and '_', with '*' only as the first of several.
+bool is_host(std::string_view host) {
+  if (host.empty()) return true;
+  if (host.size() > 253) return false;
+  if (host.starts_with("*.")) host.remove_prefix(2);
+  bool label = false;
+  for (const char c : host) {
+    if (c == '.') {
+      if (!label) return false;
+      label = false;
+    } else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_') {
+      label = true;
+    } else {
+      return false;
+    }
+  }
+  return label;
+}
+
+bool is_address(const std::string& text) {
+  unsigned char buffer[sizeof(in6_addr)];
+  return ::inet_pton(AF_INET, text.c_str(), buffer) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), buffer) == 1;
+}
+
+bool is_dns_name(std::string_view text) {
+  return !text.empty() && text.size() <= 254 && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  });
+}
+
+// "<namespace>/…/<service>:<port>": printable, with at least one '/' and one ':'.
+bool is_cluster_name(std::string_view name) {
+  return !has_control(name) && name.find('/') != std::string_view::npos &&
+         name.find(':') != std::string_view::npos;
+}
+
+Status check_route(const Route& route, const std::string& field) {
+  if (!route.path.starts_with('/')) return bad(field + ".path", "must begin with '/'");
+  if (has_control(route.path)) return bad(field + ".path", "must not hold control characters");
+  if (route.refused) return {};
+  if (route.service.empty()) return bad(field + ".service", "is missing and nothing is refused");
+  const bool https = route.protocol == BackendProtocol::Https;
+  if (https && route.upstream_tls.empty()) {
+    return bad(field + ".upstream_tls", "is missing: HTTPS needs a TLS policy");
+  }
+  if (!https && !route.upstream_tls.empty()) {
+    return bad(field + ".upstream_tls", "is set, but the protocol is not HTTPS");
+  }
+  return {};
+}
+
+Status check(const VirtualHost& host, FilePaths paths) {
+  if (!is_host(host.host)) {
+    return bad("host", "\"" + host.host + "\" is not a lower-case host, \"*.\" host or empty");
+  }
+  if (host.certificate) {
+    if (Status good = validate(*host.certificate, paths); !good) {
+      return within("certificate", good.error());
+    }
+  }
+  std::set<std::pair<std::string_view, PathType>> seen;
+  for (std::size_t i = 0; i < host.routes.size(); ++i) {
+    const std::string field = "routes[" + std::to_string(i) + "]";
+    if (Status good = check_route(host.routes[i], field); !good) return good;
+    if (!seen.emplace(host.routes[i].path, host.routes[i].type).second) {
+      return bad(field + ".path", "stands twice with the same type");
+    }
+  }
+  return {};
+}
+
+Status check(const Service& service, FilePaths /*paths*/) {
+  if (!is_cluster_name(service.name)) return bad("name", "must be <namespace>/<service>:<port>");
+  for (std::size_t i = 0; i < service.endpoints.size(); ++i) {
+    const Endpoint& endpoint = service.endpoints[i];
+    const std::string field = "endpoints[" + std::to_string(i) + "]";
+    if (endpoint.port == 0) return bad(field + ".port", "must not be 0");
+    const bool good =
+        is_address(endpoint.address) || (service.external_name && is_dns_name(endpoint.address));
+    if (!good) {
+      return bad(field + ".address", "\"" + endpoint.address + "\" is not an IP address" +
+                                         (service.external_name ? " or a DNS name" : ""));
+    }
+  }
+  return {};
+}
+
+// What only a policy that is in use must satisfy: a refused one connects to nothing.
+Status check_trust(const UpstreamTls& tls) {
+  if (tls.verify) {
+    if (tls.ca.empty() && !tls.system_ca) return bad("ca", "is missing: nothing to verify against");
+    if (tls.names.empty()) return bad("names", "is missing: nobody to expect");
+  }
+  if (tls.revocation == RevocationScope::Off && !tls.crl.empty()) {
+    return bad("revocation", "is Off, but there are CRLs");
+  }
+  if (tls.revocation != RevocationScope::Off && tls.crl.empty()) {
+    return bad("crl", "is missing: revocation is not Off");
+  }
+  if (tls.versions.empty()) return bad("versions", "is empty");
+  return {};
+}
+
+Status check(const UpstreamTls& tls, FilePaths paths) {
+  if (!is_cluster_name(tls.name)) {
+    return bad("name", "must be <namespace>/<ingress>/<service>:<port>");
+  }
+  if (tls.identity) {
+    if (Status good = validate(*tls.identity, paths); !good) {
+      return within("identity", good.error());
+    }
+  }
+  if (Status good = check_files(tls.ca, paths, "ca"); !good) return good;
+  if (Status good = check_files(tls.crl, paths, "crl"); !good) return good;
+  if (tls.verify_depth < 1) return bad("verify_depth", "must be at least 1");
+  for (const std::string& name : tls.names) {
+    if (name.empty() || has_control(name))
+      return bad("names", "holds an empty or unprintable name");
+  }
+  if (tls.sni && (tls.sni->empty() || has_control(*tls.sni))) {
+    return bad("sni", "is empty or unprintable; leave it out to send none");
+  }
+  if (has_control(tls.ciphers)) return bad("ciphers", "must not hold control characters");
+  for (std::size_t i = 1; i < tls.versions.size(); ++i) {
+    if (tls.versions[i - 1] >= tls.versions[i]) return bad("versions", "must be sorted, each once");
+  }
+  return tls.refused ? Status{} : check_trust(tls);
+}
+
+}  // namespace
+
+Status validate(const KeyPairRef& pair, FilePaths paths) {
+  if (Status good = check_path(pair.certificate, paths, "certificate"); !good) return good;
+  if (Status good = check_path(pair.key, paths, "key"); !good) return good;
+  const auto directory = [](const std::string& path) {
+    return path.substr(0, path.rfind('/') + 1);
+  };
+  if (paths == FilePaths::BelowTls && directory(pair.certificate) != directory(pair.key)) {
+    return bad("key", "must lie beside the certificate");
+  }
+  return {};
+}
+
+Status validate(const Shard& shard, FilePaths paths) {
+  return std::visit([paths](const auto& one) { return check(one, paths); }, shard);
+}
+
+Status validate(const Shard& shard) { return validate(shard, FilePaths::BelowTls); }
+
+}  // namespace handfast::config

@@ -1,0 +1,49 @@
+#pragma once
+// The words that the text form uses for the model's enumerations, and the names of its kinds.
+
+#include <array>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "proxy/config/model.h"
+
+namespace handfast::config {
+
+template <class Enum, std::size_t kCount>
+using Words = std::array<std::pair<Enum, std::string_view>, kCount>;
+
+inline constexpr Words<TlsVersion, 2> kTlsVersions{
+    {{TlsVersion::Tls12, "TLSv1.2"}, {TlsVersion::Tls13, "TLSv1.3"}}};
+inline constexpr Words<RevocationScope, 3> kRevocationScopes{{{RevocationScope::Off, "Off"},
+                                                              {RevocationScope::Leaf, "Leaf"},
+                                                              {RevocationScope::Chain, "Chain"}}};
+inline constexpr Words<PathType, 2> kPathTypes{
+    {{PathType::Exact, "Exact"}, {PathType::Prefix, "Prefix"}}};
+inline constexpr Words<BackendProtocol, 2> kBackendProtocols{
+    {{BackendProtocol::Http, "HTTP"}, {BackendProtocol::Https, "HTTPS"}}};
+
+template <class Enum, std::size_t kCount>
+[[nodiscard]] constexpr std::string_view word_of(const Words<Enum, kCount>& words, Enum value) {
+  for (const auto& [candidate, word] : words) {
+    if (candidate == value) return word;
+  }
+  return {};
+}
+
+template <class Enum, std::size_t kCount>
+[[nodiscard]] constexpr std::optional<Enum> find_word(const Words<Enum, kCount>& words,
+                                                      std::string_view text) {
+  for (const auto& [value, word] : words) {
+    if (word == text) return value;
+  }
+  return std::nullopt;
+}
+
+inline constexpr std::string_view kKindHost = "host";
+inline constexpr std::string_view kKindService = "service";
+inline constexpr std::string_view kKindTls = "tls";
+inline constexpr std::string_view kKindBucket = "bucket";
+inline constexpr std::string_view kKindIndex = "index";
+
+}  // namespace handfast::config
