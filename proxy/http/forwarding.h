@@ -1,6 +1,6 @@
 #pragma once
-// What the proxy changes in a head that passes through: hop-by-hop fields go, headers that we assert
-// are stripped and set anew, framing is written by us (RFC 9110 7.6; design invariant 11).
+// What the proxy changes in a head that passes through: hop-by-hop fields go, headers that we
+// assert are stripped and set anew, framing is written by us (RFC 9110 7.6; design invariant 11).
 //
 // A `Connection: X` of the sender removes field X (RFC 9110 7.6.1), but never one that we assert:
 // ours are added after. Everything else passes byte for byte in its order.
@@ -26,14 +26,14 @@ struct ForwardContext {
 // X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Proto, X-Forwarded-Scheme, X-Scheme, and the
 // framing (Content-Length or Transfer-Encoding: chunked). Not written: hop-by-hop fields, Upgrade,
 // protected ones, Content-Length and Transfer-Encoding as they came.
-// The client's own X-Forwarded-For goes into X-Original-Forwarded-For only when trusted networks are
-// configured, which they aren't yet: it is dropped.
+// The client's own X-Forwarded-For goes into X-Original-Forwarded-For only when trusted networks
+// are configured, which they aren't yet: it is dropped.
 void append_request_head(std::string& out, const RequestHead& head, const ForwardContext& context);
 
 // Writes the status line and head for an HTTP/1.x client: the backend's fields without hop-by-hop
 // ones, then framing and Connection as the two flags say. `chunked`: we encode the body in chunks
-// (never to an HTTP/1.0 client). `close`: adds "Connection: close"; otherwise, to an HTTP/1.0 client
-// that asked, "Connection: keep-alive".
+// (never to an HTTP/1.0 client). `close`: adds "Connection: close"; otherwise, to an HTTP/1.0
+// client that asked, "Connection: keep-alive".
 struct ResponseFraming {
   bool chunked = false;
   bool close = false;

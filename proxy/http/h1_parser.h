@@ -1,23 +1,32 @@
 #pragma once
 // Reads HTTP/1.x heads, strictly: what two parsers could read differently is refused, not repaired
-// (RFC 9112; RFC 9110 5). Requests from clients and responses from backends alike: both are hostile.
+// (RFC 9112; RFC 9110 5). Requests from clients and responses from backends alike: both are
+// hostile.
 //
 // I/O-free. The caller keeps all bytes of the head in one contiguous buffer and calls parse() with
-// the whole of it, from the first byte of the message, each time more has arrived; the parser only
-// remembers how far it has looked for the end, so each byte is scanned once. The result of any
-// split of the input is the same. Never allocates.
+// the whole of it, from the first byte of the message, each time more has arrived; the buffer may
+// move between calls. A head that arrives whole is read in one pass; else the parser remembers how
+// far it has looked for the end, so that no sender can make it scan a byte more than a few times.
+// The result of any split of the input is the same, and a first line that can't become a good one
+// is refused as soon as that is known. Never allocates.
 //
 // Refused with 400: bare CR or LF, NUL or control bytes in names and values, blanks before the
-// colon or the first header, obs-fold, empty names, names that aren't tokens, missing or repeated
-// Host (HTTP/1.1), a Host that isn't a valid authority, absolute-form whose authority differs from
-// Host or whose scheme isn't http/https, authority-form and CONNECT, '#' in the target, bytes
-// outside visible ASCII in the target, Content-Length that isn't one plain decimal number or occurs
-// twice, Content-Length with Transfer-Encoding, Transfer-Encoding in HTTP/1.0. 501: a transfer
-// coding other than exactly "chunked". 505: HTTP/2.0 and up; 400 for other versions. 431: head
-// larger than the limit, more than kMaxHeaders fields. 414: request line longer than its limit.
-// Leading empty lines before a request line are skipped (RFC 9112 2.2), at most 2.
+// colon or the first header, obs-fold, empty names, names that aren't tokens, methods that aren't
+// tokens of at most 32 bytes, Host missing (HTTP/1.1) or repeated or no valid authority
+// (authority.h), absolute-form whose authority differs from Host, whose scheme isn't http/https or
+// that has a query without a path, authority-form and CONNECT, "*" but for OPTIONS, '#' in the
+// target, bytes outside visible ASCII in the target, Content-Length that isn't one plain decimal
+// number below 2^63 or occurs twice, Content-Length with Transfer-Encoding, two Transfer-Encoding
+// fields, Transfer-Encoding in HTTP/1.0, a Connection field that isn't a list of tokens or names
+// more than kMaxConnectionOptions. 417: an expectation other than 100-continue. 501: a transfer
+// coding other than exactly "chunked". 505: HTTP/2.0 and up; 400 for other versions than 1.0
+// and 1.1. 431: head larger than the limit, more than kMaxHeaders fields. 414: request line longer
+// than its limit. Leading empty lines before a request line are skipped (RFC 9112 2.2), at most 2.
+//
+// Responses are refused for the same reasons where they apply, and for a status outside 100-599.
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 #include "proxy/http/message.h"
@@ -25,8 +34,8 @@
 namespace handfast::http {
 
 struct H1Limits {
-  std::size_t head_bytes = 32 * 1024;   // request: 431; response: refused
-  std::size_t line_bytes = 8 * 1024;    // request line: 414
+  std::size_t head_bytes = 32 * 1024;  // request: 431; response: refused
+  std::size_t line_bytes = 8 * 1024;   // request line: 414
 };
 
 enum class ParseStatus : std::uint8_t { Incomplete, Complete, Bad };
@@ -38,30 +47,40 @@ struct ParseResult {
   std::string_view error;    // Bad: what is wrong, a constant: "two Content-Length fields"
 };
 
+// How far a head that didn't arrive whole has been looked at; offsets from its first byte.
+struct H1Scan {
+  std::size_t seen = 0;    // bytes looked at
+  std::size_t line = 0;    // where the line that isn't complete begins
+  int empty_lines = 0;     // skipped before the first line
+  bool in_fields = false;  // the first line is complete and good
+};
+
 class H1RequestParser {
  public:
   explicit H1RequestParser(H1Limits limits = {}) : limits_(limits) {}
-  // `head` is written only with Complete; its views point into `bytes`.
+  // `head` is untouched with Incomplete and of no meaning with Bad; its views point into `bytes` or
+  // at constants ("/" for an absolute-form target without a path).
   ParseResult parse(std::string_view bytes, RequestHead& head);
   // Before the next message.
-  void reset() { scanned_ = 0; }
+  void reset() { scan_ = {}; }
 
  private:
   H1Limits limits_;
-  std::size_t scanned_ = 0;
+  H1Scan scan_;
 };
 
 class H1ResponseParser {
  public:
   explicit H1ResponseParser(H1Limits limits = {}) : limits_(limits) {}
   // `request_method` decides whether there is a body (HEAD; RFC 9112 6.3). Bad: close, never pool,
-  // answer 502. 1xx heads come out as Complete with Framing::None; the caller goes on parsing.
+  // answer 502. 1xx heads come out as Complete with Framing::None; the caller goes on parsing after
+  // reset().
   ParseResult parse(std::string_view bytes, std::string_view request_method, ResponseHead& head);
-  void reset() { scanned_ = 0; }
+  void reset() { scan_ = {}; }
 
  private:
   H1Limits limits_;
-  std::size_t scanned_ = 0;
+  H1Scan scan_;
 };
 
 }  // namespace handfast::http

@@ -1,6 +1,6 @@
 #pragma once
-// A message head as views into the bytes it was read from. Nothing is copied; a head is good as long
-// as the buffer that it was parsed from stays where it is.
+// A message head as views into the bytes it was read from. Nothing is copied; a head is good as
+// long as the buffer that it was parsed from stays where it is.
 
 #include <array>
 #include <cstddef>
@@ -30,8 +30,8 @@ enum class HeaderId : std::uint8_t {
   UserAgent,
   Referer,
   // Headers that we assert: stripped from clients in every spelling ('_' and '.' count as '-').
-  // Includes X-Forwarded-*, Forwarded, X-Real-IP, X-Scheme, X-Request-ID, X-Original-*, ssl-client-*,
-  // X-SSL-*, X-Client-Cert*, X-Forwarded-Client-Cert, Proxy.
+  // Includes X-Forwarded-*, Forwarded, X-Real-IP, X-Scheme, X-Request-ID, X-Original-*,
+  // ssl-client-*, X-SSL-*, X-Client-Cert*, X-Forwarded-Client-Cert, Proxy.
   Protected,
 };
 

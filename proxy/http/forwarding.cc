@@ -1,0 +1,182 @@
+#include "proxy/http/forwarding.h"
+
+#include <charconv>
+#include <limits>
+
+#include "proxy/http/chars.h"
+#include "proxy/http/fields.h"
+#include "proxy/http/http_date.h"
+
+namespace handfast::http {
+namespace {
+
+void append_field(std::string& out, std::string_view name, std::string_view value) {
+  out.append(name).append(": ").append(value).append("\r\n");
+}
+
+void append_number(std::string& out, std::uint64_t number) {
+  char digits[std::numeric_limits<std::uint64_t>::digits10 + 1];
+  const auto end = std::to_chars(digits, digits + sizeof digits, number);
+  out.append(digits, end.ptr);
+}
+
+void append_content_length(std::string& out, std::uint64_t length) {
+  out.append("Content-Length: ");
+  append_number(out, length);
+  out.append("\r\n");
+}
+
+// Calls visit(name) for each field that the sender's Connection fields nominate.
+template <class Visit>
+void for_each_nomination(const HeaderList& headers, Visit visit) {
+  for (const Header& header : headers.items()) {
+    if (header.id != HeaderId::Connection) continue;
+    std::string_view options = header.value;
+    while (const auto option = take_list_element(options)) {
+      if (equal_ignore_case(*option, "close") || equal_ignore_case(*option, "keep-alive")) continue;
+      visit(*option);
+    }
+  }
+}
+
+// What of the sender's fields goes on. Most messages nominate nothing, which is asked once.
+class PassingFields {
+ public:
+  explicit PassingFields(const HeaderList& headers) : headers_(headers) {
+    for_each_nomination(headers, [this](std::string_view) { has_nominations_ = true; });
+  }
+
+  [[nodiscard]] bool nominated(std::string_view name) const {
+    if (!has_nominations_) return false;
+    bool found = false;
+    for_each_nomination(headers_, [&found, name](std::string_view nomination) {
+      found = found || equal_ignore_case(nomination, name);
+    });
+    return found;
+  }
+
+ private:
+  const HeaderList& headers_;
+  bool has_nominations_ = false;
+};
+
+bool passes_to_backend(const Header& header, const RequestHead& head, const PassingFields& fields) {
+  switch (header.id) {
+    case HeaderId::Connection:
+    case HeaderId::KeepAlive:
+    case HeaderId::ProxyAuthenticate:
+    case HeaderId::ProxyAuthorization:
+    case HeaderId::ProxyConnection:
+    case HeaderId::Te:
+    case HeaderId::Trailer:
+    case HeaderId::Upgrade:
+    case HeaderId::Protected:
+    case HeaderId::Host:
+    case HeaderId::ContentLength:
+    case HeaderId::TransferEncoding:
+      return false;
+    case HeaderId::Expect:
+      return head.minor_version >= 1;
+    case HeaderId::Other:
+    case HeaderId::Date:
+    case HeaderId::Server:
+    case HeaderId::UserAgent:
+    case HeaderId::Referer:
+      return !fields.nominated(header.name);
+  }
+  return false;
+}
+
+bool passes_to_client(const Header& header, const PassingFields& fields) {
+  switch (header.id) {
+    case HeaderId::Connection:
+    case HeaderId::KeepAlive:
+    case HeaderId::ProxyAuthenticate:
+    case HeaderId::ProxyAuthorization:
+    case HeaderId::ProxyConnection:
+    case HeaderId::Te:
+    case HeaderId::Trailer:
+    case HeaderId::Upgrade:
+    case HeaderId::ContentLength:
+    case HeaderId::TransferEncoding:
+      return false;
+    case HeaderId::Date:
+      return true;
+    case HeaderId::Other:
+    case HeaderId::Protected:
+    case HeaderId::Expect:
+    case HeaderId::Host:
+    case HeaderId::Server:
+    case HeaderId::UserAgent:
+    case HeaderId::Referer:
+      return !fields.nominated(header.name);
+  }
+  return false;
+}
+
+void append_asserted(std::string& out, const RequestHead& head, const ForwardContext& context) {
+  append_field(out, "X-Request-ID", context.request_id);
+  append_field(out, "X-Real-IP", context.client_address);
+  append_field(out, "X-Forwarded-For", context.client_address);
+  if (!head.authority.empty()) append_field(out, "X-Forwarded-Host", head.authority);
+  out.append("X-Forwarded-Port: ");
+  append_number(out, context.public_port);
+  out.append("\r\n");
+  append_field(out, "X-Forwarded-Proto", context.scheme);
+  append_field(out, "X-Forwarded-Scheme", context.scheme);
+  append_field(out, "X-Scheme", context.scheme);
+}
+
+void append_response_framing(std::string& out, const ResponseHead& head, bool chunked) {
+  if (head.status < 200 || head.status == 204) return;  // RFC 9112 6.1, 6.2
+  if (chunked) {
+    out.append("Transfer-Encoding: chunked\r\n");
+  } else if (head.framing == Framing::Length) {
+    append_content_length(out, head.content_length);
+  } else if (head.framing == Framing::None) {
+    // HEAD and 304: what the body would have had.
+    const Header* const length = head.headers.find(HeaderId::ContentLength);
+    if (length != nullptr) append_field(out, length->name, length->value);
+  }
+}
+
+}  // namespace
+
+void append_request_head(std::string& out, const RequestHead& head, const ForwardContext& context) {
+  out.append(head.method).append(" ").append(head.target).append(" HTTP/1.1\r\n");
+  append_field(out, "Host", head.authority);
+  const PassingFields fields(head.headers);
+  for (const Header& header : head.headers.items()) {
+    if (passes_to_backend(header, head, fields)) append_field(out, header.name, header.value);
+  }
+  append_asserted(out, head, context);
+  if (head.framing == Framing::Length) {
+    append_content_length(out, head.content_length);
+  } else if (head.framing == Framing::Chunked) {
+    out.append("Transfer-Encoding: chunked\r\n");
+  }
+  out.append("\r\n");
+}
+
+void append_response_head(std::string& out, const ResponseHead& head, ResponseFraming framing) {
+  out.append("HTTP/1.1 ");
+  append_number(out, static_cast<unsigned>(head.status));
+  out.append(" ").append(head.reason).append("\r\n");
+  const PassingFields fields(head.headers);
+  bool dated = head.status < 200;
+  for (const Header& header : head.headers.items()) {
+    if (!passes_to_client(header, fields)) continue;
+    append_field(out, header.name, header.value);
+    dated = dated || header.id == HeaderId::Date;
+  }
+  if (!dated) append_field(out, "Date", http_date_now());  // RFC 9110 6.6.1
+  append_response_framing(out, head, framing.chunked);
+  if (framing.close) {
+    out.append("Connection: close\r\n");
+  } else if (framing.client_is_1_0) {
+    out.append("Connection: keep-alive\r\n");
+  }
+  out.append("\r\n");
+}
+
+}  // namespace handfast::http

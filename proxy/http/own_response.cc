@@ -1,0 +1,128 @@
+// The answers that the proxy gives itself: status, a page that names it, nothing about the inside.
+
+#include <array>
+#include <charconv>
+#include <string>
+#include <string_view>
+
+#include "proxy/http/forwarding.h"
+#include "proxy/http/http_date.h"
+
+namespace handfast::http {
+namespace {
+
+constexpr std::string_view kPageBegin = "<html>\r\n<head><title>";
+constexpr std::string_view kPageMiddle = "</title></head>\r\n<body>\r\n<center><h1>";
+constexpr std::string_view kPageEnd = "</h1></center>\r\n</body>\r\n</html>\r\n";
+
+struct Phrase {
+  int status;
+  std::string_view text;
+};
+
+// RFC 9110 15 and the registry, in order; 503 as nginx words it, which clients of ingress-nginx
+// saw.
+constexpr std::array kPhrases = {
+    Phrase{100, "Continue"},
+    Phrase{101, "Switching Protocols"},
+    Phrase{103, "Early Hints"},
+    Phrase{200, "OK"},
+    Phrase{201, "Created"},
+    Phrase{202, "Accepted"},
+    Phrase{203, "Non-Authoritative Information"},
+    Phrase{204, "No Content"},
+    Phrase{205, "Reset Content"},
+    Phrase{206, "Partial Content"},
+    Phrase{300, "Multiple Choices"},
+    Phrase{301, "Moved Permanently"},
+    Phrase{302, "Found"},
+    Phrase{303, "See Other"},
+    Phrase{304, "Not Modified"},
+    Phrase{307, "Temporary Redirect"},
+    Phrase{308, "Permanent Redirect"},
+    Phrase{400, "Bad Request"},
+    Phrase{401, "Unauthorized"},
+    Phrase{402, "Payment Required"},
+    Phrase{403, "Forbidden"},
+    Phrase{404, "Not Found"},
+    Phrase{405, "Method Not Allowed"},
+    Phrase{406, "Not Acceptable"},
+    Phrase{407, "Proxy Authentication Required"},
+    Phrase{408, "Request Timeout"},
+    Phrase{409, "Conflict"},
+    Phrase{410, "Gone"},
+    Phrase{411, "Length Required"},
+    Phrase{412, "Precondition Failed"},
+    Phrase{413, "Content Too Large"},
+    Phrase{414, "URI Too Long"},
+    Phrase{415, "Unsupported Media Type"},
+    Phrase{416, "Range Not Satisfiable"},
+    Phrase{417, "Expectation Failed"},
+    Phrase{421, "Misdirected Request"},
+    Phrase{422, "Unprocessable Content"},
+    Phrase{425, "Too Early"},
+    Phrase{426, "Upgrade Required"},
+    Phrase{428, "Precondition Required"},
+    Phrase{429, "Too Many Requests"},
+    Phrase{431, "Request Header Fields Too Large"},
+    Phrase{451, "Unavailable For Legal Reasons"},
+    Phrase{500, "Internal Server Error"},
+    Phrase{501, "Not Implemented"},
+    Phrase{502, "Bad Gateway"},
+    Phrase{503, "Service Temporarily Unavailable"},
+    Phrase{504, "Gateway Timeout"},
+    Phrase{505, "HTTP Version Not Supported"},
+    Phrase{511, "Network Authentication Required"},
+};
+
+void append_number(std::string& out, std::size_t number) {
+  std::array<char, 20> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number);
+  out.append(digits.data(), end.ptr);
+}
+
+// "404 Not Found"; the code alone where there is no phrase.
+void append_title(std::string& out, int status) {
+  append_number(out, static_cast<std::size_t>(status));
+  if (!reason_phrase(status).empty()) out.append(" ").append(reason_phrase(status));
+}
+
+}  // namespace
+
+std::string_view reason_phrase(int status) {
+  for (const Phrase& phrase : kPhrases) {
+    if (phrase.status == status) return phrase.text;
+  }
+  return {};
+}
+
+void append_own_response(std::string& out, int status, std::string_view request_method, bool close,
+                         bool client_is_1_0, std::string_view extra) {
+  out.append("HTTP/1.1 ");
+  append_number(out, static_cast<std::size_t>(status));
+  out.append(" ").append(reason_phrase(status)).append("\r\n");
+  const bool interim = status < 200;
+  const bool has_content = !interim && status != 204 && status != 304;
+  if (!interim) out.append("Date: ").append(http_date_now()).append("\r\n");
+  if (has_content) {
+    const std::size_t phrase = reason_phrase(status).size();
+    const std::size_t title = phrase == 0 ? 3 : 4 + phrase;
+    out.append("Content-Type: text/html\r\nContent-Length: ");
+    append_number(out, kPageBegin.size() + kPageMiddle.size() + kPageEnd.size() + 2 * title);
+    out.append("\r\n");
+  }
+  if (close) {
+    out.append("Connection: close\r\n");
+  } else if (client_is_1_0) {
+    out.append("Connection: keep-alive\r\n");
+  }
+  out.append(extra).append("\r\n");
+  if (!has_content || request_method == "HEAD") return;
+  out.append(kPageBegin);
+  append_title(out, status);
+  out.append(kPageMiddle);
+  append_title(out, status);
+  out.append(kPageEnd);
+}
+
+}  // namespace handfast::http
