@@ -1,0 +1,61 @@
+#pragma once
+// Shards for the tests of this folder.
+
+#include "proxy/config/model.h"
+
+namespace handfast::config::testing {
+
+inline KeyPairRef sample_pair() {
+  return {"tls/shop/orders-tls/0123456789abcdef/tls.crt",
+          "tls/shop/orders-tls/0123456789abcdef/tls.key", "Secret/shop/orders-tls"};
+}
+
+inline UpstreamTls sample_policy() {
+  UpstreamTls tls;
+  tls.name = "shop/orders/api:443";
+  tls.identity = sample_pair();
+  tls.ca = {{"tls/shop/orders-tls/fedcba9876543210/ca.crt", "Secret/shop/orders-tls"}};
+  tls.names = {"api.shop.svc", "api.shop.svc.cluster.local"};
+  tls.revocation = RevocationScope::Chain;
+  tls.crl = {{"tls/shop/orders-tls/00112233445566ff/ca.crl", "Secret/shop/orders-tls"}};
+  tls.sni = "api.shop.svc";
+  tls.versions = {TlsVersion::Tls12, TlsVersion::Tls13};
+  tls.ciphers = "ECDHE+AESGCM:!aNULL";
+  return tls;
+}
+
+inline Route sample_route() {
+  Route route;
+  route.path = "/orders";
+  route.type = PathType::Exact;
+  route.ingress_namespace = "shop";
+  route.ingress = "orders";
+  route.service = "shop/api:443";
+  route.protocol = BackendProtocol::Https;
+  route.upstream_tls = "shop/orders/api:443";
+  route.ssl_redirect = true;
+  route.access_log = false;
+  return route;
+}
+
+inline VirtualHost sample_host() {
+  VirtualHost host;
+  host.host = "shop.example";
+  host.tls = true;
+  host.certificate = sample_pair();
+  Route refused = sample_route();
+  refused.path = "/";
+  refused.refused = Refusal{Reason::InvalidValue,
+                            "annotation \"proxy-ssl-verify\": 'maybe' is\nneither on nor off"};
+  host.routes = {sample_route(), refused};
+  return host;
+}
+
+inline Service sample_service() {
+  Service service;
+  service.name = "shop/api:443";
+  service.endpoints = {{"10.0.0.7", 8443, true, true, false}, {"fd00::1", 8443, false, true, true}};
+  return service;
+}
+
+}  // namespace handfast::config::testing

@@ -1,0 +1,178 @@
+#include <gtest/gtest.h>
+
+#include "proxy/config/text.h"
+#include "tests/unit/proxy/config/samples.h"
+
+namespace handfast::config {
+namespace {
+
+using testing::sample_host;
+using testing::sample_policy;
+using testing::sample_route;
+using testing::sample_service;
+
+void expect_round_trip(const Shard& shard) {
+  const std::string text = serialize(shard);
+  const auto parsed = parse_shard(text);
+  ASSERT_TRUE(parsed) << parsed.error() << "\n" << text;
+  EXPECT_EQ(*parsed, shard) << text;
+  EXPECT_EQ(serialize(*parsed), text);
+}
+
+TEST(Shard, SurvivesTheTripThroughText) {
+  expect_round_trip(sample_host());
+  expect_round_trip(sample_service());
+  expect_round_trip(sample_policy());
+  expect_round_trip(VirtualHost{});
+
+  UpstreamTls refused;
+  refused.name = "shop/orders/api:443";
+  refused.refused =
+      Refusal{Reason::CaMissing, "Secret shop/x: \"ca.crt\" \\ufffd \\\\ is missing\x7f"};
+  expect_round_trip(refused);
+
+  Service external;
+  external.name = "shop/ext:443";
+  external.external_name = true;
+  external.endpoints = {{"partner.example.org", 443, true, true, false}};
+  expect_round_trip(external);
+}
+
+TEST(Shard, WritesBytesThatAreNotUtf8AsTheReplacementCharacter) {
+  Service service = sample_service();
+  service.refused = Refusal{Reason::PortMissing, "port \xff\\\xfe"};
+  const std::string text = serialize(service);
+
+  const auto parsed = parse_shard(text);
+
+  ASSERT_TRUE(parsed) << parsed.error();
+  EXPECT_EQ(std::get<Service>(*parsed).refused->detail, "port \xef\xbf\xbd\\\xef\xbf\xbd");
+  EXPECT_EQ(serialize(*parsed), text);
+}
+
+TEST(Shard, FillsInTheDocumentedDefaults) {
+  const auto parsed = parse_shard(R"(
+format: "1.0"
+kind: tls
+name: shop/orders/api:443
+ca:
+  - path: tls/shop/orders-tls/0123456789abcdef/ca.crt
+crl:
+  - path: tls/shop/orders-tls/0123456789abcdef/ca.crl
+names: [api.shop.svc]
+)");
+
+  ASSERT_TRUE(parsed) << parsed.error();
+  const auto& tls = std::get<UpstreamTls>(*parsed);
+  EXPECT_TRUE(tls.verify);
+  EXPECT_EQ(tls.verify_depth, 4);
+  EXPECT_EQ(tls.revocation, RevocationScope::Chain);
+  EXPECT_EQ(tls.versions, (std::vector{TlsVersion::Tls12, TlsVersion::Tls13}));
+  EXPECT_FALSE(tls.sni);
+}
+
+// Replaces `what` by `with` in the text of `shard` and answers the error.
+Error error_after(const Shard& shard, std::string_view what, std::string_view with) {
+  std::string text = serialize(shard);
+  const std::size_t at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << text;
+  text.replace(at, what.size(), with);
+  const auto parsed = parse_shard(text);
+  EXPECT_FALSE(parsed) << text;
+  return parsed ? Error{} : parsed.error();
+}
+
+TEST(Shard, NamesLineAndFieldOfAnError) {
+  const Error error = error_after(sample_host(), "protocol: \"HTTPS\"", "protocol: \"FTP\"");
+
+  EXPECT_EQ(error.reason, Reason::BadObject);
+  EXPECT_EQ(error.detail, "line 15: routes[0].protocol: must be one of HTTP, HTTPS");
+}
+
+struct Spoiled {
+  Shard shard;
+  std::string what, with, expected;
+};
+
+class SpoiledShard : public ::testing::TestWithParam<Spoiled> {};
+
+TEST_P(SpoiledShard, IsRefused) {
+  const Error error = error_after(GetParam().shard, GetParam().what, GetParam().with);
+
+  EXPECT_NE(error.detail.find(GetParam().expected), std::string::npos) << error;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fields, SpoiledShard,
+    ::testing::Values(
+        Spoiled{sample_policy(), "format: \"1.0\"", "format: \"2.0\"", "version 2.0"},
+        Spoiled{sample_policy(), "format: \"1.0\"", "format: \"1\"", "must be a version"},
+        Spoiled{sample_policy(), "kind: \"tls\"", "kind: \"tcp\"", "kind"},
+        Spoiled{sample_policy(), "verify: true", "verify: yes", "verify: must be true or false"},
+        Spoiled{sample_policy(), "verify: true", "verify: \"true\"", "must be true or false"},
+        Spoiled{sample_policy(), "verify: true", "verfy: true", "verfy: is not a field"},
+        Spoiled{sample_policy(), "verify_depth: 4", "verify_depth: 0", "from 1 to 255"},
+        Spoiled{sample_policy(), "verify_depth: 4", "verify_depth: 256", "from 1 to 255"},
+        Spoiled{sample_policy(), "verify_depth: 4", "verify_depth: -1", "from 1 to 255"},
+        Spoiled{sample_policy(), "verify_depth: 4", "verify_depth: 4x", "from 1 to 255"},
+        Spoiled{sample_policy(), "name: \"shop/orders/api:443\"\n", "", "name: is missing"},
+        Spoiled{sample_policy(), "\"TLSv1.2\", ", "\"SSLv3\", ", "versions: must be one of"},
+        Spoiled{sample_policy(), "\"TLSv1.2\", ", "\"TLSv1.3\", ", "versions: must be sorted"},
+        Spoiled{sample_policy(), "revocation: \"Chain\"", "revocation: \"Off\"", "revocation"},
+        Spoiled{sample_policy(), "sni: \"api.shop.svc\"", "sni:", "sni: must be a text"},
+        Spoiled{sample_policy(), "tls/shop/orders-tls/fedcba9876543210/ca.crt",
+                "tls/shop/orders-tls/../../../etc/shadow", "relative path"},
+        Spoiled{sample_policy(), "tls/shop/orders-tls/fedcba9876543210/ca.crt", "/etc/shadow",
+                "relative path"},
+        Spoiled{sample_policy(), "tls/shop/orders-tls/fedcba9876543210/ca.crt", "shards/a/b/c/d",
+                "must be tls/"},
+        Spoiled{sample_policy(), "[\"api.shop.svc\", \"api.shop.svc.cluster.local\"]", "[]",
+                "names"},
+        Spoiled{sample_policy(), "\"api.shop.svc\", ", "\"api\\0.shop.svc\", ", "NUL"},
+        Spoiled{sample_host(), "upstream_tls: \"shop/orders/api:443\"\n", "upstream_tls: \"\"\n",
+                "routes[0].upstream_tls"},
+        Spoiled{sample_host(), "service: \"shop/api:443\"", "service: \"\"", "routes[0].service"},
+        Spoiled{sample_host(), "path: \"/orders\"", "path: \"orders\"", "must begin with '/'"},
+        Spoiled{sample_host(), "path: \"/orders\"", "path: \"/\"", "stands twice"},
+        Spoiled{sample_host(), "reason: \"invalid_value\"", "reason: \"ok\"", "reason word"},
+        Spoiled{sample_host(), "host: \"shop.example\"", "host: \"Shop.example\"", "lower-case"},
+        Spoiled{sample_host(), "host: \"shop.example\"", "host: \"a.*.example\"", "lower-case"},
+        Spoiled{sample_service(), "port: 8443", "port: 65536", "endpoints[0].port"},
+        Spoiled{sample_service(), "address: \"10.0.0.7\"", "address: \"pod-7\"",
+                "endpoints[0].address"},
+        Spoiled{sample_service(), "endpoints:\n", "endpoints:\n  - 7\n", "must be a map"}));
+
+TEST(Shard, MayLackTrustOnlyIfItIsRefused) {
+  UpstreamTls tls = sample_policy();
+  tls.ca.clear();
+
+  const Status open = validate(tls);
+  tls.refused = Refusal{Reason::CaMissing, "no CA"};
+  const Status refused = validate(tls);
+
+  ASSERT_FALSE(open);
+  EXPECT_TRUE(open.error().detail.starts_with("ca:")) << open.error();
+  EXPECT_TRUE(refused) << refused.error();
+}
+
+TEST(Shard, MustKeepKeyAndCertificateTogether) {
+  UpstreamTls tls = sample_policy();
+  tls.identity->key = "tls/other/pair/0123456789abcdef/tls.key";
+
+  const Status valid = validate(tls);
+
+  ASSERT_FALSE(valid);
+  EXPECT_TRUE(valid.error().detail.starts_with("identity: key")) << valid.error();
+}
+
+TEST(Shard, MustNotNameTlsWithoutHttps) {
+  VirtualHost host = sample_host();
+  host.routes[0].protocol = BackendProtocol::Http;
+
+  EXPECT_FALSE(validate(host));
+  host.routes[0].upstream_tls.clear();
+  EXPECT_TRUE(validate(host));
+}
+
+}  // namespace
+}  // namespace handfast::config
