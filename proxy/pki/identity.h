@@ -20,19 +20,28 @@ namespace handfast::pki {
 
 // What is told of a certificate in state, logs and metrics.
 struct CertificateInfo {
-  std::string subject;            // RFC 2253 text, "CN=orders,O=Shop"
+  std::string subject;  // RFC 2253 text, "CN=orders,O=Shop"
   std::string issuer;
-  std::string serial;             // upper-case hex without leading zeros, as `openssl x509 -serial`
+  std::string serial;             // upper-case hex, two digits a byte, as `openssl x509 -serial`
   std::string sha256;             // of the DER, lower-case hex
-  std::vector<std::string> sans;  // "DNS:…", "IP:…", "URI:…"
+  std::vector<std::string> sans;  // "DNS:…", "IP:…", "URI:…"; bytes outside ASCII as \xNN
   UnixSeconds not_before = 0;
   UnixSeconds not_after = 0;
 };
 
 [[nodiscard]] CertificateInfo describe(const X509& certificate);
 
-// Every DNS name and IP in the certificate's SANs covers `host`? (RFC 6125: one-label wildcard.)
+// Does a DNS name or an IP in the certificate's SANs cover `host`? (RFC 6125: a wildcard stands for
+// one label; the CN is never looked at.)
 [[nodiscard]] bool covers_host(const X509& certificate, std::string_view host);
+
+// A chain as a peer would present it: leaf first. For `handfast verify` and preflight, where no
+// handshake brings it. Nothing but certificates, all of them decodable, else BadCertificate.
+struct CertificateChain {
+  X509Ptr leaf;
+  X509StackPtr intermediates;  // never null
+};
+[[nodiscard]] Result<CertificateChain> load_chain(std::string_view pem);
 
 class Identity {
  public:
@@ -40,8 +49,9 @@ class Identity {
   // matches the key; text between blocks is ignored, a torn or undecodable block is BadCertificate,
   // and so is input that holds bytes and no certificate. `key_pem`: PKCS#1, PKCS#8 or SEC1; an
   // encrypted key is Passphrase (never a prompt); anything else is BadKey. A key that belongs to no
-  // certificate given is KeyMismatch. Time is not judged here.
-  // detail begins with "tls.crt: " or "tls.key: ".
+  // certificate given is KeyMismatch. What TLS would refuse to present later is refused here: a
+  // weak or unsupported key (BadKey), a leaf or intermediate that is weak or signed with MD5 or
+  // SHA-1 (BadCertificate). Time is not judged here. detail begins with "tls.crt: " or "tls.key: ".
   static Result<std::shared_ptr<const Identity>> load(std::string_view certificate_pem,
                                                       std::string_view key_pem);
 

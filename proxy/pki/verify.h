@@ -6,12 +6,17 @@
 // and never looks at a CN. Pure: no clock, no I/O; thread-safe; ~0.2 ms.
 //
 // Which reason wins, when several apply: chain building (UntrustedIssuer, ChainTooLong), then
-// purpose and extensions (WrongPurpose), strength (Weak), names (NameMismatch), signatures and dates
-// (UntrustedIssuer, Expired, NotYetValid), revocation last (Revoked, Crl*), judged on a chain whose
-// signatures hold.
+// purpose and extensions (WrongPurpose; a pathlen exceeded too), strength (Weak), names
+// (NameMismatch), signatures, dates and name constraints (UntrustedIssuer, Expired, NotYetValid),
+// revocation last (Revoked, Crl*), judged on a chain whose signatures hold.
+//
+// An anchor need not be a root. It is believed as it stands: no CRL is asked about it, unless it is
+// the peer's own certificate.
 
 #include <openssl/x509.h>
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,14 +31,19 @@ enum class CrlScope : std::uint8_t { Off, Leaf, Chain };
 
 struct VerifyRules {
   Purpose purpose = Purpose::Server;
-  int depth = 4;                   // intermediates allowed between leaf and anchor
-  std::vector<std::string> names;  // any one: DNS or IP; empty with Purpose::Server is NameMismatch
+  int depth = 4;  // intermediates allowed between leaf and anchor
+  // Any one is enough: DNS name, IP address, or URI ("spiffe://…", the same bytes as in the SAN).
+  // Empty with Purpose::Server is NameMismatch.
+  std::vector<std::string> names;
+  // Only for `handfast verify` without --name: no name is judged, whatever `names` holds. Never set
+  // for a connection.
+  bool names_not_judged = false;
   CrlScope crl_scope = CrlScope::Off;
 };
 
 struct Verdict {
   Reason reason = Reason::Ok;
-  std::string detail;  // for the operator: which certificate, what is wrong
+  std::string detail;     // for the operator: which certificate, what is wrong
   int openssl_error = 0;  // X509_V_*: what the handshake's alert is made from
   // The earliest time at which something that this verdict rests on expires (certificates of the
   // chain; CRL nextUpdate). 0 unless Ok.
@@ -41,7 +51,10 @@ struct Verdict {
   [[nodiscard]] bool ok() const noexcept { return reason == Reason::Ok; }
 };
 
-// `untrusted` may be null; may hold the leaf too. Several CaBundles and CrlSets are united.
+// `untrusted` may be null; may hold the leaf too. Several CaBundles and CrlSets are united; null
+// ones are skipped. No trust at all is UntrustedIssuer. A null leaf (the peer presented nothing) is
+// NoClientCertificate for Purpose::Client, else UntrustedIssuer. Borrows everything; the error
+// queue of the thread is left empty.
 [[nodiscard]] Verdict verify_chain(X509* leaf, STACK_OF(X509) * untrusted,
                                    const std::vector<std::shared_ptr<const CaBundle>>& trust,
                                    const std::vector<std::shared_ptr<const CrlSet>>& crls,

@@ -1,0 +1,209 @@
+#include "proxy/pki/identity.h"
+
+#include <openssl/pem.h>
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <utility>
+
+#include "proxy/base/check.h"
+#include "proxy/pki/asn1_text.h"
+#include "proxy/pki/names.h"
+#include "proxy/pki/pem.h"
+#include "proxy/pki/strength.h"
+
+namespace handfast::pki {
+namespace {
+
+// More than any peer accepts; keeps the ordering below cheap for hostile input.
+constexpr std::size_t kMaxChain = 64;
+
+// Called where OpenSSL would ask for a passphrase on the terminal. (0 would mean an empty one.)
+int refuse_passphrase(char*, int, int, void*) { return -1; }
+
+X509StackPtr new_stack() {
+  X509StackPtr stack{sk_X509_new_null()};
+  check(stack != nullptr);
+  return stack;
+}
+
+void push(STACK_OF(X509) * stack, X509Ptr certificate) {
+  check(sk_X509_push(stack, certificate.get()) > 0);
+  static_cast<void>(certificate.release());
+}
+
+// The one block of `key_pem` that is a private key. "EC PARAMETERS" is what `openssl ecparam
+// -genkey` writes in front of one.
+Result<PemBlock> find_key_block(std::string_view key_pem) {
+  static constexpr std::array<std::string_view, 4> kKeys{"PRIVATE KEY", "RSA PRIVATE KEY",
+                                                         "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"};
+  const auto blocks = split_pem(key_pem, Reason::BadKey);
+  if (!blocks) return fail(blocks.error());
+  std::vector<PemBlock> keys;
+  for (const PemBlock& block : *blocks) {
+    if (block.label == "EC PARAMETERS") continue;
+    if (std::find(kKeys.begin(), kKeys.end(), block.label) == kKeys.end()) {
+      return fail(Reason::BadKey, "holds a block of type " + std::string(block.label) +
+                                      ": expected one private key (PKCS#8, PKCS#1 or SEC1)");
+    }
+    keys.push_back(block);
+  }
+  if (keys.size() == 1) return keys.front();
+  return fail(Reason::BadKey,
+              keys.empty() ? "holds no private key" : "holds more than one private key: keep one");
+}
+
+Result<EvpPkeyPtr> load_key(std::string_view key_pem) {
+  const CleanErrorQueue clean;
+  const auto block = find_key_block(key_pem);
+  if (!block) return fail(block.error());
+  if (block->encrypted) {
+    return fail(Reason::Passphrase, "the private key is encrypted and no passphrase is given");
+  }
+  const BioPtr bio = read_only_bio(block->text);
+  EvpPkeyPtr key{PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, nullptr)};
+  if (!key) {
+    return fail(Reason::BadKey, "the private key can't be decoded: " + drain_openssl_errors());
+  }
+  if (auto why = key_unusable_in_tls(key.get())) return fail(Reason::BadKey, std::move(*why));
+  return key;
+}
+
+Status presentable(std::span<const X509Ptr> certificates) {
+  for (std::size_t i = 0; i < certificates.size(); ++i) {
+    auto why = key_weakness(X509_get0_pubkey(certificates[i].get()));
+    if (!why) why = signature_weakness(certificates[i].get());
+    if (why) {
+      return fail(Reason::BadCertificate,
+                  entry_text(i) + " (" +
+                      printable(name_text(X509_get_subject_name(certificates[i].get()))) + ") " +
+                      *why);
+    }
+  }
+  return {};
+}
+
+// A bundle that lists the same certificate twice means it once.
+void drop_duplicates(std::vector<X509Ptr>& certificates) {
+  std::vector<X509Ptr> kept;
+  for (X509Ptr& next : certificates) {
+    const bool seen = std::any_of(kept.begin(), kept.end(), [&next](const X509Ptr& other) {
+      return X509_cmp(next.get(), other.get()) == 0;
+    });
+    if (!seen) kept.push_back(std::move(next));
+  }
+  certificates = std::move(kept);
+}
+
+Result<X509Ptr> take_leaf(std::vector<X509Ptr>& certificates, const EVP_PKEY& key) {
+  std::vector<std::size_t> matches;
+  for (std::size_t i = 0; i < certificates.size(); ++i) {
+    const EVP_PKEY* certified = X509_get0_pubkey(certificates[i].get());
+    if (certified != nullptr && EVP_PKEY_eq(certified, &key) == 1) matches.push_back(i);
+  }
+  if (matches.empty()) {
+    return fail(Reason::KeyMismatch,
+                "tls.key: belongs to no certificate of tls.crt (first: " +
+                    printable(name_text(X509_get_subject_name(certificates.front().get()))) + ")");
+  }
+  if (matches.size() > 1) {
+    return fail(Reason::BadCertificate,
+                "tls.crt: two different certificates belong to the key: keep one");
+  }
+  X509Ptr leaf = std::move(certificates[matches.front()]);
+  certificates.erase(certificates.begin() + static_cast<std::ptrdiff_t>(matches.front()));
+  return leaf;
+}
+
+bool issued(X509* issuer, X509* certificate) {
+  return X509_check_issued(issuer, certificate) == X509_V_OK &&
+         X509_verify(certificate, X509_get0_pubkey(issuer)) == 1;
+}
+
+// Each certificate after the one it signed, as TLS 1.2 wants it; what belongs to no one comes last,
+// because a second path (a cross-signed CA) may need it.
+X509StackPtr in_sending_order(X509* leaf, std::vector<X509Ptr> rest) {
+  X509StackPtr ordered = new_stack();
+  X509* below = leaf;
+  while (!rest.empty()) {
+    const auto next = std::find_if(rest.begin(), rest.end(), [below](const X509Ptr& candidate) {
+      return issued(candidate.get(), below);
+    });
+    if (next == rest.end()) break;
+    below = next->get();
+    push(ordered.get(), std::move(*next));
+    rest.erase(next);
+  }
+  for (X509Ptr& other : rest) push(ordered.get(), std::move(other));
+  return ordered;
+}
+
+}  // namespace
+
+CertificateInfo describe(const X509& certificate) {
+  const CleanErrorQueue clean;
+  CertificateInfo info;
+  info.subject = name_text(X509_get_subject_name(&certificate));
+  info.issuer = name_text(X509_get_issuer_name(&certificate));
+  info.serial = serial_text(X509_get0_serialNumber(&certificate));
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int size = 0;
+  check(X509_digest(&certificate, EVP_sha256(), digest.data(), &size) == 1);
+  static constexpr std::string_view kHex = "0123456789abcdef";
+  for (unsigned int i = 0; i < size; ++i) {
+    info.sha256 += kHex[digest[i] >> 4];
+    info.sha256 += kHex[digest[i] & 15];
+  }
+  info.sans = subject_alt_names(certificate);
+  info.not_before = to_unix(X509_get0_notBefore(&certificate)).value_or(0);
+  info.not_after = to_unix(X509_get0_notAfter(&certificate)).value_or(0);
+  return info;
+}
+
+bool covers_host(const X509& certificate, std::string_view host) {
+  return name_kind(host) != NameKind::Uri && proves_name(certificate, host);
+}
+
+Result<CertificateChain> load_chain(std::string_view pem) {
+  auto certificates = parse_certificates(pem, Reason::BadCertificate);
+  if (!certificates) return fail(std::move(certificates.error()));
+  CertificateChain chain{std::move(certificates->front()), new_stack()};
+  for (std::size_t i = 1; i < certificates->size(); ++i) {
+    push(chain.intermediates.get(), std::move((*certificates)[i]));
+  }
+  return chain;
+}
+
+Result<std::shared_ptr<const Identity>> Identity::load(std::string_view certificate_pem,
+                                                       std::string_view key_pem) {
+  const CleanErrorQueue clean;
+  auto certificates = parse_certificates(certificate_pem, Reason::BadCertificate);
+  if (!certificates) return within("tls.crt", std::move(certificates.error()));
+  if (certificates->size() > kMaxChain) {
+    return fail(Reason::BadCertificate,
+                "tls.crt: holds more than 64 certificates: give the leaf and its intermediates");
+  }
+  auto key = load_key(key_pem);
+  if (!key) return within("tls.key", std::move(key.error()));
+
+  Status usable = presentable(*certificates);
+  drop_duplicates(*certificates);
+  auto leaf = take_leaf(*certificates, **key);
+  if (!leaf) return fail(std::move(leaf.error()));
+  // Told after the match: "wrong key" is the likelier mistake, and the plainer sentence.
+  if (!usable) return within("tls.crt", std::move(usable.error()));
+  X509StackPtr intermediates = in_sending_order(leaf->get(), std::move(*certificates));
+  return std::shared_ptr<const Identity>(
+      new Identity(std::move(*leaf), std::move(intermediates), std::move(*key)));
+}
+
+Identity::Identity(X509Ptr leaf, X509StackPtr intermediates, EvpPkeyPtr key)
+    : leaf_(std::move(leaf)),
+      intermediates_(std::move(intermediates)),
+      key_(std::move(key)),
+      info_(describe(*leaf_)) {}
+
+Identity::~Identity() = default;
+
+}  // namespace handfast::pki

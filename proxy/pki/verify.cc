@@ -1,0 +1,273 @@
+#include "proxy/pki/verify.h"
+
+#include <openssl/x509_vfy.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "proxy/base/check.h"
+#include "proxy/pki/asn1_text.h"
+#include "proxy/pki/names.h"
+#include "proxy/pki/openssl_ptr.h"
+#include "proxy/pki/strength.h"
+
+namespace handfast::pki {
+namespace {
+
+// No honest chain is longer; keeps depth + 2 far from overflow.
+constexpr int kMaxDepth = 100;
+
+struct Request {
+  X509* leaf;
+  STACK_OF(X509) * untrusted;
+  std::span<const std::shared_ptr<const CaBundle>> trust;
+  std::span<const std::shared_ptr<const CrlSet>> crls;
+  const VerifyRules& rules;
+  UnixSeconds now;
+};
+
+Verdict refuse(Reason reason, int openssl_error, std::string detail) {
+  // A verdict that isn't Ok never carries X509_V_OK: the handshake's alert is made from it.
+  const int error = openssl_error != X509_V_OK ? openssl_error : X509_V_ERR_UNSPECIFIED;
+  return {reason, std::move(detail), error, 0};
+}
+
+std::string certificate_text(X509* certificate, int depth) {
+  std::string text = depth == 0 ? "the peer's certificate" : "certificate " + std::to_string(depth);
+  if (certificate == nullptr) return text;
+  return text + " (" + printable(name_text(X509_get_subject_name(certificate))) + ", serial " +
+         printable(serial_text(X509_get0_serialNumber(certificate)), 64) + ")";
+}
+
+Reason reason_of(int error) {
+  switch (error) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return Reason::Expired;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return Reason::NotYetValid;
+    case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+      return Reason::ChainTooLong;
+    case X509_V_ERR_EE_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_MD_TOO_WEAK:
+    case X509_V_ERR_EC_KEY_EXPLICIT_PARAMS:
+      return Reason::Weak;
+    case X509_V_ERR_INVALID_PURPOSE:
+    case X509_V_ERR_INVALID_CA:
+    case X509_V_ERR_INVALID_NON_CA:
+    case X509_V_ERR_PATH_LENGTH_EXCEEDED:
+    case X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION:
+    case X509_V_ERR_INVALID_EXTENSION:
+    case X509_V_ERR_KEYUSAGE_NO_CERTSIGN:
+    case X509_V_ERR_KEYUSAGE_NO_DIGITAL_SIGNATURE:
+    case X509_V_ERR_PROXY_CERTIFICATES_NOT_ALLOWED:
+      return Reason::WrongPurpose;
+    default:
+      // No path to an anchor, a signature that doesn't verify, a name that the authority may not
+      // vouch for, and whatever OpenSSL adds later: not trusted.
+      return Reason::UntrustedIssuer;
+  }
+}
+
+// What X509_verify_cert finds after the place where names are judged: such an error yields to
+// NameMismatch, and the chain that it speaks of is complete.
+bool is_late(int error) {
+  switch (error) {
+    case X509_V_OK:
+    case X509_V_ERR_UNABLE_TO_DECRYPT_CERT_SIGNATURE:
+    case X509_V_ERR_UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD:
+    case X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD:
+    case X509_V_ERR_PERMITTED_VIOLATION:
+    case X509_V_ERR_EXCLUDED_VIOLATION:
+    case X509_V_ERR_SUBTREE_MINMAX:
+    case X509_V_ERR_UNSUPPORTED_CONSTRAINT_TYPE:
+    case X509_V_ERR_UNSUPPORTED_CONSTRAINT_SYNTAX:
+    case X509_V_ERR_UNSUPPORTED_NAME_SYNTAX:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string advice(Reason reason, const VerifyRules& rules) {
+  switch (reason) {
+    case Reason::ChainTooLong:
+      return ": more than " + std::to_string(rules.depth) +
+             " intermediates between it and an authority; raise the verify depth if that is meant";
+    case Reason::UntrustedIssuer:
+      return ": check the CA, and that the peer sends its intermediates";
+    default:
+      return {};
+  }
+}
+
+// The united trust of more than one bundle; null if there is no anchor at all.
+BorrowedX509StackPtr anchors_of(const Request& request) {
+  BorrowedX509StackPtr anchors{sk_X509_new_null()};
+  check(anchors != nullptr);
+  for (const auto& bundle : request.trust) {
+    if (bundle == nullptr) continue;
+    for (const X509Ptr& anchor : bundle->anchors()) {
+      check(sk_X509_push(anchors.get(), anchor.get()) > 0);
+    }
+  }
+  return sk_X509_num(anchors.get()) > 0 ? std::move(anchors) : nullptr;
+}
+
+void set_parameters(X509_STORE_CTX* context, const Request& request) {
+  const bool server = request.rules.purpose == Purpose::Server;
+  check(X509_STORE_CTX_set_default(context, server ? "ssl_server" : "ssl_client") == 1);
+  X509_VERIFY_PARAM* parameters = X509_STORE_CTX_get0_param(context);
+  // PARTIAL_CHAIN: an anchor need not be a root. No CRL flag: revocation is judged by our own
+  // index.
+  check(X509_VERIFY_PARAM_set_flags(parameters,
+                                    X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST) == 1);
+  X509_VERIFY_PARAM_set_auth_level(parameters, kSecurityLevel);
+  X509_VERIFY_PARAM_set_depth(parameters, std::clamp(request.rules.depth, 0, kMaxDepth));
+  X509_VERIFY_PARAM_set_time(parameters, request.now);
+  // Also keeps the CN out of name constraints.
+  X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+}
+
+std::string joined(std::span<const std::string> names) {
+  constexpr std::size_t kShown = 10;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) {
+    if (i > 0) text += ", ";
+    text += printable(names[i]);
+  }
+  return names.size() > kShown ? text + ", …" : text;
+}
+
+// Names are judged here and not by X509_VERIFY_PARAM: that one knows no URI, and asks for a host
+// *and* an address where both are set.
+std::optional<Verdict> judge_names(const Request& request) {
+  const VerifyRules& rules = request.rules;
+  if (rules.names_not_judged) return std::nullopt;
+  if (rules.names.empty()) {
+    if (rules.purpose == Purpose::Client) return std::nullopt;
+    return refuse(Reason::NameMismatch, X509_V_ERR_HOSTNAME_MISMATCH,
+                  "no name is expected, so none can be proved: give an expected name");
+  }
+  for (const std::string& name : rules.names) {
+    if (proves_name(*request.leaf, name)) return std::nullopt;
+  }
+  const bool address = name_kind(rules.names.front()) == NameKind::Ip;
+  const std::vector<std::string> names = subject_alt_names(*request.leaf);
+  return refuse(Reason::NameMismatch,
+                address ? X509_V_ERR_IP_ADDRESS_MISMATCH : X509_V_ERR_HOSTNAME_MISMATCH,
+                "expected " + joined(rules.names) + "; the peer's certificate is for " +
+                    (names.empty() ? "no name (it has no subject alternative name of type DNS, IP "
+                                     "or URI; the CN doesn't count)"
+                                   : joined(names)));
+}
+
+// What OpenSSL's security level leaves out: kinds of keys.
+std::optional<Verdict> judge_strength(STACK_OF(X509) * chain) {
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
+    X509* certificate = sk_X509_value(chain, i);
+    const EVP_PKEY* key = X509_get0_pubkey(certificate);
+    const auto why = i == 0 ? key_unusable_in_tls(key) : key_weakness(key);
+    if (why) {
+      return refuse(Reason::Weak,
+                    i == 0 ? X509_V_ERR_EE_KEY_TOO_SMALL : X509_V_ERR_CA_KEY_TOO_SMALL,
+                    certificate_text(certificate, i) + " " + *why);
+    }
+  }
+  return std::nullopt;
+}
+
+Verdict refuse_uncovered(const CrlSet::Coverage& coverage, X509* certificate, int depth) {
+  std::string detail = certificate_text(certificate, depth) + " " + coverage.detail;
+  switch (coverage.answer) {
+    case CrlSet::Answer::Revoked:
+      return refuse(Reason::Revoked, X509_V_ERR_CERT_REVOKED, std::move(detail));
+    case CrlSet::Answer::Expired:
+      return refuse(Reason::CrlExpired, X509_V_ERR_CRL_HAS_EXPIRED, std::move(detail));
+    case CrlSet::Answer::NotYetValid:
+      return refuse(Reason::CrlNotYetValid, X509_V_ERR_CRL_NOT_YET_VALID, std::move(detail));
+    case CrlSet::Answer::Good:
+    case CrlSet::Answer::NotCovered:
+      break;
+  }
+  return refuse(Reason::CrlMissing, X509_V_ERR_UNABLE_TO_GET_CRL,
+                certificate_text(certificate, depth) + ": " + coverage.detail);
+}
+
+void lower(UnixSeconds& earliest, UnixSeconds time) {
+  if (time != 0 && (earliest == 0 || time < earliest)) earliest = time;
+}
+
+// `chain` was verified: signatures hold, the last is the anchor.
+Verdict judge_revocation(const Request& request, STACK_OF(X509) * chain) {
+  Verdict verdict;
+  const int count = sk_X509_num(chain);
+  for (int i = 0; i < count; ++i) {
+    lower(verdict.valid_until, to_unix(X509_get0_notAfter(sk_X509_value(chain, i))).value_or(0));
+  }
+  if (request.rules.crl_scope == CrlScope::Off) return verdict;
+  // The peer's own certificate is judged even if it is the anchor, by its own list if it has one.
+  const int judged = request.rules.crl_scope == CrlScope::Leaf ? 1 : std::max(count - 1, 1);
+  for (int i = 0; i < judged; ++i) {
+    X509* certificate = sk_X509_value(chain, i);
+    const X509* issuer = sk_X509_value(chain, std::min(i + 1, count - 1));
+    const auto coverage = CrlSet::check(request.crls, *certificate, *issuer, request.now);
+    if (coverage.answer != CrlSet::Answer::Good) return refuse_uncovered(coverage, certificate, i);
+    lower(verdict.valid_until, coverage.next_update);
+  }
+  return verdict;
+}
+
+Verdict judge_chain(const Request& request, X509_STORE_CTX* context) {
+  const bool verified = X509_verify_cert(context) == 1;
+  int error = X509_STORE_CTX_get_error(context);
+  if (!verified && error == X509_V_OK) error = X509_V_ERR_UNSPECIFIED;
+  STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(context);
+  if (is_late(error)) {
+    if (auto verdict = judge_strength(chain)) return std::move(*verdict);
+    if (auto verdict = judge_names(request)) return std::move(*verdict);
+  }
+  if (!verified || error != X509_V_OK || sk_X509_num(chain) < 1) {
+    const Reason reason = reason_of(error);
+    return refuse(reason, error,
+                  certificate_text(X509_STORE_CTX_get_current_cert(context),
+                                   X509_STORE_CTX_get_error_depth(context)) +
+                      ": " + X509_verify_cert_error_string(error) + advice(reason, request.rules));
+  }
+  return judge_revocation(request, chain);
+}
+
+}  // namespace
+
+Verdict verify_chain(X509* leaf, STACK_OF(X509) * untrusted,
+                     const std::vector<std::shared_ptr<const CaBundle>>& trust,
+                     const std::vector<std::shared_ptr<const CrlSet>>& crls,
+                     const VerifyRules& rules, UnixSeconds now) {
+  const CleanErrorQueue clean;
+  const Request request{leaf, untrusted, trust, crls, rules, now};
+  if (leaf == nullptr) {
+    return refuse(
+        rules.purpose == Purpose::Client ? Reason::NoClientCertificate : Reason::UntrustedIssuer,
+        X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, "the peer sent no certificate");
+  }
+  const BorrowedX509StackPtr anchors = anchors_of(request);
+  if (anchors == nullptr) {
+    return refuse(Reason::UntrustedIssuer, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+                  "no certificate authority is trusted here");
+  }
+  const X509StoreCtxPtr context{X509_STORE_CTX_new()};
+  check(context != nullptr);
+  // One bundle's store finds an issuer by its name; a union is searched from end to end.
+  X509_STORE* store = trust.size() == 1 ? trust.front()->store() : nullptr;
+  check(X509_STORE_CTX_init(context.get(), store, leaf, untrusted) == 1);
+  if (store == nullptr) X509_STORE_CTX_set0_trusted_stack(context.get(), anchors.get());
+  set_parameters(context.get(), request);
+  return judge_chain(request, context.get());
+}
+
+}  // namespace handfast::pki
