@@ -1,0 +1,62 @@
+"""What exists is documented: every flag that --help prints, every metric that the code names."""
+
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+import tree
+
+PROGRAMS = ("handfast", "handfast-controller", "handfast-proxy")
+
+_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+_METRIC = re.compile(r"\bhandfast_[a-z][a-z0-9_]*[a-z0-9]\b")
+
+
+def help_of(program):
+    path = pathlib.Path(os.environ["HANDFAST_BIN"]) / program
+    done = subprocess.run([path, "--help"], capture_output=True, text=True, timeout=30, check=True,
+                          stdin=subprocess.DEVNULL)
+    return done.stdout
+
+
+def undocumented(names, document):
+    return sorted(name for name in set(names)
+                  if not re.search(re.escape(name) + r"(?![a-z0-9_-])", document))
+
+
+class Documents(unittest.TestCase):
+    def test_every_flag_is_in_the_reference(self):
+        reference = tree.text("docs/flags.md")
+        for program in PROGRAMS:
+            flags = _FLAG.findall(help_of(program))
+            self.assertTrue(flags, f"{program} --help prints no flag")
+            self.assertEqual(undocumented(flags, reference), [], f"{program}: not in docs/flags.md")
+
+    def test_help_fits_a_screen(self):
+        for program in PROGRAMS:
+            self.assertLessEqual(max(map(len, help_of(program).splitlines())), 100, program)
+
+    def test_every_metric_is_in_the_reference(self):
+        metrics = [name for path in tree.sources(*tree.PARTS)
+                   for literal in tree.string_literals(tree.text(path))
+                   for name in _METRIC.findall(literal)]
+        self.assertTrue(metrics)
+        self.assertEqual(undocumented(metrics, tree.text("docs/metrics.md")), [],
+                         "not in docs/metrics.md")
+
+    def test_every_document_that_a_document_links_to_exists(self):
+        for path in tree.files(suffixes={".md"}):
+            folder = (tree.ROOT / path).parent
+            for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", tree.text(path)):
+                self.assertTrue((folder / target).exists(), f"{path} links to {target}")
+
+    def test_a_longer_name_does_not_document_a_shorter_one(self):
+        self.assertEqual(undocumented(["--http"], "`--https ADDR`"), ["--http"])
+        self.assertEqual(undocumented(["--http"], "`--http ADDR`"), [])
+        self.assertEqual(undocumented(["handfast_a"], "`handfast_a_total`"), ["handfast_a"])
+
+
+if __name__ == "__main__":
+    unittest.main()
