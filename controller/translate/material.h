@@ -1,9 +1,10 @@
 #pragma once
-// TLS material on its way from Secrets and ConfigMaps to files, and the memory of what was last good.
+// TLS material on its way from Secrets and ConfigMaps to files, and the memory of what was last
+// good.
 //
-// An item is one thing that is good or bad by itself: the pair (tls.crt, tls.key), the CA (ca.crt) or
-// the CRL (ca.crl) of one object. A good item becomes files below tls/<namespace>/<name>/<16 hex of
-// sha256 of its content>/. A bad one keeps the last good one of that item alone.
+// An item is one thing that is good or bad by itself: the pair (tls.crt, tls.key), the CA (ca.crt)
+// or the CRL (ca.crl) of one object. A good item becomes files below tls/<namespace>/<name>/<16 hex
+// of sha256 of its content>/. A bad one keeps the last good one of that item alone.
 
 #include <compare>
 #include <cstdint>
@@ -25,7 +26,8 @@ struct ItemKey {
 // Directory (relative to the state directory) of an item's files: what lies there is immutable.
 struct GoodItem {
   std::string directory;
-  // Unix seconds since when the object's content has been bad; 0: the object's content is this item.
+  // Unix seconds since when the object's content has been bad; 0: the object's content is this
+  // item.
   std::int64_t bad_since = 0;
   friend bool operator==(const GoodItem&, const GoodItem&) = default;
 };

@@ -3,8 +3,10 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "proxy/base/result.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -41,9 +43,10 @@ struct Options {
   bool watch_ingress_without_class = false;
   std::string cluster_domain = "cluster.local";
   std::optional<DefaultCa> default_upstream_ca;
-  std::optional<NamespacedName> default_certificate;   // --default-ssl-certificate
-  std::optional<NamespacedName> default_backend;       // --default-backend-service (first port)
-  // --allow-insecure-upstream: "namespace/name" patterns of Ingresses that may turn verification off.
+  std::optional<NamespacedName> default_certificate;  // --default-ssl-certificate
+  std::optional<NamespacedName> default_backend;      // --default-backend-service (first port)
+  // --allow-insecure-upstream: "namespace/name" patterns of Ingresses that may turn verification
+  // off.
   std::vector<std::string> allow_insecure_upstream;
   std::vector<Floor> minimum_upstream_tls;
   bool ssl_redirect = true;  // default of the annotation
@@ -51,5 +54,10 @@ struct Options {
 
 // '*' matches any run of characters (also '/'-free parts only: never across '/').
 [[nodiscard]] bool matches_pattern(std::string_view pattern, std::string_view text);
+
+// The flags' values as they are written above. InvalidValue with a sentence that shows the form.
+[[nodiscard]] Result<NamespacedName> parse_namespaced_name(std::string_view text);
+[[nodiscard]] Result<DefaultCa> parse_default_ca(std::string_view text);
+[[nodiscard]] Result<Floor> parse_floor(std::string_view text);
 
 }  // namespace handfast::translate

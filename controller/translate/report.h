@@ -3,6 +3,7 @@
 // log lines and, later, conditions. One finding names one field of one object and what to do.
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "controller/objects/objects.h"
@@ -28,5 +29,10 @@ struct Finding {
 };
 
 using Report = std::vector<Finding>;
+
+[[nodiscard]] std::string_view to_string(Severity severity);  // "info", "warning", "error"
+
+// One line: "shop.yaml:12: error: Ingress shop/orders: <field>: <message> <remedy> [reason]".
+[[nodiscard]] std::string to_text(const Finding& finding);
 
 }  // namespace handfast::translate

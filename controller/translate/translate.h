@@ -15,6 +15,7 @@
 
 #include "controller/state/cluster_state.h"
 #include "controller/translate/material.h"
+#include "controller/translate/material_cache.h"
 #include "controller/translate/options.h"
 #include "controller/translate/report.h"
 #include "proxy/config/model.h"
@@ -22,14 +23,18 @@
 namespace handfast::translate {
 
 struct Output {
-  std::vector<config::Shard> shards;  // every host, Service and policy in use, valid by config::validate
+  std::vector<config::Shard>
+      shards;  // every host, Service and policy in use, valid by config::validate
   std::optional<config::KeyPairRef> default_certificate;
-  FileSet files;      // every file that a shard names, but those of last good items
-  LastGood items;     // to be kept once this output is acknowledged
+  FileSet files;   // every file that a shard names, but those of last good items
+  LastGood items;  // to be kept once this output is acknowledged
   Report report;
 };
 
+// `cache`, if given, is kept by the caller from run to run: material whose bytes are known isn't
+// parsed again. It changes the cost, never the output.
 [[nodiscard]] Output translate(const state::ClusterState& state, const LastGood& last_good,
-                               const Options& options, std::int64_t now);
+                               const Options& options, std::int64_t now,
+                               MaterialCache* cache = nullptr);
 
 }  // namespace handfast::translate

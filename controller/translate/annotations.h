@@ -1,0 +1,52 @@
+#pragma once
+// The annotations of one Ingress under our two prefixes, and the verdict on those that aren't
+// implemented.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/objects/objects.h"
+#include "controller/translate/annotation_table.h"
+#include "controller/translate/findings.h"
+
+namespace handfast::translate {
+
+// Borrowed from the Ingress.
+struct Annotation {
+  std::string_view key;                // with prefix
+  std::string_view name;               // without
+  std::string_view value;              // trimmed, as ingress-nginx does
+  const AnnotationRow* row = nullptr;  // null: unknown
+
+  [[nodiscard]] std::string field() const;  // "metadata.annotations[<key>]"
+};
+
+// Where a name stands under both prefixes, handfast.dev/ wins and the other isn't looked at.
+class Annotations {
+ public:
+  explicit Annotations(const objects::Ingress& ingress);
+
+  [[nodiscard]] const Annotation* find(std::string_view name) const;
+
+  // Reports what is refused, unknown, ineffective or said twice. The answer refuses every route of
+  // the Ingress.
+  [[nodiscard]] std::optional<config::Refusal> review(ObjectReport& report) const;
+
+ private:
+  std::vector<Annotation> winners_;
+  // Under nginx.ingress.kubernetes.io/, with another value than the winner.
+  std::vector<Annotation> overruled_;
+};
+
+// The spellings of Go's strconv.ParseBool, nothing else.
+[[nodiscard]] std::optional<bool> parse_bool(std::string_view value);
+
+// A switch that isn't about TLS: absent and empty are `otherwise`, as in ingress-nginx; what is no
+// boolean refuses.
+[[nodiscard]] bool read_switch(const Annotations& annotations, std::string_view name,
+                               bool otherwise, ObjectReport& report,
+                               std::optional<config::Refusal>& refused);
+
+}  // namespace handfast::translate

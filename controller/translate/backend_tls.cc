@@ -1,0 +1,354 @@
+#include "controller/translate/backend_tls.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "controller/translate/names.h"
+#include "controller/translate/tls_values.h"
+
+namespace handfast::translate {
+namespace {
+
+constexpr std::array<std::string_view, 8> kTlsAnnotations{
+    "proxy-ssl-secret",      "proxy-ssl-verify",    "proxy-ssl-verify-depth", "proxy-ssl-name",
+    "proxy-ssl-server-name", "proxy-ssl-protocols", "proxy-ssl-ciphers",      "upstream-ca"};
+
+// What the annotations say, before anything is looked up.
+struct Values {
+  std::optional<NamespacedName> secret;
+  std::string secret_field;
+  bool verify = true;
+  std::string verify_field;
+  bool versions_given = false;
+  bool system_roots = false;
+};
+
+// Reads one annotation if it is there; what is no value refuses.
+template <class Parse, class Use>
+void read_value(const Annotations& annotations, std::string_view name, ObjectReport& report,
+                std::optional<config::Refusal>& refused, Parse parse, Use use) {
+  const Annotation* found = annotations.find(name);
+  if (found == nullptr) return;
+  auto parsed = parse(found->value);
+  if (parsed) {
+    use(*std::move(parsed), *found);
+    return;
+  }
+  keep_first(refused, report.refuse(parsed.error().reason, found->field(), parsed.error().detail,
+                                    "Correct the value, or remove the annotation."));
+}
+
+Result<bool> parse_upstream_ca(std::string_view value) {
+  if (value == "system") return true;
+  return fail(Reason::InvalidValue, quoted(value) + " is not \"system\", the only value.");
+}
+
+// Fills `plan.rules` but for trust and identity.
+Values read_values(const objects::Ingress& ingress, const Annotations& annotations,
+                   UpstreamPlan& plan, ObjectReport& report) {
+  Values values;
+  config::UpstreamTls& rules = plan.rules;
+  rules.versions = {config::TlsVersion::Tls12, config::TlsVersion::Tls13};
+  const auto read = [&](std::string_view name, auto parse, auto use) {
+    read_value(annotations, name, report, rules.refused, parse, use);
+  };
+  read("proxy-ssl-secret", parse_namespaced_name, [&](NamespacedName ref, const Annotation& from) {
+    values.secret = std::move(ref);
+    values.secret_field = from.field();
+  });
+  read("proxy-ssl-verify", parse_on_off, [&](bool on, const Annotation& from) {
+    values.verify = on;
+    values.verify_field = from.field();
+  });
+  read("proxy-ssl-verify-depth", parse_depth,
+       [&](std::uint8_t depth, const Annotation&) { rules.verify_depth = depth; });
+  // Which Service it is for comes later; any will do to judge the form.
+  const auto check_name = [&](std::string_view value) {
+    return expand_name(value, {"service", ingress.meta.ns, "443"});
+  };
+  read("proxy-ssl-name", check_name,
+       [&](const std::string&, const Annotation& from) { plan.expected_name = from.value; });
+  read("proxy-ssl-server-name", parse_on_off,
+       [&](bool on, const Annotation&) { plan.send_sni = on; });
+  read("proxy-ssl-protocols", parse_versions,
+       [&](std::vector<config::TlsVersion> versions, const Annotation&) {
+         rules.versions = std::move(versions);
+         values.versions_given = true;
+       });
+  read("proxy-ssl-ciphers", parse_ciphers,
+       [&](std::string ciphers, const Annotation&) { rules.ciphers = std::move(ciphers); });
+  read("upstream-ca", parse_upstream_ca,
+       [&](bool, const Annotation&) { values.system_roots = true; });
+  return values;
+}
+
+bool may_be_insecure(const Options& options, const objects::Ingress& ingress) {
+  const std::string name = ingress.meta.ns + '/' + ingress.meta.name;
+  return std::any_of(
+      options.allow_insecure_upstream.begin(), options.allow_insecure_upstream.end(),
+      [&name](const std::string& pattern) { return matches_pattern(pattern, name); });
+}
+
+void apply_verify_off(const Options& options, const objects::Ingress& ingress,
+                      const std::string& field, config::UpstreamTls& rules, ObjectReport& report) {
+  if (may_be_insecure(options, ingress)) {
+    rules.verify = false;
+    report.warn(Reason::Weak, field, "The Service's certificate isn't verified.",
+                "Set it to \"on\" and give the Secret a ca.crt.");
+    return;
+  }
+  keep_first(rules.refused,
+             report.refuse(Reason::NotPermitted, field,
+                           "Verification may be turned off only where the operator allows it.",
+                           "Remove it, or start the controller with --allow-insecure-upstream=" +
+                               ingress.meta.ns + '/' + ingress.meta.name + '.'));
+}
+
+ItemKey secret_item(const NamespacedName& ref, ItemKind kind) {
+  return {.kind = "Secret", .ns = ref.ns, .name = ref.name, .item = kind};
+}
+
+std::string object_text(const ItemKey& key) { return key.kind + ' ' + key.ns + '/' + key.name; }
+
+// The refusal for an item that is there and can't be used.
+config::Refusal refuse_bad(const ItemKey& key, const Item& item, const std::string& field,
+                           ObjectReport& report) {
+  return report.refuse(item.error.reason, field,
+                       object_text(key) + ": " + clip(item.error.detail, kMaxDetailBytes) + '.',
+                       "Correct the " + key.kind + '.');
+}
+
+void warn_if_gone(const Materials& materials, const ItemKey& key, Reason reason,
+                  const std::string& field, std::string_view what, ObjectReport& report) {
+  if (!materials.was_there(key)) return;
+  report.warn(reason, field, object_text(key) + " lost its " + std::string{what},
+              "Put it back, if that wasn't meant.");
+}
+
+std::string https_field(const Annotations& annotations) {
+  const Annotation* protocol = annotations.find("backend-protocol");
+  return protocol == nullptr ? "metadata.annotations" : protocol->field();
+}
+
+}  // namespace
+
+const Floor* find_floor(const Options& options, std::string_view ns) {
+  const auto found = std::find_if(
+      options.minimum_upstream_tls.begin(), options.minimum_upstream_tls.end(),
+      [ns](const Floor& floor) { return matches_pattern(floor.namespace_pattern, ns); });
+  return found == options.minimum_upstream_tls.end() ? nullptr : &*found;
+}
+
+UpstreamPlan BackendTls::plan(const objects::Ingress& ingress, const Annotations& annotations,
+                              ObjectReport& report) {
+  UpstreamPlan plan;
+  const Values values = read_values(ingress, annotations, plan, report);
+  config::UpstreamTls& rules = plan.rules;
+  if (!values.verify) {
+    apply_verify_off(options_, ingress, values.verify_field, rules, report);
+  }
+  if (values.secret) {
+    apply_secret(*values.secret, ingress, values.secret_field, plan, report);
+    if (values.system_roots && !rules.ca.empty()) {
+      report.warn(Reason::Conflict, annotations.find("upstream-ca")->field(),
+                  "The Secret's ca.crt decides; the machine's roots aren't used.",
+                  "Remove the annotation, or the ca.crt.");
+    }
+  }
+  if (!rules.refused && rules.verify && rules.ca.empty()) {
+    const std::string field = values.secret ? values.secret_field : https_field(annotations);
+    apply_other_trust(values.system_roots, field, plan, report);
+  }
+  const Floor* floor = find_floor(options_, ingress.meta.ns);
+  if (floor != nullptr && !rules.refused) {
+    apply_floor(*floor, values.versions_given, plan, report);
+  }
+  return plan;
+}
+
+void BackendTls::apply_secret(const NamespacedName& ref, const objects::Ingress& ingress,
+                              const std::string& field, UpstreamPlan& plan, ObjectReport& report) {
+  auto& refused = plan.rules.refused;
+  if (ref.ns != ingress.meta.ns) {
+    keep_first(refused, report.refuse(Reason::NotPermitted, field,
+                                      "A Secret of another namespace isn't used.",
+                                      "Copy it to the namespace " + ingress.meta.ns + '.'));
+    return;
+  }
+  const ItemKey pair = secret_item(ref, ItemKind::KeyPair);
+  const ItemKey ca = secret_item(ref, ItemKind::Ca);
+  const ItemKey crl = secret_item(ref, ItemKind::Crl);
+  if (!materials_.exists(pair)) {
+    keep_first(refused,
+               report.refuse(Reason::SecretMissing, field, "There is no " + object_text(pair) + '.',
+                             "Create it, or correct the name."));
+    return;
+  }
+  const Item& identity = materials_.find(pair);
+  if (identity.usable()) {
+    plan.rules.identity = Materials::key_pair(pair, identity);
+  } else if (identity.state == Item::State::Bad) {
+    keep_first(refused, refuse_bad(pair, identity, field, report));
+  } else {
+    warn_if_gone(materials_, pair, Reason::SecretMissing, field,
+                 "tls.crt and tls.key; no client certificate is presented.", report);
+    if (materials_.find(ca).state == Item::State::Absent &&
+        materials_.find(crl).state == Item::State::Absent) {
+      keep_first(refused,
+                 report.refuse(Reason::SecretMissing, field,
+                               object_text(pair) + " holds no tls.crt, tls.key, ca.crt or ca.crl.",
+                               "Put them into the Secret."));
+    }
+  }
+  if (plan.rules.verify) apply_secret_trust(ca, crl, field, plan, report);
+}
+
+void BackendTls::apply_secret_trust(const ItemKey& ca_key, const ItemKey& crl_key,
+                                    const std::string& field, UpstreamPlan& plan,
+                                    ObjectReport& report) {
+  config::UpstreamTls& rules = plan.rules;
+  const Item& ca = materials_.find(ca_key);
+  if (ca.usable()) {
+    rules.ca = {Materials::file(ca_key, ca)};
+  } else if (ca.state == Item::State::Bad) {
+    keep_first(rules.refused, refuse_bad(ca_key, ca, field, report));
+  } else {
+    warn_if_gone(materials_, ca_key, Reason::CaMissing, field, "ca.crt.", report);
+  }
+  const Item& crl = materials_.find(crl_key);
+  if (crl.usable()) {
+    rules.crl = {Materials::file(crl_key, crl)};
+    rules.revocation = config::RevocationScope::Chain;
+  } else if (crl.state == Item::State::Bad) {
+    keep_first(rules.refused, refuse_bad(crl_key, crl, field, report));
+  } else {
+    warn_if_gone(materials_, crl_key, Reason::CrlMissing, field,
+                 "ca.crl; revoked certificates are no longer refused.", report);
+  }
+}
+
+void BackendTls::apply_other_trust(bool system_roots, const std::string& field, UpstreamPlan& plan,
+                                   ObjectReport& report) {
+  const auto& default_ca = options_.default_upstream_ca;
+  if (system_roots) {
+    plan.rules.system_ca = true;
+  } else if (default_ca) {
+    apply_default_ca(*default_ca, field, plan, report);
+  } else {
+    keep_first(plan.rules.refused,
+               report.refuse(Reason::CaMissing, field,
+                             "There is no CA to verify the Service's certificate with.",
+                             "Put a ca.crt into the Secret of proxy-ssl-secret, or set "
+                             "handfast.dev/upstream-ca: system, or start the controller with "
+                             "--default-upstream-ca."));
+  }
+}
+
+void BackendTls::apply_default_ca(const DefaultCa& ca, const std::string& field, UpstreamPlan& plan,
+                                  ObjectReport& report) {
+  config::UpstreamTls& rules = plan.rules;
+  if (ca.kind == DefaultCa::Kind::System) {
+    rules.system_ca = true;
+    return;
+  }
+  const ItemKey key{.kind = ca.kind == DefaultCa::Kind::Secret ? "Secret" : "ConfigMap",
+                    .ns = ca.ref.ns,
+                    .name = ca.ref.name,
+                    .item = ItemKind::Ca};
+  const Item& item = materials_.find(key);
+  if (item.usable()) {
+    rules.ca = {Materials::file(key, item)};
+  } else if (item.state == Item::State::Bad) {
+    keep_first(rules.refused, refuse_bad(key, item, field, report));
+  } else {
+    keep_first(rules.refused, report.refuse(Reason::CaMissing, field,
+                                            "The default CA is missing: there is no " +
+                                                object_text(key) + " with a ca.crt.",
+                                            "Create it, or correct --default-upstream-ca."));
+  }
+}
+
+void BackendTls::apply_floor(const Floor& floor, bool versions_given, UpstreamPlan& plan,
+                             ObjectReport& report) const {
+  config::UpstreamTls& rules = plan.rules;
+  const auto below = [&](std::string message, std::string remedy) {
+    keep_first(rules.refused, report.refuse(Reason::BelowMinimum, "metadata.annotations",
+                                            std::move(message), std::move(remedy)));
+  };
+  if (floor.minimum != MinimumTls::None && !rules.verify) {
+    below("The operator's minimum asks for verification, and it is off.",
+          "Set proxy-ssl-verify to \"on\".");
+  }
+  if (floor.minimum == MinimumTls::Mutual && !rules.identity) {
+    below("The operator's minimum asks for a client certificate, and there is none.",
+          "Name a Secret with tls.crt and tls.key in proxy-ssl-secret.");
+  }
+  if (floor.crl_required && rules.crl.empty()) {
+    below("The operator's minimum asks for a CRL, and there is none.",
+          "Put a ca.crl into the Secret of proxy-ssl-secret.");
+  }
+  if (rules.versions.front() >= floor.least_version) return;
+  if (versions_given) {
+    below("The operator's minimum allows TLSv1.3 only.", "Set proxy-ssl-protocols to TLSv1.3.");
+  } else {
+    rules.versions = {config::TlsVersion::Tls13};
+  }
+}
+
+std::optional<config::Refusal> BackendTls::check_unused(const objects::Ingress& ingress,
+                                                        const Annotations& annotations,
+                                                        ObjectReport& report) const {
+  std::string present;
+  std::string field;
+  for (const std::string_view name : kTlsAnnotations) {
+    const Annotation* found = annotations.find(name);
+    if (found == nullptr) continue;
+    if (field.empty()) field = found->field();
+    present.append(present.empty() ? "" : ", ").append(name);
+  }
+  if (present.empty()) return std::nullopt;
+
+  report.warn(Reason::Conflict, field,
+              "The protocol to the Service is HTTP: " + present + " has no effect.",
+              "Set backend-protocol to HTTPS, or remove it.");
+  UpstreamPlan plan;
+  const Values values = read_values(ingress, annotations, plan, report);
+  if (values.secret && values.secret->ns != ingress.meta.ns) {
+    keep_first(plan.rules.refused, report.refuse(Reason::NotPermitted, values.secret_field,
+                                                 "A Secret of another namespace isn't used.",
+                                                 "Remove the annotation."));
+  }
+  return plan.rules.refused;
+}
+
+config::UpstreamTls BackendTls::finish(const UpstreamPlan& plan, const objects::Ingress& ingress,
+                                       const objects::ServiceBackend& backend,
+                                       const objects::Service* service,
+                                       ObjectReport& report) const {
+  config::UpstreamTls tls = plan.rules;
+  const std::string& ns = ingress.meta.ns;
+  const std::string port = port_text(backend.port);
+  tls.name = ns + '/' + ingress.meta.name + '/' + backend.service + ':' + port;
+  const std::string in_cluster = backend.service + '.' + ns + ".svc";
+
+  if (!plan.expected_name.empty()) {
+    auto name = expand_name(plan.expected_name, {backend.service, ns, port});
+    if (name) {
+      tls.names = {*std::move(name)};
+    } else {
+      keep_first(tls.refused, report.refuse(name.error().reason, plan.expected_name_field,
+                                            name.error().detail, "Correct the value."));
+    }
+  } else if (service != nullptr && service->type == objects::ServiceType::ExternalName) {
+    tls.names = {external_host(*service)};
+  } else {
+    tls.names = {in_cluster, in_cluster + '.' + options_.cluster_domain};
+  }
+  if (plan.send_sni && !tls.names.empty() && !is_ip_address(tls.names.front())) {
+    tls.sni = tls.names.front();
+  }
+  return tls;
+}
+
+}  // namespace handfast::translate

@@ -1,0 +1,29 @@
+#pragma once
+// Which Ingresses are ours, as ingress-nginx decides: spec.ingressClassName, else the old
+// annotation kubernetes.io/ingress.class, else a default IngressClass or
+// --watch-ingress-without-class.
+
+#include "controller/objects/objects.h"
+#include "controller/state/cluster_state.h"
+#include "controller/translate/findings.h"
+#include "controller/translate/options.h"
+
+namespace handfast::translate {
+
+class ClassFilter {
+ public:
+  // Borrows both.
+  ClassFilter(const state::ClusterState& state, const Options& options);
+
+  // One that isn't ours is told as Info and yields nothing.
+  [[nodiscard]] bool is_ours(const objects::Ingress& ingress, ObjectReport& report) const;
+
+ private:
+  [[nodiscard]] bool names_our_class(const objects::Ingress& ingress, ObjectReport& report) const;
+
+  const state::ClusterState& state_;
+  const Options& options_;
+  bool default_is_ours_ = false;
+};
+
+}  // namespace handfast::translate

@@ -1,0 +1,28 @@
+#pragma once
+// What the annotations of one Ingress say about all of its routes.
+
+#include <optional>
+
+#include "controller/objects/objects.h"
+#include "controller/translate/annotations.h"
+#include "controller/translate/backend_tls.h"
+#include "controller/translate/findings.h"
+#include "controller/translate/options.h"
+#include "proxy/config/model.h"
+
+namespace handfast::translate {
+
+struct IngressPlan {
+  // Stands in the way of every route of the Ingress.
+  std::optional<config::Refusal> refused;
+  config::BackendProtocol protocol = config::BackendProtocol::Http;
+  UpstreamPlan upstream;          // if Https
+  bool redirect_with_tls = true;  // plain requests to a host that has TLS
+  bool redirect_always = false;   // even without
+  bool access_log = true;
+};
+
+[[nodiscard]] IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
+                                    BackendTls& backend_tls, ObjectReport& report);
+
+}  // namespace handfast::translate

@@ -1,0 +1,38 @@
+#include "controller/translate/report.h"
+
+namespace handfast::translate {
+
+std::string_view to_string(Severity severity) {
+  switch (severity) {
+    case Severity::Info:
+      return "info";
+    case Severity::Warning:
+      return "warning";
+    case Severity::Error:
+      return "error";
+  }
+  return "error";
+}
+
+std::string to_text(const Finding& finding) {
+  std::string out;
+  if (!finding.origin.file.empty()) {
+    out += finding.origin.file;
+    if (finding.origin.line > 0) out += ':' + std::to_string(finding.origin.line);
+    out += ": ";
+  }
+  out += to_string(finding.severity);
+  out += ": ";
+  out += finding.object.kind + ' ';
+  if (!finding.object.ns.empty()) out += finding.object.ns + '/';
+  out += finding.object.name + ": ";
+  if (!finding.field.empty()) out += finding.field + ": ";
+  out += finding.message;
+  if (!finding.remedy.empty()) out += ' ' + finding.remedy;
+  out += " [";
+  out += handfast::to_string(finding.reason);
+  out += ']';
+  return out;
+}
+
+}  // namespace handfast::translate

@@ -1,0 +1,240 @@
+#include "controller/translate/secrets.h"
+
+#include <utility>
+
+#include "proxy/pki/identity.h"
+#include "proxy/pki/trust.h"
+
+namespace handfast::translate {
+namespace {
+
+constexpr std::int64_t kTenDays = 10LL * 24 * 60 * 60;
+
+using Facts = MaterialCache::Facts;
+
+std::string_view first_key(ItemKind item) {
+  switch (item) {
+    case ItemKind::KeyPair:
+      return "tls.crt";
+    case ItemKind::Ca:
+      return "ca.crt";
+    case ItemKind::Crl:
+      return "ca.crl";
+  }
+  return "";
+}
+
+Reason bad_reason(ItemKind item) {
+  switch (item) {
+    case ItemKind::KeyPair:
+      return Reason::BadCertificate;
+    case ItemKind::Ca:
+      return Reason::BadCa;
+    case ItemKind::Crl:
+      return Reason::BadCrl;
+  }
+  return Reason::Internal;
+}
+
+const objects::DataValue* find_value(const objects::DataMap& data, std::string_view key) {
+  const auto found = data.find(key);
+  return found == data.end() ? nullptr : &found->second;
+}
+
+Facts parse_pair(std::string_view certificate, std::string_view key) {
+  Facts facts;
+  const auto identity = pki::Identity::load(certificate, key);
+  if (!identity) {
+    facts.error = identity.error();
+    return facts;
+  }
+  const pki::CertificateInfo& info = (*identity)->info();
+  facts.sans = info.sans;
+  facts.not_before = info.not_before;
+  facts.not_after = info.not_after;
+  return facts;
+}
+
+Facts parse_ca(std::string_view pem, std::int64_t now) {
+  Facts facts;
+  const auto bundle = pki::CaBundle::load(pem, now);
+  if (!bundle) {
+    facts.error = bundle.error();
+    return facts;
+  }
+  facts.not_after = (*bundle)->earliest_not_after();
+  facts.warnings = (*bundle)->warnings();
+  return facts;
+}
+
+Facts parse_crl(std::string_view bytes) {
+  Facts facts;
+  const auto crls = pki::CrlSet::load(bytes);
+  if (!crls) {
+    facts.error = crls.error();
+    return facts;
+  }
+  facts.not_after = (*crls)->earliest_next_update();
+  return facts;
+}
+
+// Equal bytes under another key of the item, or split elsewhere, are another content.
+std::string content_hash(ItemKind item, std::string_view first, std::string_view second) {
+  if (item != ItemKind::KeyPair) return config::sha256_hex(first);
+  std::string both = std::to_string(first.size());
+  both.reserve(both.size() + 1 + first.size() + second.size());
+  both.append("\n").append(first).append(second);
+  return config::sha256_hex(both);
+}
+
+// What can be said without parsing: a value that isn't base64, half a pair.
+std::optional<Error> obvious_fault(ItemKind item, const objects::DataValue* first,
+                                   const objects::DataValue* second) {
+  const std::string name{first_key(item)};
+  if (first == nullptr) return Error{Reason::KeyMismatch, "tls.key is there without tls.crt"};
+  if (!first->problem.empty()) return Error{bad_reason(item), name + ": " + first->problem};
+  if (item != ItemKind::KeyPair) return std::nullopt;
+  if (second == nullptr) return Error{Reason::KeyMismatch, "tls.crt is there without tls.key"};
+  if (!second->problem.empty()) return Error{Reason::BadKey, "tls.key: " + second->problem};
+  return std::nullopt;
+}
+
+std::string field_of(ItemKind item) { return "data[" + std::string{first_key(item)} + ']'; }
+
+}  // namespace
+
+Materials::Materials(const state::ClusterState& state, const LastGood& last_good, std::int64_t now,
+                     MaterialCache& cache, FileSet& files, LastGood& items, Report& report)
+    : state_(state),
+      last_good_(last_good),
+      now_(now),
+      cache_(cache),
+      files_(files),
+      items_(items),
+      report_(report) {}
+
+const Item& Materials::find(const ItemKey& key) {
+  const auto known = known_.find(key);
+  if (known != known_.end()) return known->second;
+  return known_.emplace(key, judge(key)).first->second;
+}
+
+bool Materials::exists(const ItemKey& key) const { return content_of(key).meta != nullptr; }
+
+bool Materials::was_there(const ItemKey& key) const { return last_good_.contains(key); }
+
+config::KeyPairRef Materials::key_pair(const ItemKey& key, const Item& item) {
+  return {.certificate = item.directory + "/tls.crt",
+          .key = item.directory + "/tls.key",
+          .source = key.kind + '/' + key.ns + '/' + key.name};
+}
+
+config::FileRef Materials::file(const ItemKey& key, const Item& item) {
+  return {.path = item.directory + '/' + std::string{first_key(key.item)},
+          .source = key.kind + '/' + key.ns + '/' + key.name};
+}
+
+Materials::Content Materials::content_of(const ItemKey& key) const {
+  const objects::DataMap* data = nullptr;
+  Content content;
+  if (key.kind == "Secret") {
+    if (const auto* secret = state_.find_secret(key.ns, key.name)) {
+      content.meta = &secret->meta;
+      data = &secret->data;
+    }
+  } else if (const auto* config_map = state_.find_config_map(key.ns, key.name)) {
+    content.meta = &config_map->meta;
+    data = &config_map->data;
+  }
+  if (data == nullptr) return content;
+  content.first = find_value(*data, first_key(key.item));
+  if (key.item == ItemKind::KeyPair) content.second = find_value(*data, "tls.key");
+  return content;
+}
+
+Item Materials::judge(const ItemKey& key) {
+  const Content content = content_of(key);
+  if (content.first == nullptr && content.second == nullptr) return {};
+  if (auto fault = obvious_fault(key.item, content.first, content.second)) {
+    return keep_last_good(key, content, {}, *std::move(fault));
+  }
+
+  const std::string_view first = content.first->bytes;
+  const std::string_view second = content.second ? std::string_view{content.second->bytes} : "";
+  const std::string hash = content_hash(key.item, first, second);
+  // The same bytes are good as one kind of item and bad as another.
+  const Facts& facts = cache_.get(std::string{first_key(key.item)} + ':' + hash, now_, [&] {
+    switch (key.item) {
+      case ItemKind::KeyPair:
+        return parse_pair(first, second);
+      case ItemKind::Ca:
+        return parse_ca(first, now_);
+      case ItemKind::Crl:
+        return parse_crl(first);
+    }
+    return Facts{};
+  });
+  const std::string directory = "tls/" + key.ns + '/' + key.name + '/' + hash.substr(0, 16);
+  if (facts.error) return keep_last_good(key, content, directory, *facts.error);
+
+  Item item{.state = Item::State::Good, .directory = directory, .error = {}, .facts = &facts};
+  publish(key, content, item);
+  tell_dates(key, content, facts);
+  return item;
+}
+
+Item Materials::keep_last_good(const ItemKey& key, const Content& content,
+                               const std::string& directory, Error error) {
+  ObjectReport report{report_, key.kind, *content.meta};
+  const auto last = last_good_.find(key);
+  // Content that was good once and is bad now, by its own expiry, is nothing to go on with.
+  if (last == last_good_.end() || last->second.directory == directory) {
+    report.add(Severity::Error, error.reason, field_of(key.item),
+               clip(error.detail, kMaxDetailBytes) + '.',
+               "Correct the value; nothing was good before it.");
+    return {.state = Item::State::Bad, .directory = {}, .error = std::move(error)};
+  }
+  const std::int64_t since = last->second.bad_since == 0 ? now_ : last->second.bad_since;
+  items_[key] = GoodItem{.directory = last->second.directory, .bad_since = since};
+  report.warn(error.reason, field_of(key.item),
+              clip(error.detail, kMaxDetailBytes) + "; the last good one serves since " +
+                  utc_time(since) + '.',
+              "Correct the value.");
+  return {
+      .state = Item::State::Kept, .directory = last->second.directory, .error = std::move(error)};
+}
+
+void Materials::publish(const ItemKey& key, const Content& content, const Item& item) {
+  items_[key] = GoodItem{.directory = item.directory, .bad_since = 0};
+  files_[item.directory + '/' + std::string{first_key(key.item)}] = content.first->bytes;
+  if (content.second != nullptr) files_[item.directory + "/tls.key"] = content.second->bytes;
+}
+
+void Materials::tell_dates(const ItemKey& key, const Content& content, const Facts& facts) {
+  ObjectReport report{report_, key.kind, *content.meta};
+  const std::string field = field_of(key.item);
+  for (const std::string& warning : facts.warnings) {
+    report.warn(Reason::BadCa, field, clip(warning, kMaxDetailBytes) + " and isn't trusted.",
+                "Take it out.");
+  }
+  if (key.item == ItemKind::Ca) return;
+
+  const bool crl = key.item == ItemKind::Crl;
+  const std::string remedy = crl ? "Publish a newer list." : "Renew the certificate.";
+  if (facts.not_before > now_) {
+    report.warn(Reason::ClientCertificateNotYetValid, field,
+                "The certificate is valid from " + utc_time(facts.not_before) + " on.",
+                "Wait until then, or correct the clock.");
+  }
+  if (facts.not_after != 0 && facts.not_after < now_) {
+    report.warn(crl ? Reason::CrlExpired : Reason::ClientCertificateExpired, field,
+                (crl ? "The list's nextUpdate was " : "The certificate expired ") +
+                    utc_time(facts.not_after) + '.',
+                remedy);
+  } else if (!crl && facts.not_after < now_ + kTenDays) {
+    report.info(Reason::ClientCertificateExpired, field,
+                "The certificate expires " + utc_time(facts.not_after) + '.', remedy);
+  }
+}
+
+}  // namespace handfast::translate

@@ -1,0 +1,78 @@
+#pragma once
+// From Secrets and ConfigMaps to items of material: judged once each, last good kept if bad.
+//
+// One Materials serves one run of translate(). It fills the run's FileSet and LastGood with what
+// was asked for, and reports what is wrong with an object once, however many Ingresses use it.
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "controller/state/cluster_state.h"
+#include "controller/translate/findings.h"
+#include "controller/translate/material.h"
+#include "controller/translate/material_cache.h"
+#include "proxy/base/result.h"
+
+namespace handfast::translate {
+
+struct Item {
+  enum class State : unsigned char {
+    Absent,  // the object or the key isn't there
+    Good,
+    Kept,  // bad, and what was good before serves on
+    Bad,   // bad, and there is nothing to serve on with
+  };
+  State state = State::Absent;
+  std::string directory;  // Good, Kept
+  Error error;            // Kept, Bad: what is wrong with the content
+  // Good only; of the cache.
+  const MaterialCache::Facts* facts = nullptr;
+
+  [[nodiscard]] bool usable() const { return state == State::Good || state == State::Kept; }
+};
+
+class Materials {
+ public:
+  // Borrows all.
+  Materials(const state::ClusterState& state, const LastGood& last_good, std::int64_t now,
+            MaterialCache& cache, FileSet& files, LastGood& items, Report& report);
+
+  // The item of an object. Borrowed, good as long as this.
+  const Item& find(const ItemKey& key);
+
+  // Is there such an object?
+  [[nodiscard]] bool exists(const ItemKey& key) const;
+
+  // Was the item in use before, though the object has it no more?
+  [[nodiscard]] bool was_there(const ItemKey& key) const;
+
+  [[nodiscard]] static config::KeyPairRef key_pair(const ItemKey& key, const Item& item);
+  [[nodiscard]] static config::FileRef file(const ItemKey& key, const Item& item);
+
+ private:
+  // The object's data as it is now; null pointers for what isn't there.
+  struct Content {
+    const objects::Meta* meta = nullptr;
+    const objects::DataValue* first = nullptr;   // tls.crt, ca.crt, ca.crl
+    const objects::DataValue* second = nullptr;  // tls.key
+  };
+
+  [[nodiscard]] Content content_of(const ItemKey& key) const;
+  Item judge(const ItemKey& key);
+  Item keep_last_good(const ItemKey& key, const Content& content, const std::string& directory,
+                      Error error);
+  void publish(const ItemKey& key, const Content& content, const Item& item);
+  void tell_dates(const ItemKey& key, const Content& content, const MaterialCache::Facts& facts);
+
+  const state::ClusterState& state_;
+  const LastGood& last_good_;
+  const std::int64_t now_;
+  MaterialCache& cache_;
+  FileSet& files_;
+  LastGood& items_;
+  Report& report_;
+  std::map<ItemKey, Item> known_;
+};
+
+}  // namespace handfast::translate

@@ -1,0 +1,31 @@
+#pragma once
+// From Services and EndpointSlices to the clusters that routes balance over.
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "controller/objects/objects.h"
+#include "controller/state/cluster_state.h"
+#include "controller/translate/findings.h"
+#include "proxy/config/model.h"
+
+namespace handfast::translate {
+
+// "<port number or name>" and "<service>:<port number or name>", as shard names have them.
+[[nodiscard]] std::string port_text(const objects::PortRef& port);
+[[nodiscard]] std::string cluster_name(std::string_view ns, const objects::ServiceBackend& backend);
+
+// A backend whose names can't stand in a shard's name; the answer says which.
+[[nodiscard]] std::optional<std::string> find_name_fault(const objects::ServiceBackend& backend);
+
+// What an ExternalName Service points at: lower case, without the final dot.
+[[nodiscard]] std::string external_host(const objects::Service& service);
+
+// One port of one Service: `refused` if the Service or the port is missing (the Ingress that names
+// it is told by the caller), no endpoints if no slice has any. What is odd about Service and slices
+// is reported on them.
+[[nodiscard]] config::Service make_service(const state::ClusterState& state, std::string_view ns,
+                                           const objects::ServiceBackend& backend, Report& report);
+
+}  // namespace handfast::translate

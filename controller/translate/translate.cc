@@ -1,0 +1,333 @@
+#include "controller/translate/translate.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "controller/objects/names.h"
+#include "controller/translate/backend_tls.h"
+#include "controller/translate/findings.h"
+#include "controller/translate/front_tls.h"
+#include "controller/translate/hosts_paths.h"
+#include "controller/translate/ingress_class.h"
+#include "controller/translate/ingress_plan.h"
+#include "controller/translate/names.h"
+#include "controller/translate/secrets.h"
+#include "controller/translate/services.h"
+
+namespace handfast::translate {
+namespace {
+
+// One Ingress that is ours, while its routes are being placed.
+struct Work {
+  Work(const objects::Ingress& of, Report& findings)
+      : ingress(of), report(findings, "Ingress", of.meta) {}
+
+  const objects::Ingress& ingress;
+  ObjectReport report;
+  IngressPlan plan;
+  std::set<std::string> told;  // clusters whose absence was reported for this Ingress
+};
+
+// For a finding about an object that isn't there.
+objects::Meta meta_of(const NamespacedName& ref) {
+  objects::Meta meta;
+  meta.ns = ref.ns;
+  meta.name = ref.name;
+  return meta;
+}
+
+class Translation {
+ public:
+  Translation(const state::ClusterState& state, const LastGood& last_good, const Options& options,
+              std::int64_t now, MaterialCache& cache)
+      : state_(state),
+        options_(options),
+        classes_(state, options),
+        materials_(state, last_good, now, cache, out_.files, out_.items, out_.report),
+        backend_tls_(options, materials_),
+        front_tls_(materials_) {}
+
+  Output run();
+
+ private:
+  void add_ingress(const objects::Ingress& ingress);
+  void add_rule(Work& work, std::size_t index);
+  void add_default_backend(Work& work);
+  void add_operator_default();
+  void add_default_certificate();
+
+  HostPlan& host(const std::string& name);
+  HostPlan::Route make_route(Work& work, const PathRule& rule,
+                             const objects::IngressBackend& backend, const std::string& field);
+  void aim(Work& work, const objects::ServiceBackend& backend, const std::string& field,
+           config::Route& route);
+  const config::Service& service(const std::string& ns, const objects::ServiceBackend& backend);
+  void claim(Work& work, HostPlan& place, HostPlan::Route route, const std::string& field);
+  void collect_shards();
+
+  const state::ClusterState& state_;
+  const Options& options_;
+  Output out_;
+  ClassFilter classes_;
+  Materials materials_;
+  BackendTls backend_tls_;
+  FrontTls front_tls_;
+  std::deque<Work> works_;  // stable addresses: each refers to its own members
+  std::map<std::string, HostPlan> hosts_;
+  std::set<std::string> default_roots_;  // hosts whose "/" is a default backend
+  std::map<std::string, config::Service> services_;
+  std::map<std::string, config::UpstreamTls> policies_;
+};
+
+Output Translation::run() {
+  for (const objects::Ingress* ingress : state_.ingresses()) add_ingress(*ingress);
+  // Explicit paths of any Ingress come before default backends of any other.
+  for (Work& work : works_) {
+    if (work.ingress.default_backend) add_default_backend(work);
+  }
+  if (options_.default_backend) add_operator_default();
+  if (options_.default_certificate) add_default_certificate();
+  collect_shards();
+  std::stable_sort(out_.report.begin(), out_.report.end(), [](const Finding& a, const Finding& b) {
+    return std::tie(a.object, a.field) < std::tie(b.object, b.field);
+  });
+  return std::move(out_);
+}
+
+void Translation::add_ingress(const objects::Ingress& ingress) {
+  if (!objects::is_dns_label(ingress.meta.ns) || !objects::is_dns_subdomain(ingress.meta.name)) {
+    ObjectReport{out_.report, "Ingress", ingress.meta}.refuse(
+        Reason::BadObject, "metadata.name", "Its name or namespace is no Kubernetes name.",
+        "Use lower-case letters, digits and '-'.");
+    return;
+  }
+  if (ObjectReport report{out_.report, "Ingress", ingress.meta};
+      !classes_.is_ours(ingress, report)) {
+    return;
+  }
+  Work& work = works_.emplace_back(ingress, out_.report);
+  work.plan = make_plan(ingress, options_, backend_tls_, work.report);
+  for (std::size_t i = 0; i < ingress.rules.size(); ++i) add_rule(work, i);
+  if (!ingress.rules.empty()) return;
+  if (ingress.default_backend) {
+    HostPlan& place = host("");
+    front_tls_.decide(ingress, place.shard, place.certificate_owner, work.report);
+  } else {
+    work.report.warn(Reason::BadObject, "spec", "It has neither rules nor a default backend.",
+                     "Add one of them.");
+  }
+}
+
+void Translation::add_rule(Work& work, std::size_t index) {
+  const objects::IngressRule& rule = work.ingress.rules[index];
+  const std::string field = "spec.rules[" + std::to_string(index) + ']';
+  const std::string name = to_lower(rule.host);
+  if (!name.empty() && !is_host(name)) {
+    work.report.refuse(Reason::InvalidValue, field + ".host",
+                       quoted(rule.host) + " is not a host name; the rule isn't used.",
+                       "Write a DNS name, or \"*.\" and a DNS name.");
+    return;
+  }
+  HostPlan& place = host(name);
+  front_tls_.decide(work.ingress, place.shard, place.certificate_owner, work.report);
+  for (std::size_t j = 0; j < rule.paths.size(); ++j) {
+    const objects::IngressPath& path = rule.paths[j];
+    const std::string path_field = field + ".http.paths[" + std::to_string(j) + ']';
+    auto path_rule = make_path_rule(path);
+    if (!path_rule) {
+      work.report.refuse(Reason::InvalidValue, path_field + ".path", path_rule.error().detail,
+                         "Correct the path; it isn't served.");
+      continue;
+    }
+    if (std::string doubt = find_path_doubt(path); !doubt.empty()) {
+      work.report.warn(Reason::InvalidValue, path_field + ".path", std::move(doubt),
+                       "Correct the path, if that isn't meant.");
+    }
+    claim(work, place, make_route(work, *path_rule, path.backend, path_field + ".backend"),
+          path_field + ".path");
+  }
+}
+
+void Translation::add_default_backend(Work& work) {
+  std::set<std::string> names;
+  if (work.ingress.rules.empty()) names.insert("");
+  for (const objects::IngressRule& rule : work.ingress.rules) {
+    const std::string name = to_lower(rule.host);
+    if (name.empty() || is_host(name)) names.insert(name);
+  }
+  const PathRule root{.path = "/", .type = config::PathType::Prefix};
+  for (const std::string& name : names) {
+    HostPlan& place = host(name);
+    // With rules of its own it takes what they, or another's, leave over.
+    const bool taken = place.routes.contains({root.path, root.type});
+    if (taken && !work.ingress.rules.empty() && !default_roots_.contains(name)) continue;
+    default_roots_.insert(name);
+    claim(work, place, make_route(work, root, *work.ingress.default_backend, "spec.defaultBackend"),
+          "spec.defaultBackend");
+  }
+}
+
+// ingress-nginx gives every host an implicit "/" that leads to the operator's default backend.
+void Translation::add_operator_default() {
+  const NamespacedName& ref = *options_.default_backend;
+  objects::ServiceBackend backend{.service = ref.name, .port = {}};
+  const objects::Service* found = state_.find_service(ref.ns, ref.name);
+  if (found != nullptr && !found->ports.empty()) backend.port.number = found->ports.front().port;
+  if (backend.port.number == 0) backend.port.number = 80;
+
+  const config::Service& cluster = service(ref.ns, backend);
+  HostPlan::Route route;
+  route.route.path = "/";
+  route.route.ingress_namespace = ref.ns;
+  route.route.service = cluster.name;
+  route.redirect_with_tls = options_.ssl_redirect;
+  const objects::Meta absent = meta_of(ref);
+  ObjectReport report{out_.report, "Service", found == nullptr ? absent : found->meta};
+  const Floor* floor = find_floor(options_, ref.ns);
+  if (floor != nullptr && floor->minimum != MinimumTls::None) {
+    route.route.refused = report.refuse(
+        Reason::BelowMinimum, "",
+        "The default backend is reached over HTTP; the minimum for its namespace asks for TLS.",
+        "Put an exception for its namespace before it in --minimum-upstream-tls.");
+  } else if (cluster.refused) {
+    report.refuse(cluster.refused->reason, "", cluster.refused->detail,
+                  "Correct --default-backend-service.");
+  }
+  host("");
+  for (auto& [name, place] : hosts_) static_cast<void>(place.claim(route));
+}
+
+void Translation::add_default_certificate() {
+  const NamespacedName& ref = *options_.default_certificate;
+  const ItemKey key{.kind = "Secret", .ns = ref.ns, .name = ref.name, .item = ItemKind::KeyPair};
+  const Item& item = materials_.find(key);
+  if (item.usable()) {
+    out_.default_certificate = Materials::key_pair(key, item);
+  } else if (item.state == Item::State::Absent) {
+    const objects::Meta meta = meta_of(ref);
+    ObjectReport{out_.report, "Secret", meta}.warn(
+        Reason::FrontCertificate, "data[tls.crt]",
+        "The default certificate isn't there; a self-signed one is used.",
+        "Create the Secret with tls.crt and tls.key, or correct --default-ssl-certificate.");
+  }
+}
+
+HostPlan& Translation::host(const std::string& name) {
+  const auto [place, added] = hosts_.try_emplace(name);
+  if (added) place->second.shard.host = name;
+  return place->second;
+}
+
+HostPlan::Route Translation::make_route(Work& work, const PathRule& rule,
+                                        const objects::IngressBackend& backend,
+                                        const std::string& field) {
+  HostPlan::Route out{.route = {},
+                      .redirect_with_tls = work.plan.redirect_with_tls,
+                      .redirect_always = work.plan.redirect_always};
+  config::Route& route = out.route;
+  route.path = rule.path;
+  route.type = rule.type;
+  route.ingress_namespace = work.ingress.meta.ns;
+  route.ingress = work.ingress.meta.name;
+  route.access_log = work.plan.access_log;
+  route.refused = work.plan.refused;
+  if (!backend.service) {
+    route.refused = work.report.refuse(Reason::NoRoute, field,
+                                       "Backends of the kind `resource` aren't served; it "
+                                       "answers 404.",
+                                       "Name a Service.");
+    return out;
+  }
+  aim(work, *backend.service, field, route);
+  return out;
+}
+
+void Translation::aim(Work& work, const objects::ServiceBackend& backend, const std::string& field,
+                      config::Route& route) {
+  if (auto fault = find_name_fault(backend)) {
+    keep_first(route.refused, work.report.refuse(Reason::InvalidValue, field + ".service",
+                                                 *std::move(fault), "Correct it."));
+    return;
+  }
+  const std::string& ns = work.ingress.meta.ns;
+  const config::Service& cluster = service(ns, backend);
+  const bool first_time = work.told.insert(cluster.name).second;
+  if (cluster.refused && first_time) {
+    work.report.refuse(cluster.refused->reason, field + ".service", cluster.refused->detail, "");
+  }
+  route.service = cluster.name;
+  route.protocol = work.plan.protocol;
+  if (route.protocol != config::BackendProtocol::Https) return;
+
+  route.upstream_tls =
+      ns + '/' + work.ingress.meta.name + '/' + backend.service + ':' + port_text(backend.port);
+  if (!policies_.contains(route.upstream_tls)) {
+    policies_.emplace(route.upstream_tls,
+                      backend_tls_.finish(work.plan.upstream, work.ingress, backend,
+                                          state_.find_service(ns, backend.service), work.report));
+  }
+}
+
+const config::Service& Translation::service(const std::string& ns,
+                                            const objects::ServiceBackend& backend) {
+  std::string name = cluster_name(ns, backend);
+  const auto known = services_.find(name);
+  if (known != services_.end()) return known->second;
+  return services_.emplace(std::move(name), make_service(state_, ns, backend, out_.report))
+      .first->second;
+}
+
+void Translation::claim(Work& work, HostPlan& place, HostPlan::Route route,
+                        const std::string& field) {
+  const std::string path = route.route.path;
+  const std::string cluster = route.route.service;
+  const config::Route* winner = place.claim(std::move(route));
+  if (winner == nullptr) return;
+  const bool own = winner->ingress_namespace == work.ingress.meta.ns &&
+                   winner->ingress == work.ingress.meta.name;
+  const std::string at = quoted(path) + " of host " + quoted(place.shard.host);
+  if (own && winner->service == cluster) {
+    work.report.info(Reason::Conflict, field, at + " stands in this Ingress twice.",
+                     "Keep one of the two.");
+    return;
+  }
+  work.report.warn(Reason::Conflict, field,
+                   at + " is already served by Ingress " + winner->ingress_namespace + '/' +
+                       winner->ingress + "; this one isn't used.",
+                   "Remove one of the two.");
+}
+
+void Translation::collect_shards() {
+  std::vector<std::pair<std::string, config::Shard>> named;
+  named.reserve(hosts_.size() + services_.size() + policies_.size());
+  const auto add = [&named](config::Shard shard) {
+    std::string name = config::shard_name(shard);
+    named.emplace_back(std::move(name), std::move(shard));
+  };
+  for (auto& [name, plan] : hosts_) add(finish_host(std::move(plan)));
+  for (auto& [name, cluster] : services_) add(std::move(cluster));
+  for (auto& [name, policy] : policies_) add(std::move(policy));
+  std::sort(named.begin(), named.end(),
+            [](const auto& left, const auto& right) { return left.first < right.first; });
+  out_.shards.reserve(named.size());
+  for (auto& [name, shard] : named) out_.shards.push_back(std::move(shard));
+}
+
+}  // namespace
+
+Output translate(const state::ClusterState& state, const LastGood& last_good,
+                 const Options& options, std::int64_t now, MaterialCache* cache) {
+  MaterialCache own_cache;
+  MaterialCache& used = cache == nullptr ? own_cache : *cache;
+  used.begin_run();
+  Output out = Translation{state, last_good, options, now, used}.run();
+  used.end_run();
+  return out;
+}
+
+}  // namespace handfast::translate
