@@ -1,11 +1,10 @@
 #include <openssl/crypto.h>
-#include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -17,7 +16,7 @@
 namespace handfast::pki {
 namespace {
 
-constexpr std::uintmax_t kMaxSystemFile = 64U << 20;
+constexpr std::size_t kMaxSystemFile = 64U << 20;
 
 // Why a certificate can't be an anchor, or nothing. OpenSSL's other shades of "CA" (version 1, no
 // basic constraints but keyCertSign, Netscape) are relics that widen trust.
@@ -34,10 +33,20 @@ std::optional<std::string> unfit(X509* certificate, UnixSeconds now) {
 std::optional<std::string> read_file(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return std::nullopt;
-  if (std::filesystem::file_size(path, error) > kMaxSystemFile || error) return std::nullopt;
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return std::nullopt;
-  return std::string{std::istreambuf_iterator<char>(in), {}};
+  // Not an fstream: libstdc++ throws from one whose file can't be read.
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             &std::fclose);
+  if (file == nullptr) return std::nullopt;
+  std::string bytes;
+  std::array<char, 65536> block{};
+  for (;;) {
+    const std::size_t got = std::fread(block.data(), 1, block.size(), file.get());
+    bytes.append(block.data(), got);
+    if (bytes.size() > kMaxSystemFile) return std::nullopt;
+    if (got < block.size()) break;
+  }
+  if (std::ferror(file.get()) != 0) return std::nullopt;
+  return bytes;
 }
 
 // "5ed36f99.0": the name under which OpenSSL looks for a certificate in a directory.
