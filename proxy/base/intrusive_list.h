@@ -55,6 +55,15 @@ class IntrusiveList {
     head_.prev_ = &node;
   }
 
+  void push_front(T& item) noexcept {
+    ListNode& node = item;
+    node.unlink();
+    node.next_ = head_.next_;
+    node.prev_ = &head_;
+    head_.next_->prev_ = &node;
+    head_.next_ = &node;
+  }
+
   // Calls visit(item) for each; visit may unlink or destroy the item it is given, no other.
   template <class Visit>
   void for_each(Visit visit) {

@@ -1,0 +1,46 @@
+#include "proxy/route/snapshot.h"
+
+namespace handfast::route {
+
+std::size_t snapshot_bucket(std::string_view entry_name) {
+  // The maps use the same hash's low bits for their slots: take high ones here.
+  return (StringHash{}(entry_name) >> 40) % config::kBucketCount;
+}
+
+template <class T>
+const std::shared_ptr<const T>* Snapshot::find(EntryMap<T> SnapshotBucket::*member,
+                                               std::string_view name) const {
+  const SnapshotBucket* bucket = buckets[snapshot_bucket(name)].get();
+  if (bucket == nullptr) return nullptr;
+  const auto& entries = bucket->*member;
+  const auto found = entries.find(name);
+  return found == entries.end() ? nullptr : &found->second;
+}
+
+const HostEntry* Snapshot::find_host(std::string_view host) const {
+  if (const auto* exact = find(&SnapshotBucket::hosts, host); exact != nullptr) return exact->get();
+  if (const std::size_t dot = host.find('.'); dot != std::string_view::npos && dot > 0) {
+    char wildcard[256];
+    const std::string_view rest = host.substr(dot);
+    if (rest.size() < sizeof wildcard) {
+      wildcard[0] = '*';
+      rest.copy(wildcard + 1, rest.size());
+      const auto* found = find(&SnapshotBucket::hosts, std::string_view(wildcard, rest.size() + 1));
+      if (found != nullptr) return found->get();
+    }
+  }
+  const auto* any = find(&SnapshotBucket::hosts, std::string_view());
+  return any == nullptr ? nullptr : any->get();
+}
+
+const ServiceEntry* Snapshot::find_service(std::string_view name) const {
+  const auto* found = find(&SnapshotBucket::services, name);
+  return found == nullptr ? nullptr : found->get();
+}
+
+std::shared_ptr<const tls::UpstreamPolicy> Snapshot::find_policy(std::string_view name) const {
+  const auto* found = find(&SnapshotBucket::policies, name);
+  return found == nullptr ? nullptr : *found;
+}
+
+}  // namespace handfast::route

@@ -1,0 +1,82 @@
+#pragma once
+// What a generation says, in the form the workers read: immutable, shared, made off the event loops.
+//
+// 256 buckets of shared entries. A generation that changes one entry copies the pointers of one
+// bucket; everything else is shared with the snapshot before. Lookups are by stable name, so a Service
+// may change without the hosts that route to it.
+//
+// Threading: any number of readers. The last reference is dropped on the loader's thread.
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "proxy/config/model.h"
+#include "proxy/net/address.h"
+#include "proxy/pki/identity.h"
+#include "proxy/route/route_table.h"
+#include "proxy/tls/upstream_policy.h"
+
+namespace handfast::route {
+
+struct HostEntry {
+  explicit HostEntry(config::VirtualHost host) : config(std::move(host)), table(config.routes) {}
+
+  config::VirtualHost config;
+  RouteTable table;
+  std::shared_ptr<const pki::Identity> certificate;  // null: the default certificate
+  // Dense numbers of the routes for per-worker counters, and what keeps them reserved.
+  std::vector<std::uint32_t> metrics_ids;
+  std::shared_ptr<void> metrics_lease;
+};
+
+struct ServiceEntry {
+  config::Service config;
+  // Where requests go: endpoints that are ready, or if there are none those that still serve while
+  // they terminate. Empty for an external name, which is resolved by name.
+  std::vector<net::Address> addresses;
+};
+
+struct StringHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const noexcept {
+    return std::hash<std::string_view>{}(text);
+  }
+};
+
+template <class T>
+using EntryMap = std::unordered_map<std::string, std::shared_ptr<const T>, StringHash, std::equal_to<>>;
+
+// Entries whose shard names fall into one bucket, by the part of the name after "host/", ….
+struct SnapshotBucket {
+  EntryMap<HostEntry> hosts;
+  EntryMap<ServiceEntry> services;
+  EntryMap<tls::UpstreamPolicy> policies;
+};
+
+class Snapshot {
+ public:
+  std::uint64_t generation = 0;
+  std::array<std::shared_ptr<const SnapshotBucket>, config::kBucketCount> buckets;
+  std::shared_ptr<const pki::Identity> default_certificate;  // never null
+
+  // `host`: lower case, without port. Exact, else "*." with the first label cut, else the catch-all.
+  // Null: nothing serves it. Borrowed.
+  [[nodiscard]] const HostEntry* find_host(std::string_view host) const;
+  [[nodiscard]] const ServiceEntry* find_service(std::string_view name) const;
+  [[nodiscard]] std::shared_ptr<const tls::UpstreamPolicy> find_policy(std::string_view name) const;
+
+ private:
+  template <class T>
+  const std::shared_ptr<const T>* find(EntryMap<T> SnapshotBucket::*member, std::string_view name) const;
+};
+
+// The bucket in which the running proxy keeps an entry. Not the one of the files (a sha256 is too
+// dear for each request), but as stable.
+[[nodiscard]] std::size_t snapshot_bucket(std::string_view entry_name);
+
+}  // namespace handfast::route

@@ -1,0 +1,412 @@
+#include "proxy/session/h1_session.h"
+
+#include <sys/epoll.h>
+
+#include <utility>
+
+#include "proxy/base/check.h"
+#include "proxy/http/forwarding.h"
+
+namespace handfast::session {
+namespace {
+
+// Above this many unsent bytes nothing more is read from the backend.
+constexpr std::size_t kSendMark = 64 * 1024;
+// Pieces from this size go straight to the stream; smaller ones are gathered into one TLS record.
+constexpr std::size_t kGatherBelow = 8 * 1024;
+// A complete head needs at least this much room behind it for the body to move through.
+constexpr std::size_t kBodyRoom = 4 * 1024;
+constexpr std::size_t kLingerBytes = 16 * 1024;
+constexpr std::size_t kMaxSpareExchanges = 1024;
+
+}  // namespace
+
+H1Session::H1Session(Context& context, SessionOwner& owner, std::unique_ptr<net::Stream> stream,
+                     tls::TlsStream* tls, const net::Address& peer)
+    : context_(context),
+      owner_(owner),
+      stream_(std::move(stream)),
+      tls_(tls),
+      peer_address_(peer.ip()),
+      timer_(context.loop.timers(), [this] { on_timeout(); }),
+      in_(context.buffers),
+      out_(context.buffers),
+      state_(tls == nullptr ? State::Head : State::Handshaking) {
+  facts_.address = peer_address_;
+  facts_.tls = tls != nullptr;
+}
+
+H1Session::~H1Session() = default;
+
+Status H1Session::start() {
+  arm(tls_ == nullptr ? context_.limits.head : context_.limits.handshake);
+  return context_.loop.add(stream_->socket().fd(), *this);
+}
+
+void H1Session::arm(std::chrono::milliseconds after) { timer_.set(context_.loop.now() + after); }
+
+void H1Session::schedule() { context_.loop.at_round_end(*this); }
+
+void H1Session::on_event(std::uint32_t events) {
+  if (state_ == State::Closed) return;
+  stream_->socket().note_events(events);
+  if (stream_->socket().reset() && state_ != State::Handshaking) {
+    close();  // reset by the client: nobody is left to answer
+    return;
+  }
+  if ((events & EPOLLOUT) != 0 && stream_->queued() > 0) schedule();
+  if (state_ == State::Handshaking) advance_handshake();
+  pump();
+}
+
+void H1Session::advance_handshake() {
+  const tls::TlsStream::State state = tls_->advance_handshake();
+  const net::FlushState flushed = stream_->flush();
+  if (state == tls::TlsStream::State::Failed || flushed == net::FlushState::Failed) {
+    close();
+    return;
+  }
+  if (state != tls::TlsStream::State::Open) return;
+  facts_.tls_version = SSL_get_version(tls_->ssl());
+  facts_.tls_cipher = SSL_get_cipher_name(tls_->ssl());
+  facts_.server_name = tls_->server_name();
+  state_ = State::Head;
+  arm(context_.limits.head);
+}
+
+void H1Session::pump() {
+  if (pumping_) return;
+  pumping_ = true;
+  for (bool more = true; more;) {
+    switch (state_) {
+      case State::Head:
+        more = pump_head();
+        break;
+      case State::Exchanging:
+        more = pump_body();
+        break;
+      case State::Lingering:
+        pump_linger();
+        more = false;
+        break;
+      case State::Handshaking:
+      case State::Closed:
+        more = false;
+        break;
+    }
+  }
+  pumping_ = false;
+}
+
+// One step; true: try again.
+bool H1Session::pump_head() {
+  if (end_wanted_) return false;
+  if (!in_.empty()) {
+    if (exchange_ == nullptr) {
+      if (context_.spare_exchanges.empty()) {
+        exchange_ = std::make_unique<Exchange>(context_);
+      } else {
+        exchange_ = std::move(context_.spare_exchanges.back());
+        context_.spare_exchanges.pop_back();
+      }
+    }
+    http::ParseResult result = parser_.parse(in_.view(), exchange_->head);
+    if (result.status == http::ParseStatus::Bad) {
+      refuse(result.http_status);
+      return false;
+    }
+    if (result.status == http::ParseStatus::Complete) {
+      if (in_.tail().size() < kBodyRoom && exchange_->head.framing != http::Framing::None) {
+        in_.prepare(kBodyRoom);  // moves the bytes: the views must be made anew
+        parser_.reset();
+        result = parser_.parse(in_.view(), exchange_->head);
+        check(result.status == http::ParseStatus::Complete);
+      }
+      start_exchange(result.consumed);
+      return true;
+    }
+  }
+  return read_more(in_.prepare(in_.empty() ? BufferPool::kBlockSize : 2048));
+}
+
+void H1Session::start_exchange(std::size_t head_size) {
+  head_size_ = head_size;
+  const http::RequestHead& head = exchange_->head;
+  body_ = http::BodyDecoder(head.framing, head.content_length);
+  request_complete_ = body_.done();
+  keep_alive_ = head.keep_alive && !context_.draining;
+  chunked_response_ = false;
+  state_ = State::Exchanging;
+  arm(context_.limits.body);
+  exchange_->start(*this, facts_);
+  // It may be answered already, and even over; then request_complete_ decided about keep-alive.
+  if (state_ == State::Exchanging && exchange_ != nullptr && request_complete_) exchange_->on_request_end();
+}
+
+bool H1Session::pump_body() {
+  if (request_complete_ || exchange_ == nullptr || !exchange_->wants_request_body()) return false;
+  const std::string_view bytes = in_.view().substr(head_size_);
+  if (bytes.empty()) return read_more(in_.tail());
+  const http::BodyDecoder::Step step = body_.decode(bytes);
+  if (!step.error.empty()) {
+    // The backend has part of a request that will never be whole: its connection goes with it.
+    const bool answered = exchange_->response_started();
+    exchange_->abort();
+    answered ? close() : refuse(400);
+    return false;
+  }
+  exchange_->on_request_body(step.payload);
+  if (state_ != State::Exchanging) return true;
+  in_.erase(head_size_, step.consumed);
+  arm(context_.limits.body);
+  if (body_.done()) {
+    request_complete_ = true;
+    exchange_->on_request_end();
+  }
+  return step.consumed > 0;
+}
+
+bool H1Session::read_more(std::span<char> space) {
+  const net::IoResult result = stream_->read(space);
+  if (result.state == net::IoState::Data) {
+    if (in_.empty() && state_ == State::Head) arm(context_.limits.head);
+    in_.commit(result.bytes);
+    return true;
+  }
+  if (result.state == net::IoState::WouldBlock) {
+    if (state_ == State::Head) in_.release_if_empty();
+    return false;
+  }
+  close();  // in order between requests; in the middle of one there is nobody left to answer
+  return false;
+}
+
+void H1Session::pump_linger() {
+  // Bounded in bytes per round by the socket's buffer and in time by the timer.
+  for (;;) {
+    in_.clear();
+    const net::IoResult result = stream_->read(in_.prepare(kLingerBytes));
+    if (result.state == net::IoState::Data) continue;
+    if (result.state != net::IoState::WouldBlock) close();
+    return;
+  }
+}
+
+void H1Session::refuse(int status) {
+  keep_alive_ = false;
+  std::string& scratch = context_.scratch;
+  scratch.clear();
+  http::append_own_response(scratch, status, "GET", /*close=*/true, /*client_is_1_0=*/false);
+  out_.append(scratch);
+  request_complete_ = false;
+  end_after_response();
+}
+
+void H1Session::send_informational(const http::ResponseHead& head) {
+  if (exchange_->head.minor_version == 0) return;  // RFC 9110 section 15.2
+  std::string& scratch = context_.scratch;
+  scratch.clear();
+  http::append_response_head(scratch, head, {});
+  out_.append(scratch);
+  schedule();
+}
+
+void H1Session::send_head(const http::ResponseHead& head) {
+  const http::RequestHead& request = exchange_->head;
+  const bool old_client = request.minor_version == 0;
+  const bool unframed = head.framing == http::Framing::Chunked || head.framing == http::Framing::UntilClose;
+  chunked_response_ = unframed && !old_client;
+  // A request that isn't complete when its answer begins leaves bytes that nobody will read.
+  if (!request_complete_ || (unframed && old_client) || context_.draining) keep_alive_ = false;
+  std::string& scratch = context_.scratch;
+  scratch.clear();
+  http::append_response_head(
+      scratch, head,
+      {.chunked = chunked_response_, .close = !keep_alive_, .client_is_1_0 = old_client});
+  out_.append(scratch);
+  schedule();
+}
+
+void H1Session::send_body(std::string_view payload) {
+  if (payload.empty()) return;
+  if (chunked_response_) {
+    std::string& scratch = context_.scratch;
+    scratch.clear();
+    http::append_chunk(scratch, payload);
+    out_.append(scratch);
+  } else if (payload.size() >= kGatherBelow) {
+    push_out();
+    stream_->write(payload);
+  } else {
+    out_.append(payload);
+  }
+  if (!has_room()) above_mark_ = true;
+  schedule();
+}
+
+void H1Session::send_own_response(int status, std::string_view extra) {
+  const http::RequestHead& request = exchange_->head;
+  if (!request_complete_) keep_alive_ = false;
+  std::string& scratch = context_.scratch;
+  scratch.clear();
+  http::append_own_response(scratch, status, request.method, !keep_alive_, request.minor_version == 0, extra);
+  out_.append(scratch);
+  chunked_response_ = false;
+  schedule();
+}
+
+void H1Session::on_exchange_done() {
+  if (chunked_response_) {
+    std::string& scratch = context_.scratch;
+    scratch.clear();
+    http::append_last_chunk(scratch);
+    out_.append(scratch);
+    chunked_response_ = false;
+  }
+  schedule();
+  if (!request_complete_) keep_alive_ = false;
+  if (!keep_alive_) {
+    end_after_response();
+    return;
+  }
+  next_request();
+  pump();
+}
+
+void H1Session::next_request() {
+  in_.consume(head_size_);
+  head_size_ = 0;
+  parser_.reset();
+  state_ = State::Head;
+  give_back_exchange();
+  arm(context_.limits.keep_alive);
+}
+
+void H1Session::on_exchange_cut() {
+  // The response can't be completed; only an end without the last chunk or byte tells the client.
+  push_out();
+  stream_->flush();
+  close();
+}
+
+void H1Session::end_after_response() {
+  give_back_exchange();
+  if (request_complete_) {
+    in_.consume(head_size_);
+    head_size_ = 0;
+  }
+  end_wanted_ = true;
+  state_ = State::Head;  // until everything is sent
+  arm(context_.limits.send);
+  schedule();
+}
+
+bool H1Session::has_room() const { return stream_->queued() + out_.size() <= kSendMark; }
+
+void H1Session::push_out() {
+  if (out_.empty()) return;
+  stream_->write(out_.view());
+  out_.clear();
+}
+
+void H1Session::on_round_end() {
+  if (state_ == State::Closed || state_ == State::Handshaking) return;
+  push_out();
+  const std::size_t before = stream_->queued();
+  const net::FlushState flushed = stream_->flush();
+  if (flushed == net::FlushState::Failed) {
+    close();
+    return;
+  }
+  if (stream_->queued() > 0) {
+    if (before != stream_->queued() || !timer_.armed()) arm(context_.limits.send);
+  } else {
+    on_flushed();
+  }
+  if (state_ != State::Closed && above_mark_ && stream_->queued() <= kSendMark / 2) {
+    above_mark_ = false;
+    if (exchange_ != nullptr) exchange_->on_client_room();
+  }
+}
+
+void H1Session::on_flushed() {
+  if (end_wanted_) {
+    end_wanted_ = false;
+    stream_->end_write();
+    stream_->flush();
+    if (request_complete_ && in_.empty()) {
+      close();
+      return;
+    }
+    state_ = State::Lingering;
+    arm(context_.limits.linger);
+    pump();
+    return;
+  }
+  if (state_ == State::Head && in_.empty()) {
+    out_.release_if_empty();
+    in_.release_if_empty();
+    stream_->release_memory();
+  }
+}
+
+void H1Session::on_timeout() {
+  switch (state_) {
+    case State::Head:
+      if (stream_->queued() == 0 && !in_.empty() && !end_wanted_) {
+        refuse(408);  // began a request and didn't finish its head in time
+        return;
+      }
+      close();
+      return;
+    case State::Exchanging:
+      // Waiting for the client's body, or for it to take the response; else the backend's timers
+      // decide and this one goes on.
+      if (stream_->queued() > 0 ||
+          (!request_complete_ && exchange_ != nullptr && exchange_->wants_request_body())) {
+        close();
+        return;
+      }
+      arm(context_.limits.body);
+      return;
+    case State::Handshaking:
+    case State::Lingering:
+      close();
+      return;
+    case State::Closed:
+      return;
+  }
+}
+
+void H1Session::drain() {
+  if (state_ == State::Head && in_.empty() && !end_wanted_ && stream_->queued() == 0) {
+    stream_->end_write();
+    stream_->flush();
+    close();
+  } else {
+    keep_alive_ = false;
+  }
+}
+
+void H1Session::give_back_exchange() {
+  if (exchange_ == nullptr) return;
+  if (context_.spare_exchanges.size() < kMaxSpareExchanges) {
+    context_.spare_exchanges.push_back(std::move(exchange_));
+  }
+  exchange_.reset();
+}
+
+void H1Session::close() {
+  if (state_ == State::Closed) return;
+  state_ = State::Closed;
+  timer_.cancel();
+  if (exchange_ != nullptr) {
+    exchange_->abort();
+    give_back_exchange();
+  }
+  context_.loop.remove(stream_->socket().fd());
+  stream_->socket().close();
+  owner_.on_session_closed(*this);
+}
+
+}  // namespace handfast::session

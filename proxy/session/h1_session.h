@@ -1,0 +1,108 @@
+#pragma once
+// One HTTP/1.x client connection, plain or TLS: its requests one after the other, answered in order.
+//
+//   Handshaking (TLS) -> Head -> Exchanging -> Head -> … -> Lingering -> Closed
+//
+// The head of a request stays at the front of the input buffer while its exchange lasts; body bytes
+// behind it are handed on and taken out; bytes of the next request wait there. Nothing is read while
+// the exchange has no room or the request is complete: a slow backend slows its client.
+//
+// After an error that leaves the client's bytes unread, the connection lingers: it ends its own side
+// and reads on for a moment, so that the answer isn't lost to a reset (RFC 9112 section 9.6).
+//
+// Threading: one worker's. Ownership: the SessionOwner's; ends itself through it.
+
+#include <memory>
+#include <string>
+
+#include "proxy/base/buffer.h"
+#include "proxy/event/loop.h"
+#include "proxy/http/body.h"
+#include "proxy/http/h1_parser.h"
+#include "proxy/net/stream.h"
+#include "proxy/session/context.h"
+#include "proxy/session/exchange.h"
+#include "proxy/tls/tls_stream.h"
+
+namespace handfast::session {
+
+class H1Session;
+
+class SessionOwner {
+ public:
+  virtual ~SessionOwner() = default;
+  // Takes the session out and destroys it at the end of the round.
+  virtual void on_session_closed(H1Session& session) = 0;
+};
+
+class H1Session final : public event::Handler, public event::RoundEnd, public ClientSide {
+ public:
+  // `tls`: `stream` if it is TLS, else null.
+  H1Session(Context& context, SessionOwner& owner, std::unique_ptr<net::Stream> stream,
+            tls::TlsStream* tls, const net::Address& peer);
+  ~H1Session() override;
+
+  // Registers with the loop. Failure: out of memory for epoll; close it.
+  Status start();
+  // Closes at once if idle, else with the response under way.
+  void drain();
+
+  void on_event(std::uint32_t events) override;
+  void on_round_end() override;
+
+  void send_informational(const http::ResponseHead& head) override;
+  void send_head(const http::ResponseHead& head) override;
+  void send_body(std::string_view payload) override;
+  void send_own_response(int status, std::string_view extra) override;
+  void on_exchange_done() override;
+  void on_exchange_cut() override;
+  [[nodiscard]] bool has_room() const override;
+  void resume_request_body() override { pump(); }
+
+  // Where the owner keeps it.
+  std::size_t slot = 0;
+
+ private:
+  enum class State : std::uint8_t { Handshaking, Head, Exchanging, Lingering, Closed };
+
+  void advance_handshake();
+  void pump();
+  bool pump_head();
+  bool pump_body();
+  bool read_more(std::span<char> space);
+  void pump_linger();
+  void start_exchange(std::size_t head_size);
+  void refuse(int status);
+  void next_request();
+  void end_after_response();
+  void push_out();
+  void on_flushed();
+  void on_timeout();
+  void arm(std::chrono::milliseconds after);
+  void schedule();
+  void close();
+  void give_back_exchange();
+
+  Context& context_;
+  SessionOwner& owner_;
+  std::unique_ptr<net::Stream> stream_;
+  tls::TlsStream* tls_;
+  std::string peer_address_;
+  event::Timer timer_;
+  Buffer in_;
+  Buffer out_;  // response bytes of this round, before the stream
+  http::H1RequestParser parser_;
+  http::BodyDecoder body_;
+  std::unique_ptr<Exchange> exchange_;  // while a head or an exchange is under way
+  ClientFacts facts_;
+  std::size_t head_size_ = 0;  // bytes at the front of in_ that the exchange's views point into
+  State state_ = State::Handshaking;
+  bool pumping_ = false;
+  bool request_complete_ = false;
+  bool keep_alive_ = true;       // after this response
+  bool chunked_response_ = false;
+  bool above_mark_ = false;
+  bool end_wanted_ = false;      // close once everything is sent
+};
+
+}  // namespace handfast::session

@@ -1,0 +1,61 @@
+#pragma once
+// What is known about an exchange when it ends: the text of the access log and the numbers of the
+// metrics. Views are good during the call only.
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+#include "proxy/base/reason.h"
+#include "proxy/config/model.h"
+
+namespace handfast::session {
+
+struct ExchangeRecord {
+  std::int64_t unix_milliseconds = 0;  // when the request head was complete
+  std::chrono::microseconds duration{0};
+  std::string_view client_address;
+  std::string_view scheme;
+  std::string_view method;
+  std::string_view host;
+  std::string_view target;
+  int minor_version = 1;
+  std::string_view user_agent;
+  std::string_view referer;
+  std::string_view request_id;
+  int status = 0;
+  std::uint64_t request_body_bytes = 0;
+  std::uint64_t response_body_bytes = 0;
+  bool response_cut = false;  // the client did not get the whole response
+
+  // Null without a route; metrics_id is good only with one.
+  const config::Route* route = nullptr;
+  std::uint32_t metrics_id = 0;
+
+  std::string_view downstream_tls_version;
+  std::string_view downstream_tls_cipher;
+  std::string_view server_name;
+
+  std::string_view upstream_address;
+  int upstream_status = 0;
+  int upstream_tries = 0;
+  bool upstream_reused = false;
+  std::string_view upstream_tls_version;
+  std::string_view upstream_tls_cipher;
+  std::string_view upstream_peer_subject;
+  std::string_view upstream_peer_serial;
+  std::string_view upstream_client_subject;  // of the certificate that we presented
+  std::string_view upstream_client_serial;
+  bool upstream_certificate_requested = false;
+  Reason reason = Reason::Ok;  // why it isn't the backend's answer
+  std::string_view detail;
+};
+
+// Threading: called on the worker's thread; must not block.
+class ExchangeObserver {
+ public:
+  virtual ~ExchangeObserver() = default;
+  virtual void on_exchange(const ExchangeRecord& record) = 0;
+};
+
+}  // namespace handfast::session

@@ -1,0 +1,174 @@
+#include "proxy/tls/contexts.h"
+
+#include <openssl/err.h>
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "proxy/base/check.h"
+
+namespace handfast::tls {
+namespace {
+
+constexpr std::string_view kSessionIdContext = "handfast";
+// Forward secret AEAD suites only, for TLS 1.2; those of TLS 1.3 are OpenSSL's three.
+constexpr const char* kCiphers =
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+// A chain of certificates larger than this is an attack on our memory.
+constexpr long kMaxCertificateBytes = 100 * 1024;
+
+void configure_common(SSL_CTX* context) {
+  // 80 bits of security and less are refused whatever the machine's openssl.cnf says.
+  SSL_CTX_set_security_level(context, 2);
+  check(SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1, "TLS 1.2");
+  check(SSL_CTX_set_max_proto_version(context, 0) == 1, "TLS maximum");
+  check(SSL_CTX_set_cipher_list(context, kCiphers) == 1, "cipher list");
+  SSL_CTX_clear_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_max_cert_list(context, kMaxCertificateBytes);
+}
+
+// RFC 6066 section 3: a list with one host_name entry. SSL_get_servername() isn't set yet.
+std::string_view read_server_name(SSL* ssl) {
+  const unsigned char* bytes = nullptr;
+  std::size_t length = 0;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &length) != 1) return {};
+  if (length < 5) return {};
+  const std::size_t list = static_cast<std::size_t>(bytes[0]) << 8 | bytes[1];
+  const std::size_t name = static_cast<std::size_t>(bytes[3]) << 8 | bytes[4];
+  if (list != length - 2 || bytes[2] != TLSEXT_NAMETYPE_host_name || name + 3 > list) return {};
+  return {reinterpret_cast<const char*>(bytes + 5), name};
+}
+
+int on_client_hello(SSL* ssl, int* alert, void* argument) {
+  auto& selector = *static_cast<CertificateSelector*>(argument);
+  std::string name(read_server_name(ssl));
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+  const pki::Identity* identity = selector.select_certificate(name);
+  TlsStream::of(ssl).set_server_name(std::move(name));
+  if (SSL_use_cert_and_key(ssl, identity->leaf(), identity->key(), identity->intermediates(), 1) != 1) {
+    *alert = SSL_AD_INTERNAL_ERROR;
+    return SSL_CLIENT_HELLO_ERROR;
+  }
+  return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+// RFC 7301 section 3.2: a client that offers only what we don't speak is told so.
+int on_alpn(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_length,
+            const unsigned char* offered, unsigned int offered_length, void* /*argument*/) {
+  static constexpr unsigned char kHttp11[] = "\x08http/1.1";
+  unsigned char* chosen = nullptr;
+  if (SSL_select_next_proto(&chosen, out_length, kHttp11, sizeof kHttp11 - 1, offered,
+                            offered_length) != OPENSSL_NPN_NEGOTIATED) {
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  }
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+// Instead of X509_verify_cert: the one verifier judges.
+int on_verify(X509_STORE_CTX* context, void* argument) {
+  const auto& clock = *static_cast<const Clock*>(argument);
+  const auto* ssl = static_cast<const SSL*>(
+      X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  TlsStream& stream = TlsStream::of(ssl);
+  pki::Verdict verdict = stream.policy()->judge(X509_STORE_CTX_get0_cert(context),
+                                                X509_STORE_CTX_get0_untrusted(context),
+                                                clock.unix_now());
+  const bool ok = verdict.ok();
+  X509_STORE_CTX_set_error(context, ok ? X509_V_OK
+                                       : (verdict.openssl_error != X509_V_OK
+                                              ? verdict.openssl_error
+                                              : X509_V_ERR_APPLICATION_VERIFICATION));
+  stream.set_verdict(std::move(verdict));
+  return ok ? 1 : 0;
+}
+
+int on_certificate_request(SSL* ssl, void* /*argument*/) {
+  TlsStream::of(ssl).note_certificate_request();
+  return 1;
+}
+
+}  // namespace
+
+TicketKeys make_ticket_keys() {
+  TicketKeys keys{};
+  check(RAND_bytes(keys.data(), static_cast<int>(keys.size())) == 1, "RAND_bytes");
+  return keys;
+}
+
+ServerContext::ServerContext(CertificateSelector& selector, const TicketKeys& tickets)
+    : context_(SSL_CTX_new(TLS_server_method())) {
+  check(context_ != nullptr, "SSL_CTX_new");
+  SSL_CTX* context = context_.get();
+  configure_common(context);
+  SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(context, 1);
+  TicketKeys keys = tickets;
+  check(SSL_CTX_set_tlsext_ticket_keys(context, keys.data(), static_cast<int>(keys.size())) == 1,
+        "ticket keys");
+  check(SSL_CTX_set_session_id_context(
+            context, reinterpret_cast<const unsigned char*>(kSessionIdContext.data()),
+            static_cast<unsigned>(kSessionIdContext.size())) == 1,
+        "session id context");
+  SSL_CTX_set_client_hello_cb(context, on_client_hello, &selector);
+  SSL_CTX_set_alpn_select_cb(context, on_alpn, nullptr);
+}
+
+std::unique_ptr<TlsStream> ServerContext::accept(net::Socket socket, BufferPool& pool) {
+  SslPtr ssl(SSL_new(context_.get()));
+  check(ssl != nullptr, "SSL_new");
+  SSL_set_accept_state(ssl.get());
+  return std::make_unique<TlsStream>(std::move(socket), pool, std::move(ssl));
+}
+
+ClientContext::ClientContext(const Clock& clock) : context_(SSL_CTX_new(TLS_client_method())) {
+  check(context_ != nullptr, "SSL_CTX_new");
+  SSL_CTX* context = context_.get();
+  configure_common(context);
+  // Every connection is verified in full: there is no session that could skip it.
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  // OpenSSL only hands the pointer back; on_verify reads through it.
+  SSL_CTX_set_cert_verify_callback(context, on_verify, const_cast<Clock*>(&clock));
+  SSL_CTX_set_cert_cb(context, on_certificate_request, nullptr);
+}
+
+Result<std::unique_ptr<TlsStream>> ClientContext::connect(
+    net::Socket socket, BufferPool& pool, std::shared_ptr<const UpstreamPolicy> policy) {
+  ERR_clear_error();
+  SslPtr ssl(SSL_new(context_.get()));
+  check(ssl != nullptr, "SSL_new");
+  SSL* raw = ssl.get();
+  SSL_set_connect_state(raw);
+  bool set = SSL_set_min_proto_version(raw, policy->min_version) == 1 &&
+             SSL_set_max_proto_version(raw, policy->max_version) == 1;
+  if (!policy->ciphers.empty()) set = set && SSL_set_cipher_list(raw, policy->ciphers.c_str()) == 1;
+  if (policy->sni) set = set && SSL_set_tlsext_host_name(raw, policy->sni->c_str()) == 1;
+  if (const pki::Identity* identity = policy->identity.get(); identity != nullptr) {
+    set = set && SSL_use_cert_and_key(raw, identity->leaf(), identity->key(),
+                                      identity->intermediates(), 1) == 1;
+  }
+  if (!set) return fail(Reason::Protocol, "cannot set up TLS: " + pki::drain_openssl_errors());
+  SSL_set_verify(raw, policy->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
+  auto stream = std::make_unique<TlsStream>(std::move(socket), pool, std::move(ssl));
+  stream->set_policy(std::move(policy));
+  return stream;
+}
+
+Status check_cipher_list(const std::string& ciphers) {
+  ERR_clear_error();
+  const SslCtxPtr context(SSL_CTX_new(TLS_client_method()));
+  check(context != nullptr, "SSL_CTX_new");
+  configure_common(context.get());
+  if (SSL_CTX_set_cipher_list(context.get(), ciphers.c_str()) == 1) return {};
+  ERR_clear_error();
+  return fail(Reason::InvalidValue, "'" + ciphers.substr(0, 80) + "' names no cipher that OpenSSL knows");
+}
+
+}  // namespace handfast::tls

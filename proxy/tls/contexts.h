@@ -1,0 +1,62 @@
+#pragma once
+// The few SSL_CTX of a worker: one for clients that connect to us, one for our connections to
+// backends. Everything that differs between connections is set per connection from shared immutable
+// objects (certificate and key per SNI; identity, trust and rules per policy).
+//
+// Threading: one worker's. Off, explicitly: renegotiation, compression, early data, kTLS,
+// SSL_OP_IGNORE_UNEXPECTED_EOF. Versions and security level are set here: openssl.cnf is ignored.
+
+#include <array>
+#include <memory>
+#include <string_view>
+
+#include "proxy/base/result.h"
+#include "proxy/pki/identity.h"
+#include "proxy/tls/tls_stream.h"
+#include "proxy/tls/upstream_policy.h"
+
+namespace handfast::tls {
+
+// Answers which certificate a client gets to see. Called in the ClientHello callback, before the
+// decision to resume.
+class CertificateSelector {
+ public:
+  virtual ~CertificateSelector() = default;
+  // `server_name`: lower case, empty without SNI. Never null; borrowed until the next snapshot.
+  virtual const pki::Identity* select_certificate(std::string_view server_name) = 0;
+};
+
+// Keys of session tickets, made at start and shared by the workers, so that any of them resumes.
+using TicketKeys = std::array<unsigned char, 80>;
+[[nodiscard]] TicketKeys make_ticket_keys();
+
+class ServerContext {
+ public:
+  // `selector` must outlive the context and its streams.
+  ServerContext(CertificateSelector& selector, const TicketKeys& tickets);
+  [[nodiscard]] std::unique_ptr<TlsStream> accept(net::Socket socket, BufferPool& pool);
+
+ private:
+  SslCtxPtr context_;
+};
+
+class ClientContext {
+ public:
+  // `clock` judges certificates and must outlive the context.
+  explicit ClientContext(const Clock& clock);
+  // Precondition: policy->usable().
+  [[nodiscard]] Result<std::unique_ptr<TlsStream>> connect(
+      net::Socket socket, BufferPool& pool, std::shared_ptr<const UpstreamPolicy> policy);
+
+ private:
+  SslCtxPtr context_;
+};
+
+// Whether OpenSSL takes the list for TLS 1.2 and something is left of it.
+[[nodiscard]] Status check_cipher_list(const std::string& ciphers);
+
+// A self-signed certificate for clients that name no host of ours; made in memory at start, P-256,
+// one year. Its key is never written.
+[[nodiscard]] Result<std::shared_ptr<const pki::Identity>> make_default_certificate();
+
+}  // namespace handfast::tls

@@ -1,0 +1,88 @@
+#pragma once
+// TLS over a socket that never blocks.
+//
+// OpenSSL reads through a BIO of ours straight from the socket and writes into a queue that always
+// has room, so SSL_write never half-succeeds and flush() sends all records of an event in one call.
+//
+//   Handshaking -> Open -> Closed (both ended in order)
+//   any -> Failed; the first failure is final, and failure() keeps its reason.
+//
+// Threading: one worker's. Ownership: owns socket and SSL. Not movable: OpenSSL holds its address.
+
+#include <openssl/ssl.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "proxy/net/stream.h"
+#include "proxy/pki/openssl_ptr.h"
+#include "proxy/tls/upstream_policy.h"
+
+namespace handfast::tls {
+
+using SslPtr = std::unique_ptr<SSL, pki::OpensslDeleter<SSL_free>>;
+using SslCtxPtr = std::unique_ptr<SSL_CTX, pki::OpensslDeleter<SSL_CTX_free>>;
+
+class TlsStream final : public net::Stream {
+ public:
+  enum class State : std::uint8_t { Handshaking, Open, Closed, Failed };
+
+  // Used by ServerContext and ClientContext, which configure `ssl`.
+  TlsStream(net::Socket socket, BufferPool& pool, SslPtr ssl);
+  ~TlsStream() override;
+
+  // Goes on with the handshake as far as the bytes at hand allow; queues what must be sent, so call
+  // flush() after. Open: done. Handshaking: wait for the socket. Failed: see failure().
+  State advance_handshake();
+
+  // An end without close_notify is Failed, not End: a cut response must never pass for a whole one.
+  net::IoResult read(std::span<char> space) override;
+  void write(std::string_view bytes) override;
+  net::FlushState flush() override;
+  [[nodiscard]] std::size_t queued() const override { return out_.size(); }
+  void end_write() override;
+  void release_memory() override { out_.release_if_empty(); }
+  [[nodiscard]] net::Socket& socket() override { return socket_; }
+  [[nodiscard]] const Error& failure() const override { return failure_; }
+
+  [[nodiscard]] State state() const noexcept { return state_; }
+  [[nodiscard]] SSL* ssl() const noexcept { return ssl_.get(); }
+
+  // Downstream: the SNI as the client sent it, lower case; empty without one.
+  [[nodiscard]] const std::string& server_name() const noexcept { return server_name_; }
+  // Upstream: what the verifier said; whether the backend asked for our certificate.
+  [[nodiscard]] const pki::Verdict& verdict() const noexcept { return verdict_; }
+  [[nodiscard]] bool certificate_requested() const noexcept { return certificate_requested_; }
+
+  // For the callbacks of the contexts.
+  void set_server_name(std::string name) { server_name_ = std::move(name); }
+  void set_policy(std::shared_ptr<const UpstreamPolicy> policy) { policy_ = std::move(policy); }
+  [[nodiscard]] const UpstreamPolicy* policy() const noexcept { return policy_.get(); }
+  void set_verdict(pki::Verdict verdict) { verdict_ = std::move(verdict); }
+  void note_certificate_request() noexcept { certificate_requested_ = true; }
+  [[nodiscard]] static TlsStream& of(const SSL* ssl);
+
+ private:
+  static BIO_METHOD* bio_method();
+  static int bio_read(BIO* bio, char* space, std::size_t size, std::size_t* got);
+  static int bio_write(BIO* bio, const char* bytes, std::size_t size, std::size_t* taken);
+  static long bio_ctrl(BIO* bio, int command, long argument, void* pointer);
+
+  void fail_with(int ssl_error);
+
+  net::Socket socket_;
+  Buffer out_;
+  SslPtr ssl_;
+  State state_ = State::Handshaking;
+  bool socket_ended_ = false;
+  bool certificate_requested_ = false;
+  bool end_wanted_ = false;
+  std::string server_name_;
+  std::shared_ptr<const UpstreamPolicy> policy_;
+  pki::Verdict verdict_;
+  Error failure_;
+};
+
+}  // namespace handfast::tls

@@ -1,0 +1,60 @@
+#pragma once
+// How to connect to a backend, ready for use: the run-time form of config::UpstreamTls.
+//
+// Immutable; shared by all workers. `key` and `epoch` are what pools go by (design invariant 8): two
+// policies with the same key present the same certificate and judge by the same rules from the same
+// sources; the epoch is the content of those sources. A new epoch costs no reconnect: chains are
+// judged again.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proxy/base/result.h"
+#include "proxy/pki/identity.h"
+#include "proxy/pki/trust.h"
+#include "proxy/pki/verify.h"
+
+namespace handfast::tls {
+
+struct UpstreamPolicy {
+  std::string name;   // config::UpstreamTls::name
+  std::string key;    // sha256 in hex
+  std::string epoch;  // sha256 in hex
+
+  std::shared_ptr<const pki::Identity> identity;  // null: no client certificate
+  std::vector<std::shared_ptr<const pki::CaBundle>> trust;
+  std::vector<std::shared_ptr<const pki::CrlSet>> crls;
+  bool verify = true;
+  pki::VerifyRules rules;
+
+  std::optional<std::string> sni;
+  int min_version = 0;  // TLS1_2_VERSION …
+  int max_version = 0;
+  std::string ciphers;  // empty: ours
+
+  std::optional<Error> refused;  // then nothing above is usable
+
+  // Whether a connection may be made now: refused, or our certificate outside its time.
+  [[nodiscard]] Status usable(UnixSeconds now) const {
+    if (refused) return fail(*refused);
+    if (identity != nullptr) {
+      if (now > identity->info().not_after) {
+        return fail(Reason::ClientCertificateExpired, "our client certificate has expired");
+      }
+      if (now < identity->info().not_before) {
+        return fail(Reason::ClientCertificateNotYetValid, "our client certificate isn't valid yet");
+      }
+    }
+    return {};
+  }
+
+  [[nodiscard]] pki::Verdict judge(X509* leaf, STACK_OF(X509) * untrusted, UnixSeconds now) const {
+    if (!verify) return {};
+    return pki::verify_chain(leaf, untrusted, trust, crls, rules, now);
+  }
+};
+
+}  // namespace handfast::tls
