@@ -43,6 +43,8 @@ class Documents(unittest.TestCase):
                    for literal in tree.string_literals(tree.text(path))
                    for name in _METRIC.findall(literal)]
         self.assertTrue(metrics)
+        # The series of a histogram are documented by its name.
+        metrics = [re.sub(r"_(bucket|sum|count)$", "", name) for name in metrics]
         self.assertEqual(undocumented(metrics, tree.text("docs/metrics.md")), [],
                          "not in docs/metrics.md")
 
