@@ -1,8 +1,10 @@
 #pragma once
-// From a document tree to objects. Everything that is wrong is told with the field's path, and never
-// guessed: a document with a wrong field is refused whole (its last good version, if the source has
-// one, is the source's business). Pure; thread-safe.
+// From a document tree to objects. Everything that is wrong is told with the field's path, and
+// never guessed: a document with a wrong field is refused whole (its last good version, if the
+// source has one, is the source's business). Pure; thread-safe.
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "controller/objects/objects.h"
@@ -13,7 +15,8 @@ namespace handfast::objects {
 
 struct Decoded {
   std::vector<Object> objects;
-  // Kinds that Handfast doesn't read, "apps/v1 Deployment", one per document: counted, not an error.
+  // Kinds that Handfast doesn't read, "apps/v1 Deployment", one per document: counted, not an
+  // error.
   std::vector<std::string> skipped;
   // One per document or list item that could not be decoded. `key` as far as it is known.
   struct Problem {
@@ -21,11 +24,14 @@ struct Decoded {
     Origin origin;
     std::string field;  // "spec.rules[0].http.paths[1].pathType"
     Error error;
+    friend bool operator==(const Problem&, const Problem&) = default;
   };
   std::vector<Problem> problems;
 };
 
-// One document; `kind: List` and `<Kind>List` are opened. An empty document yields nothing.
+// One document; `kind: List` and `<Kind>List` are opened. An empty document yields nothing. A kind
+// of ours in a version that we don't read (extensions/v1beta1 Ingress) is skipped and is a problem
+// too.
 [[nodiscard]] Decoded decode(const Value& document, const std::string& file);
 
 // RFC 4648 with padding; blanks and newlines between are allowed as Kubernetes allows them.

@@ -23,7 +23,9 @@ struct Meta {
   std::string ns;  // "default" if the manifest names none; empty for cluster-scoped kinds
   std::string name;
   std::string uid;
-  std::string creation_timestamp;  // RFC 3339 or empty
+  // RFC 3339 in UTC with whole seconds, "2026-03-01T12:00:00Z", or empty: comparing the text
+  // compares the times.
+  std::string creation_timestamp;
   std::map<std::string, std::string, std::less<>> annotations;
   std::map<std::string, std::string, std::less<>> labels;
   Origin origin;
@@ -111,6 +113,8 @@ struct ConfigMap {
 
 enum class ServiceType : std::uint8_t { ClusterIp, NodePort, LoadBalancer, ExternalName };
 
+// TCP only: ports of other protocols are left out, since HTTP can't be sent there and DNS or QUIC
+// beside TCP would take the same number.
 struct ServicePort {
   std::string name;
   std::uint16_t port = 0;
@@ -122,8 +126,8 @@ struct ServicePort {
 struct Service {
   Meta meta;
   ServiceType type = ServiceType::ClusterIp;
-  std::string cluster_ip;  // "None": headless
-  std::string external_name;
+  std::string cluster_ip;     // "None": headless
+  std::string external_name;  // as written: one trailing dot is allowed
   std::vector<ServicePort> ports;
   friend bool operator==(const Service&, const Service&) = default;
 };
@@ -137,6 +141,7 @@ struct SliceEndpoint {
   friend bool operator==(const SliceEndpoint&, const SliceEndpoint&) = default;
 };
 
+// TCP only, as ServicePort.
 struct SlicePort {
   std::string name;  // of the Service's port
   std::uint16_t port = 0;
@@ -165,5 +170,7 @@ struct ObjectKey {
 [[nodiscard]] const Meta& meta(const Object& object);
 [[nodiscard]] ObjectKey key(const Object& object);
 [[nodiscard]] std::string to_string(const ObjectKey& key);  // "Ingress shop/orders"
+// Equal in everything but where they were read: a line that moved is no change.
+[[nodiscard]] bool same_content(const Object& left, const Object& right);
 
 }  // namespace handfast::objects

@@ -21,7 +21,7 @@ class Value {
   bool quoted = false;  // written as a string: "8080" is not a number then
   std::vector<Value> list;
   std::vector<std::pair<std::string, Value>> map;  // in order; no duplicate keys
-  int line = 0;         // 1-based; 0: unknown
+  int line = 0;                                    // 1-based; 0: unknown
 
   [[nodiscard]] bool is_null() const { return kind == Kind::Null; }
   // The member of a map, or null pointer. Borrowed.

@@ -1,10 +1,11 @@
 #pragma once
 // Where objects come from. A source delivers whole states of single objects, in batches.
 //
-// Threading: run() blocks on the caller's thread and calls the sink from it. stop() from any thread.
+// Threading: run() blocks on the caller's thread and calls the sink from it. stop() from any
+// thread.
 
+#include <cstddef>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "controller/objects/decode.h"
@@ -23,13 +24,17 @@ struct Event {
 struct Batch {
   std::vector<Event> events;
   std::vector<objects::Decoded::Problem> problems;
+  // Documents of kinds that Handfast doesn't read, now.
   std::size_t skipped_documents = 0;
+  // False: the source has not seen its full state yet (a directory that isn't there), and has only
+  // problems to tell. Nothing may be concluded from what is absent.
+  bool synced = true;
 };
 
 class Sink {
  public:
   virtual ~Sink() = default;
-  // The first call is the full initial state, even if empty.
+  // The first call with `synced` is the full initial state, even if empty.
   virtual void on_batch(Batch batch) = 0;
 };
 

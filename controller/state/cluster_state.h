@@ -5,9 +5,9 @@
 // next apply().
 
 #include <map>
-#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "controller/objects/objects.h"
@@ -16,12 +16,13 @@ namespace handfast::state {
 
 class ClusterState {
  public:
-  // Puts or replaces. Answers whether anything changed.
+  // Puts or replaces. Answers whether anything changed but the place where it was read.
   bool apply(objects::Object object);
   // Takes it out. Answers whether it was there.
   bool remove(const objects::ObjectKey& key);
 
-  [[nodiscard]] const objects::Secret* find_secret(std::string_view ns, std::string_view name) const;
+  [[nodiscard]] const objects::Secret* find_secret(std::string_view ns,
+                                                   std::string_view name) const;
   [[nodiscard]] const objects::ConfigMap* find_config_map(std::string_view ns,
                                                           std::string_view name) const;
   [[nodiscard]] const objects::Service* find_service(std::string_view ns,
@@ -37,8 +38,11 @@ class ClusterState {
   [[nodiscard]] std::vector<const objects::IngressClass*> ingress_classes() const;
 
  private:
+  void remember_slice(const objects::ObjectKey& key, const objects::Object& object);
+  void forget_slice(const objects::ObjectKey& key, const objects::Object& object);
+
   std::map<objects::ObjectKey, objects::Object> objects_;
-  // (namespace, service) -> keys of its slices.
+  // (namespace, service) -> keys of its slices, sorted.
   std::map<std::pair<std::string, std::string>, std::vector<objects::ObjectKey>> slices_;
 };
 

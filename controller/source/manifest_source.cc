@@ -1,0 +1,215 @@
+#include "controller/source/manifest_source.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <set>
+#include <stop_token>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "controller/source/file_tree.h"
+#include "controller/source/manifest_store.h"
+#include "proxy/base/check.h"
+#include "proxy/base/unique_fd.h"
+
+namespace handfast::source {
+namespace {
+
+using std::chrono::milliseconds;
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+// IN_MODIFY only keeps a burst from ending while a file is being written.
+constexpr std::uint32_t kWatched = IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE |
+                                   IN_DELETE | IN_ATTRIB | IN_MODIFY | IN_DELETE_SELF |
+                                   IN_MOVE_SELF | IN_ONLYDIR;
+
+}  // namespace
+
+// The notices of the kernel, and the way to be woken by stop().
+class ManifestSource::Watch {
+ public:
+  Watch()
+      : notices_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)),
+        wakeup_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+    check(static_cast<bool>(wakeup_), "no eventfd for the manifests directory");
+    if (!notices_) first_error_ = errno;
+  }
+
+  void stop() {
+    stop_.request_stop();
+    const std::uint64_t one = 1;
+    // A full counter is readable too.
+    (void)!::write(wakeup_.get(), &one, sizeof one);
+  }
+
+  [[nodiscard]] std::stop_token stopped() const { return stop_.get_token(); }
+
+  // A listing: the directories that are added between the two calls are watched from then on, and
+  // no others.
+  void begin_listing() {
+    listed_.clear();
+    next_.clear();
+    error_ = notices_ ? 0 : first_error_;
+  }
+
+  void add(const std::string& directory) {
+    if (!notices_ || !listed_.insert(directory).second) return;
+    // Asked again for a directory that is watched, the kernel answers the same number: that makes a
+    // directory that was made anew under its old name no special case.
+    const int number = ::inotify_add_watch(notices_.get(), directory.c_str(), kWatched);
+    if (number >= 0) {
+      next_.insert(number);
+    } else if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) {
+      error_ = errno;
+    }
+  }
+
+  void end_listing() {
+    for (const int number : current_) {
+      if (!next_.contains(number)) (void)::inotify_rm_watch(notices_.get(), number);
+    }
+    current_.swap(next_);
+  }
+
+  // errno of what could not be watched in the last listing, or 0.
+  [[nodiscard]] int error() const { return error_; }
+
+  enum class Woken : std::uint8_t { Timeout, Notice, Stop };
+
+  // Waits for a notice that matters.
+  Woken wait_until(SteadyTime deadline) {
+    for (;;) {
+      if (stop_.stop_requested()) return Woken::Stop;
+      const auto left =
+          std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
+      if (left.count() <= 0) return drain() ? Woken::Notice : Woken::Timeout;
+      std::array<pollfd, 2> waits{{{wakeup_.get(), POLLIN, 0}, {notices_.get(), POLLIN, 0}}};
+      const auto limit = std::min<milliseconds::rep>(left.count(), 3'600'000);
+      const int ready = ::poll(waits.data(), waits.size(), static_cast<int>(limit));
+      check(ready >= 0 || errno == EINTR, "poll failed");
+      if (ready > 0 && drain()) return Woken::Notice;
+    }
+  }
+
+ private:
+  // Takes what is there. Answers whether any of it matters.
+  bool drain() {
+    bool is_any = false;
+    alignas(inotify_event) std::array<char, 16384> buffer{};
+    while (notices_) {
+      const ssize_t size = ::read(notices_.get(), buffer.data(), buffer.size());
+      if (size <= 0) break;
+      for (std::size_t at = 0; at < static_cast<std::size_t>(size);) {
+        inotify_event event{};
+        std::memcpy(&event, buffer.data() + at, sizeof event);
+        const char* const name = buffer.data() + at + sizeof event;
+        is_any = is_any || matters(event, event.len > 0 ? std::string_view(name) : "");
+        at += sizeof event + event.len;
+      }
+    }
+    return is_any;
+  }
+
+  static bool matters(const inotify_event& event, std::string_view name) {
+    if ((event.mask & IN_IGNORED) != 0) return false;
+    // A log that someone writes into the directory is no reason to look.
+    if ((event.mask & IN_MODIFY) != 0) return is_manifest_name(name);
+    return true;
+  }
+
+  UniqueFd notices_;
+  UniqueFd wakeup_;
+  std::stop_source stop_;
+  int first_error_ = 0;
+  int error_ = 0;
+  std::set<std::string> listed_;
+  std::set<int> current_;
+  std::set<int> next_;
+};
+
+// One run().
+class ManifestSource::Loop {
+ public:
+  Loop(const std::string& directory, const Timing& timing, Watch& watch, Sink& sink)
+      : directory_(directory), timing_(timing), watch_(watch), sink_(sink) {}
+
+  void run() {
+    while (!watch_.stopped().stop_requested()) {
+      scan();
+      const auto wait = should_retry_ ? std::min(timing_.retry, timing_.rescan) : timing_.rescan;
+      const auto woken = watch_.wait_until(std::chrono::steady_clock::now() + wait);
+      if (woken == Watch::Woken::Notice) wait_for_quiet();
+    }
+  }
+
+ private:
+  void scan() {
+    watch_.begin_listing();
+    FileTree tree = list_manifests(directory_, {}, /*allow_file=*/false,
+                                   [&](const std::string& path) { watch_.add(path); });
+    watch_.end_listing();
+    if (watch_.error() != 0) {
+      tree.problems.push_back({{},
+                               {directory_, 0},
+                               {},
+                               {Reason::Io, "can't be watched, so it is read every second: " +
+                                                std::generic_category().message(watch_.error())}});
+    }
+    ManifestStore::Update update = store_.update(tree, watch_.stopped());
+    if (watch_.stopped().stop_requested()) return;
+    should_retry_ = update.should_retry || watch_.error() != 0;
+    const bool was_synced = is_synced_;
+    is_synced_ = is_synced_ || tree.root == FileTree::Root::Listed;
+    update.batch.synced = is_synced_;
+    if (!update.is_news && is_synced_ == was_synced) return;
+    sink_.on_batch(std::move(update.batch));
+  }
+
+  void wait_for_quiet() {
+    const SteadyTime end = std::chrono::steady_clock::now() + timing_.at_most;
+    for (;;) {
+      const SteadyTime quiet = std::chrono::steady_clock::now() + timing_.quiet;
+      if (watch_.wait_until(std::min(quiet, end)) != Watch::Woken::Notice) return;
+      if (std::chrono::steady_clock::now() >= end) return;
+    }
+  }
+
+  const std::string& directory_;
+  const Timing& timing_;
+  Watch& watch_;
+  Sink& sink_;
+  ManifestStore store_;
+  bool should_retry_ = false;
+  bool is_synced_ = false;
+};
+
+ManifestSource::ManifestSource(std::string directory, Timing timing)
+    : directory_(std::move(directory)), timing_(timing), watch_(std::make_unique<Watch>()) {}
+
+ManifestSource::~ManifestSource() = default;
+
+void ManifestSource::run(Sink& sink) { Loop(directory_, timing_, *watch_, sink).run(); }
+
+void ManifestSource::stop() { watch_->stop(); }
+
+Batch read_once(const std::vector<std::string>& paths) {
+  FileTree all;
+  for (const std::string& path : paths) {
+    FileTree tree = list_manifests(path, path, /*allow_file=*/true, [](const std::string&) {});
+    all.files.merge(tree.files);
+    std::ranges::move(tree.problems, std::back_inserter(all.problems));
+  }
+  ManifestStore store;
+  return store.update(all, std::stop_token{}).batch;
+}
+
+}  // namespace handfast::source

@@ -1,0 +1,122 @@
+#include "controller/state/cluster_state.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+namespace handfast::state {
+namespace {
+
+using objects::ObjectKey;
+
+using Objects = std::map<ObjectKey, objects::Object>;
+
+template <class T>
+const T* find(const Objects& objects, std::string_view kind, std::string_view ns,
+              std::string_view name) {
+  const auto found = objects.find(ObjectKey{std::string(kind), std::string(ns), std::string(name)});
+  return found == objects.end() ? nullptr : std::get_if<T>(&found->second);
+}
+
+// Every object of one kind: they stand together, since the kind comes first in the key.
+template <class T>
+std::vector<const T*> all(const Objects& objects, std::string_view kind) {
+  std::vector<const T*> found;
+  for (auto at = objects.lower_bound(ObjectKey{std::string(kind), {}, {}});
+       at != objects.end() && at->first.kind == kind; ++at) {
+    if (const T* object = std::get_if<T>(&at->second)) found.push_back(object);
+  }
+  return found;
+}
+
+}  // namespace
+
+bool ClusterState::apply(objects::Object object) {
+  const ObjectKey key = objects::key(object);
+  const auto old = objects_.find(key);
+  const bool is_change = old == objects_.end() || !objects::same_content(old->second, object);
+  // Stored even then: its file and line may have changed, which findings name.
+  if (old != objects_.end()) {
+    if (is_change) forget_slice(key, old->second);
+    old->second = std::move(object);
+  } else {
+    objects_.emplace(key, std::move(object));
+  }
+  if (is_change) remember_slice(key, objects_.at(key));
+  return is_change;
+}
+
+bool ClusterState::remove(const ObjectKey& key) {
+  const auto found = objects_.find(key);
+  if (found == objects_.end()) return false;
+  forget_slice(found->first, found->second);
+  objects_.erase(found);
+  return true;
+}
+
+void ClusterState::remember_slice(const ObjectKey& key, const objects::Object& object) {
+  const auto* const slice = std::get_if<objects::EndpointSlice>(&object);
+  if (slice == nullptr || slice->service.empty()) return;
+  auto& keys = slices_[{key.ns, slice->service}];
+  keys.insert(std::ranges::lower_bound(keys, key), key);
+}
+
+void ClusterState::forget_slice(const ObjectKey& key, const objects::Object& object) {
+  const auto* const slice = std::get_if<objects::EndpointSlice>(&object);
+  if (slice == nullptr || slice->service.empty()) return;
+  const auto found = slices_.find({key.ns, slice->service});
+  if (found == slices_.end()) return;
+  std::erase(found->second, key);
+  if (found->second.empty()) slices_.erase(found);
+}
+
+const objects::Secret* ClusterState::find_secret(std::string_view ns, std::string_view name) const {
+  return find<objects::Secret>(objects_, "Secret", ns, name);
+}
+
+const objects::ConfigMap* ClusterState::find_config_map(std::string_view ns,
+                                                        std::string_view name) const {
+  return find<objects::ConfigMap>(objects_, "ConfigMap", ns, name);
+}
+
+const objects::Service* ClusterState::find_service(std::string_view ns,
+                                                   std::string_view name) const {
+  return find<objects::Service>(objects_, "Service", ns, name);
+}
+
+const objects::IngressClass* ClusterState::find_ingress_class(std::string_view name) const {
+  return find<objects::IngressClass>(objects_, "IngressClass", {}, name);
+}
+
+std::vector<const objects::EndpointSlice*> ClusterState::endpoint_slices(
+    std::string_view ns, std::string_view service) const {
+  std::vector<const objects::EndpointSlice*> found;
+  const auto keys = slices_.find({std::string(ns), std::string(service)});
+  if (keys == slices_.end()) return found;
+  for (const ObjectKey& key : keys->second) {
+    if (const auto* slice = std::get_if<objects::EndpointSlice>(&objects_.at(key))) {
+      found.push_back(slice);
+    }
+  }
+  return found;
+}
+
+std::vector<const objects::Ingress*> ClusterState::ingresses() const {
+  auto found = all<objects::Ingress>(objects_, "Ingress");
+  // "namespace/name" is compared as one text, as ingress-nginx does: '/' sorts after '-' and '.'.
+  std::ranges::sort(found, [](const objects::Ingress* left, const objects::Ingress* right) {
+    const objects::Meta& a = left->meta;
+    const objects::Meta& b = right->meta;
+    if (a.creation_timestamp != b.creation_timestamp) {
+      return a.creation_timestamp < b.creation_timestamp;
+    }
+    return a.ns == b.ns ? a.name > b.name : a.ns + "/" + a.name > b.ns + "/" + b.name;
+  });
+  return found;
+}
+
+std::vector<const objects::IngressClass*> ClusterState::ingress_classes() const {
+  return all<objects::IngressClass>(objects_, "IngressClass");
+}
+
+}  // namespace handfast::state
