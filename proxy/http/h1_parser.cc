@@ -288,7 +288,7 @@ ParseResult bad(const Refusal& refusal) {
   return {ParseStatus::Bad, 0, refusal.status, refusal.what};
 }
 
-// `read` reads a whole head from a cursor and refuses a part of one.
+// `read` reads a whole head from a cursor; it refuses a part of one and leaves nothing behind then.
 template <class Kind, class Read>
 ParseResult parse_head(std::string_view bytes, const H1Limits& limits, H1Scan& scan, Read read) {
   const std::string_view window = bytes.substr(0, limits.head_bytes);
@@ -312,7 +312,9 @@ ParseResult parse_head(std::string_view bytes, const H1Limits& limits, H1Scan& s
 
 ParseResult H1RequestParser::parse(std::string_view bytes, RequestHead& head) {
   return parse_head<RequestKind>(bytes, limits_, scan_, [this, &head](Cursor& in) {
-    return read_request(in, limits_.line_bytes, head);
+    const Refusal refusal = read_request(in, limits_.line_bytes, head);
+    if (refusal) head = {};
+    return refusal;
   });
 }
 
@@ -320,7 +322,9 @@ ParseResult H1ResponseParser::parse(std::string_view bytes, std::string_view req
                                     ResponseHead& head) {
   const bool is_head = request_method == "HEAD";
   return parse_head<ResponseKind>(bytes, limits_, scan_, [this, is_head, &head](Cursor& in) {
-    return read_response(in, limits_.line_bytes, is_head, head);
+    const Refusal refusal = read_response(in, limits_.line_bytes, is_head, head);
+    if (refusal) head = {};
+    return refusal;
   });
 }
 

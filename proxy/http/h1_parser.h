@@ -58,8 +58,8 @@ struct H1Scan {
 class H1RequestParser {
  public:
   explicit H1RequestParser(H1Limits limits = {}) : limits_(limits) {}
-  // `head` is untouched with Incomplete and of no meaning with Bad; its views point into `bytes` or
-  // at constants ("/" for an absolute-form target without a path).
+  // `head` holds something only with Complete: views into `bytes`, or of constants ("/" for an
+  // absolute-form target without a path). Else it is empty.
   ParseResult parse(std::string_view bytes, RequestHead& head);
   // Before the next message.
   void reset() { scan_ = {}; }
