@@ -1,0 +1,123 @@
+#include "controller/publish/manifest.h"
+
+#include <algorithm>
+
+#include "proxy/config/text.h"
+
+namespace handfast::publish {
+namespace {
+
+using Buckets = std::array<StoredShards, config::kBucketCount>;
+
+config::Bucket bucket_of_shards(const StoredShards& shards) {
+  config::Bucket bucket;
+  for (const auto& [name, stored] : shards) bucket.emplace_hint(bucket.end(), name, stored.hash);
+  return bucket;
+}
+
+// Puts `shards` at `number`, sharing the bucket of `base` if it says the same.
+void set_bucket(Draft& draft, std::size_t number, StoredShards shards, const Manifest& base) {
+  const auto& before = base.buckets[number];
+  if (shards.empty()) {
+    draft.manifest.buckets[number] = nullptr;
+  } else if (before != nullptr && before->shards == shards) {
+    draft.manifest.buckets[number] = before;
+  } else {
+    std::string text = config::serialize(bucket_of_shards(shards));
+    auto bucket = std::make_shared<StoredBucket>();
+    bucket->hash = config::sha256_hex(text);
+    bucket->shards = std::move(shards);
+    draft.texts.emplace(bucket->hash, std::move(text));
+    draft.manifest.buckets[number] = std::move(bucket);
+  }
+}
+
+void add_text(Draft& draft, PreparedShard& shard, const Manifest& base) {
+  const StoredShard* before = base.find(shard.name);
+  if (before != nullptr && before->hash == shard.stored.hash) return;
+  draft.texts.emplace(shard.stored.hash, std::move(shard.text));
+}
+
+}  // namespace
+
+const StoredShard* Manifest::find(std::string_view shard_name) const {
+  const auto& bucket = buckets[config::bucket_of(shard_name)];
+  if (bucket == nullptr) return nullptr;
+  const auto found = bucket->shards.find(shard_name);
+  return found == bucket->shards.end() ? nullptr : &found->second;
+}
+
+bool is_same(const Manifest& a, const Manifest& b) {
+  return a.default_certificate == b.default_certificate &&
+         std::equal(a.buckets.begin(), a.buckets.end(), b.buckets.begin(),
+                    [](const auto& x, const auto& y) {
+                      return x == y || (x != nullptr && y != nullptr && x->hash == y->hash);
+                    });
+}
+
+std::string directory_of(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  return std::string(path.substr(0, slash == path.npos ? 0 : slash));
+}
+
+std::vector<std::string> tls_directories(const config::Shard& shard) {
+  std::vector<std::string> directories;
+  const auto add_pair = [&directories](const std::optional<config::KeyPairRef>& pair) {
+    if (pair) directories.push_back(directory_of(pair->certificate));
+  };
+  if (const auto* host = std::get_if<config::VirtualHost>(&shard)) {
+    add_pair(host->certificate);
+  } else if (const auto* tls = std::get_if<config::UpstreamTls>(&shard)) {
+    add_pair(tls->identity);
+    for (const auto& file : tls->ca) directories.push_back(directory_of(file.path));
+    for (const auto& file : tls->crl) directories.push_back(directory_of(file.path));
+  }
+  std::sort(directories.begin(), directories.end());
+  directories.erase(std::unique(directories.begin(), directories.end()), directories.end());
+  return directories;
+}
+
+PreparedShard prepare(const config::Shard& shard) {
+  PreparedShard prepared;
+  prepared.name = config::shard_name(shard);
+  prepared.text = config::serialize(shard);
+  prepared.stored.hash = config::sha256_hex(prepared.text);
+  prepared.stored.directories = tls_directories(shard);
+  return prepared;
+}
+
+Draft make_draft(std::vector<PreparedShard> shards,
+                 std::optional<config::KeyPairRef> default_certificate, const Manifest& base) {
+  Draft draft;
+  draft.manifest.default_certificate = std::move(default_certificate);
+  Buckets buckets;
+  for (PreparedShard& shard : shards) {
+    add_text(draft, shard, base);
+    const std::size_t number = config::bucket_of(shard.name);
+    buckets[number].insert_or_assign(std::move(shard.name), std::move(shard.stored));
+  }
+  for (std::size_t i = 0; i < buckets.size(); ++i) {
+    set_bucket(draft, i, std::move(buckets[i]), base);
+  }
+  return draft;
+}
+
+Draft replace_shards(const Manifest& base, std::vector<PreparedShard> shards) {
+  Draft draft;
+  draft.manifest = base;
+  std::map<std::size_t, StoredShards> changed;
+  for (PreparedShard& shard : shards) {
+    add_text(draft, shard, base);
+    const std::size_t number = config::bucket_of(shard.name);
+    auto found = changed.find(number);
+    if (found == changed.end()) {
+      const auto& before = base.buckets[number];
+      found = changed.emplace(number, before == nullptr ? StoredShards{} : before->shards).first;
+    }
+    found->second.insert_or_assign(std::move(shard.name), std::move(shard.stored));
+  }
+  for (auto& [number, bucket] : changed) set_bucket(draft, number, std::move(bucket), base);
+  return draft;
+}
+
+}  // namespace handfast::publish

@@ -1,0 +1,71 @@
+#pragma once
+// What a generation on disk consists of, by names and hashes only: no text, no key material.
+//
+// Buckets are immutable and shared between the manifests of successive generations, so that a
+// generation that differs in one shard costs one bucket more, and two manifests are compared by
+// 256 pointers.
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/config/model.h"
+
+namespace handfast::publish {
+
+struct StoredShard {
+  std::string hash;
+  std::vector<std::string> directories;  // below tls/, of the files that it names; sorted
+  friend bool operator==(const StoredShard&, const StoredShard&) = default;
+};
+
+using StoredShards = std::map<std::string, StoredShard, std::less<>>;
+
+struct StoredBucket {
+  std::string hash;  // of the bucket's text
+  StoredShards shards;
+};
+
+struct Manifest {
+  // Null: no shard falls into that bucket.
+  std::array<std::shared_ptr<const StoredBucket>, config::kBucketCount> buckets;
+  std::optional<config::KeyPairRef> default_certificate;
+
+  // Borrowed; null pointer if there is none.
+  [[nodiscard]] const StoredShard* find(std::string_view shard_name) const;
+};
+
+// Whether the two say the same, but for number and time.
+[[nodiscard]] bool is_same(const Manifest& a, const Manifest& b);
+
+// "tls/shop/orders-tls/0123456789abcdef" of each file that the shard names; sorted, each once.
+[[nodiscard]] std::vector<std::string> tls_directories(const config::Shard& shard);
+[[nodiscard]] std::string directory_of(std::string_view path);
+
+// A manifest that may not be on disk yet, and the texts of what its base lacks.
+struct Draft {
+  Manifest manifest;
+  std::map<std::string, std::string, std::less<>> texts;  // by hash: shards and buckets
+};
+
+// A shard with its text and hash made.
+struct PreparedShard {
+  std::string name;
+  StoredShard stored;
+  std::string text;
+};
+[[nodiscard]] PreparedShard prepare(const config::Shard& shard);
+
+// The draft of exactly `shards`. Buckets and texts that `base` has are taken from there.
+[[nodiscard]] Draft make_draft(std::vector<PreparedShard> shards,
+                               std::optional<config::KeyPairRef> default_certificate,
+                               const Manifest& base);
+
+// `base` with some shards replaced.
+[[nodiscard]] Draft replace_shards(const Manifest& base, std::vector<PreparedShard> shards);
+
+}  // namespace handfast::publish

@@ -1,0 +1,204 @@
+#include "controller/publish/publisher.h"
+
+#include "controller/publish/replacement.h"
+
+namespace handfast::publish {
+namespace {
+
+// Each round replaces at least one shard by something else, an item, the whole, then a refusal.
+constexpr int kMostRounds = 16;
+
+constexpr std::string_view kDefaultCertificate = "default_certificate";
+
+}  // namespace
+
+bool Publisher::has_files(const std::string& directory, const FileSet& files) const {
+  if (writer_.has_directory(directory)) return true;
+  const auto file = files.lower_bound(directory + "/");
+  return file != files.end() && file->first.starts_with(directory + "/");
+}
+
+PreparedShard Publisher::choose(const config::Shard& shard, const FileSet& files,
+                                std::vector<config::Rejection>& replaced) {
+  PreparedShard prepared = prepare(shard);
+  const auto found = replaced_.find(prepared.name);
+  if (found != replaced_.end()) {
+    if (found->second.rejected == prepared.stored.hash) return found->second.instead;
+    replaced_.erase(found);
+  }
+  for (const std::string& directory : prepared.stored.directories) {
+    if (has_files(directory, files)) continue;
+    // A last good item whose files are gone. It must not keep everybody else from being published.
+    config::Rejection rejection{prepared.name, "", directory, Reason::Io,
+                                "the files of " + directory + " are not there any more"};
+    PreparedShard instead = prepare(refused(shard, {rejection.reason, rejection.detail}));
+    replaced_.insert_or_assign(prepared.name, Replaced{prepared.stored.hash, instead});
+    replaced.push_back(std::move(rejection));
+    return instead;
+  }
+  return prepared;
+}
+
+Draft Publisher::make(const Content& content, std::vector<config::Rejection>& replaced) {
+  std::vector<PreparedShard> shards;
+  shards.reserve(content.shards.size());
+  for (const config::Shard& shard : content.shards) {
+    shards.push_back(choose(shard, content.files, replaced));
+  }
+  std::optional<config::KeyPairRef> certificate = content.default_certificate;
+  const Manifest& good = writer_.manifest(last_good_);
+  if (certificate && certificate == rejected_default_) {
+    certificate = good.default_certificate;
+    if (certificate == rejected_default_) certificate.reset();
+  } else {
+    rejected_default_.reset();
+  }
+  if (certificate && !has_files(directory_of(certificate->certificate), content.files)) {
+    replaced.push_back({"", std::string(kDefaultCertificate), certificate->certificate, Reason::Io,
+                        "the files of the default certificate are not there any more"});
+    certificate.reset();
+  }
+  return make_draft(std::move(shards), std::move(certificate), writer_.manifest(writer_.newest()));
+}
+
+Outcome Publisher::publish(const Content& content) {
+  Outcome outcome;
+  const Draft draft = make(content, outcome.replaced);
+  if (writer_.newest() == 0 || !is_same(draft.manifest, writer_.manifest(writer_.newest()))) {
+    const auto written = writer_.write(draft, content.files, clock_.unix_now());
+    if (!written) {
+      outcome.kind = Outcome::Kind::Failed;
+      outcome.error = written.error();
+      return outcome;
+    }
+  } else if (acknowledged_ == writer_.newest() && make_current(acknowledged_)) {
+    outcome.generation = acknowledged_;
+    return outcome;
+  }
+  load(outcome);
+  return outcome;
+}
+
+Outcome Publisher::poll() {
+  Outcome outcome;
+  if (writer_.newest() != 0) load(outcome);
+  return outcome;
+}
+
+void Publisher::load(Outcome& outcome) {
+  using Kind = ProxyControl::LoadResult::Kind;
+  for (int round = 0; round < kMostRounds; ++round) {
+    const std::uint64_t newest = writer_.newest();
+    outcome.generation = newest;
+    const ProxyControl::LoadResult result = proxy_.load(newest);
+    if (result.kind == Kind::Answered && result.answer.rejected.empty() &&
+        result.answer.generation == newest) {
+      acknowledge(outcome);
+      return;
+    }
+    outcome.kind = Outcome::Kind::Pending;
+    if (result.kind == Kind::Absent) {
+      const bool may_switch = died_over_ != newest || writer_.current() == 0;
+      if (!may_switch) return;
+      if (Status switched = make_current(newest); !switched) outcome.error = switched.error();
+      return;
+    }
+    if (result.kind == Kind::Failed) {
+      died_over_ = newest;
+      outcome.error = result.error;
+      return;
+    }
+    if (result.answer.rejected.empty()) {
+      outcome.error = {Reason::BadResponse,
+                       "the proxy serves generation " + std::to_string(result.answer.generation) +
+                           " and says nothing against " + std::to_string(newest)};
+      return;
+    }
+    if (!replace(result.answer.rejected, outcome)) return;
+  }
+  outcome.kind = Outcome::Kind::Failed;
+  outcome.error = {Reason::Internal, "the proxy rejects whatever stands in for its rejections"};
+}
+
+void Publisher::acknowledge(Outcome& outcome) {
+  const std::uint64_t newest = writer_.newest();
+  died_over_ = 0;
+  outcome.kind = acknowledged_ == newest ? Outcome::Kind::Unchanged : Outcome::Kind::Acknowledged;
+  acknowledged_ = newest;
+  last_good_ = newest;
+  if (Status switched = make_current(newest); !switched) {
+    outcome.kind = Outcome::Kind::Failed;
+    outcome.error = switched.error();
+  }
+}
+
+Status Publisher::make_current(std::uint64_t generation) {
+  if (Status switched = writer_.make_current(generation); !switched) return switched;
+  // What the proxy serves, and what may stand in for a rejection, must stay.
+  writer_.collect({last_good_, acknowledged_});
+  return {};
+}
+
+std::optional<PreparedShard> Publisher::replacement(const config::Rejection& rejection) const {
+  const StoredShard* newest = writer_.manifest(writer_.newest()).find(rejection.shard);
+  if (newest == nullptr) return std::nullopt;
+  const auto shard = writer_.read_shard(newest->hash);
+  if (!shard) return std::nullopt;
+
+  std::optional<config::Shard> last_good;
+  if (const StoredShard* stored = writer_.manifest(last_good_).find(rejection.shard)) {
+    if (auto read = writer_.read_shard(stored->hash)) last_good = std::move(*read);
+  }
+  PreparedShard instead = prepare(replacement_for(*shard, last_good, rejection));
+  if (instead.stored.hash == newest->hash) return std::nullopt;
+  // Back to what was rejected before: only the refusal is left.
+  const auto before = replaced_.find(rejection.shard);
+  if (before != replaced_.end() && before->second.rejected == instead.stored.hash) {
+    instead = prepare(refused(*shard, {rejection.reason, rejection.detail}));
+    if (instead.stored.hash == newest->hash) return std::nullopt;
+  }
+  return instead;
+}
+
+bool Publisher::replace(const std::vector<config::Rejection>& rejected, Outcome& outcome) {
+  const Manifest& newest = writer_.manifest(writer_.newest());
+  std::vector<PreparedShard> instead;
+  bool replaces_default = false;
+  for (const config::Rejection& rejection : rejected) {
+    if (rejection.shard.empty() && rejection.field.starts_with(kDefaultCertificate)) {
+      if (!newest.default_certificate || replaces_default) continue;
+      replaces_default = true;
+      outcome.replaced.push_back(rejection);
+    } else if (auto replaced = replacement(rejection)) {
+      // The wanted form is the one that was rejected first, not what stood in for it.
+      auto& entry = replaced_[rejection.shard];
+      if (entry.rejected.empty()) entry.rejected = newest.find(rejection.shard)->hash;
+      entry.instead = *replaced;
+      instead.push_back(std::move(*replaced));
+      outcome.replaced.push_back(rejection);
+    } else {
+      outcome.kind = Outcome::Kind::Failed;
+      outcome.error = {rejection.reason,
+                       "the proxy rejects generation " + std::to_string(writer_.newest()) + ": " +
+                           rejection.shard + " " + rejection.field + ": " + rejection.detail};
+    }
+  }
+  if (instead.empty() && !replaces_default) return false;
+
+  Draft draft = replace_shards(newest, std::move(instead));
+  if (replaces_default) {
+    const auto& good = writer_.manifest(last_good_).default_certificate;
+    rejected_default_ = newest.default_certificate;
+    draft.manifest.default_certificate = good == newest.default_certificate ? std::nullopt : good;
+  }
+  // Every file is on disk already: of the newest generation or of the last good one.
+  const auto written = writer_.write(draft, {}, clock_.unix_now());
+  if (!written) {
+    outcome.kind = Outcome::Kind::Failed;
+    outcome.error = written.error();
+    return false;
+  }
+  return true;
+}
+
+}  // namespace handfast::publish

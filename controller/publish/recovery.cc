@@ -1,0 +1,205 @@
+// GenerationWriter::recover(): what lies in the state directory when the controller starts.
+
+#include <charconv>
+
+#include "controller/publish/generation_writer.h"
+#include "proxy/base/log.h"
+#include "proxy/config/text.h"
+
+namespace handfast::publish {
+namespace {
+
+// "000000000042"; nothing for what we did not write.
+std::optional<std::uint64_t> try_generation(std::string_view name) {
+  std::uint64_t number = 0;
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data(), end, number);
+  if (error != std::errc{} || stop != end || number == 0) return std::nullopt;
+  if (config::generation_directory(number) != "generations/" + std::string(name)) {
+    return std::nullopt;
+  }
+  return number;
+}
+
+using Visit = std::function<Status(const std::string& path, bool is_directory)>;
+
+// Calls `visit` for what lies exactly `depth` levels below `path`, and for files above that.
+Status walk(FileSystem& files, const std::string& path, int depth, const Visit& visit) {
+  const auto entries = files.list(path);
+  if (!entries) return fail(entries.error());
+  if (!*entries) return {};
+  for (const FileSystem::Entry& entry : **entries) {
+    const std::string child = path + "/" + entry.name;
+    Status visited = depth > 1 && entry.is_directory ? walk(files, child, depth - 1, visit)
+                                                     : visit(child, entry.is_directory);
+    if (!visited) return visited;
+  }
+  return {};
+}
+
+}  // namespace
+
+Status GenerationWriter::make_top_directories() {
+  for (const char* directory : {"tmp", "generations", "shards", "tls"}) {
+    if (Status made = files_.make_directory(directory); !made) return made;
+  }
+  return {};
+}
+
+Result<Manifest> GenerationWriter::read_generation(
+    std::uint64_t generation, const std::function<void(const config::Shard&)>& observe) {
+  const std::string path = config::generation_directory(generation) + "/index.yaml";
+  const auto text = files_.read_file(path);
+  if (!text) return fail(text.error());
+  if (!*text) return fail(Reason::BadObject, path + " is missing");
+  const auto index = config::parse_index(**text);
+  if (!index) return within(path, index.error());
+  if (index->generation != generation) {
+    return fail(Reason::BadObject, path + " is another generation's");
+  }
+
+  Manifest manifest;
+  manifest.default_certificate = index->default_certificate;
+  for (std::size_t i = 0; i < index->buckets.size(); ++i) {
+    const std::string& hash = index->buckets[i];
+    if (hash.empty()) continue;
+    const auto bucket_text = read_hashed(hash);
+    if (!bucket_text) return fail(bucket_text.error());
+    const auto bucket = config::parse_bucket(*bucket_text);
+    if (!bucket) return within(config::shard_path(hash), bucket.error());
+    auto stored = std::make_shared<StoredBucket>();
+    stored->hash = hash;
+    for (const auto& [name, shard_hash] : *bucket) {
+      const auto shard = read_shard(shard_hash);
+      if (!shard) return within(config::shard_path(shard_hash), shard.error());
+      if (config::shard_name(*shard) != name) {
+        return fail(Reason::BadObject, config::shard_path(shard_hash) + " is not " + name);
+      }
+      stored->shards.emplace(name, StoredShard{shard_hash, tls_directories(*shard)});
+      if (observe) observe(*shard);
+    }
+    manifest.buckets[i] = std::move(stored);
+  }
+  return manifest;
+}
+
+Result<Manifest> GenerationWriter::with_directories(Manifest manifest) const {
+  const auto missing = [](const std::string& directory) {
+    return fail(Reason::BadObject, directory + " is missing");
+  };
+  if (manifest.default_certificate) {
+    const std::string directory = directory_of(manifest.default_certificate->certificate);
+    if (!has_directory(directory)) return missing(directory);
+  }
+  for (const auto& bucket : manifest.buckets) {
+    if (bucket == nullptr) continue;
+    for (const auto& [name, stored] : bucket->shards) {
+      for (const std::string& directory : stored.directories) {
+        if (!has_directory(directory)) return missing(directory);
+      }
+    }
+  }
+  return manifest;
+}
+
+Status GenerationWriter::keep_readable(const std::set<std::uint64_t>& numbers,
+                                       const std::function<void(const config::Shard&)>& observe) {
+  std::set<std::uint64_t> wanted;
+  if (!numbers.empty()) wanted.insert(*numbers.rbegin());
+  const auto at_current = numbers.find(current_);
+  if (at_current != numbers.end() && at_current != numbers.begin()) {
+    wanted.insert(*std::prev(at_current));
+  }
+  if (current_ != 0) wanted.insert(current_);
+  for (const std::uint64_t number : wanted) {
+    auto manifest = read_generation(number, number == current_ ? observe : nullptr);
+    if (manifest) manifest = with_directories(std::move(*manifest));
+    if (manifest) {
+      kept_.emplace(number, std::move(*manifest));
+      newest_ = number;
+      if (number < current_) before_current_ = number;
+      continue;
+    }
+    // An unreadable disk is for the operator; a damaged file is for us to write anew.
+    if (manifest.error().reason == Reason::Io) return fail(manifest.error());
+    const bool is_current = number == current_;
+    log(is_current ? LogLevel::Error : LogLevel::Warning,
+        is_current ? "the current generation is damaged and is made anew"
+                   : "a damaged generation is dropped",
+        {{"generation", std::to_string(number)}, {"detail", manifest.error().detail}});
+    if (is_current) current_ = 0;
+  }
+  return {};
+}
+
+Status GenerationWriter::recover(const std::function<void(const config::Shard&)>& observe) {
+  if (Status made = make_top_directories(); !made) return made;
+  clear_temporary();
+  remove_strays();
+
+  std::set<std::uint64_t> numbers;
+  const auto generations = files_.list("generations");
+  if (!generations) return fail(generations.error());
+  if (*generations) {
+    for (const FileSystem::Entry& entry : **generations) {
+      if (const auto number = try_generation(entry.name)) numbers.insert(*number);
+    }
+  }
+  if (!numbers.empty()) last_number_ = *numbers.rbegin();
+
+  const auto link = files_.read_symlink("current");
+  if (!link) return fail(link.error());
+  if (*link && (*link)->starts_with("generations/")) {
+    current_ = try_generation(std::string_view(**link).substr(12)).value_or(0);
+    last_number_ = std::max(last_number_, current_);
+  }
+  const std::uint64_t linked = current_;
+  const Visit remember = [this](const std::string& path, bool is_directory) -> Status {
+    if (is_directory) directories_.insert(path);
+    return {};
+  };
+  if (Status walked = walk(files_, "tls", 3, remember); !walked) return walked;
+  if (Status kept = keep_readable(numbers, observe); !kept) return kept;
+  if (linked != current_) {
+    // What a damaged generation names is not known, so nothing can be called unused, and nothing
+    // whole.
+    kept_.clear();
+    directories_.clear();
+    newest_ = before_current_ = 0;
+    return {};
+  }
+  return remove_unreferenced();
+}
+
+Status GenerationWriter::remove_unreferenced() {
+  std::set<std::string> needed;
+  std::set<std::string> directories;
+  for (const auto& [number, manifest] : kept_) {
+    needed.insert(config::generation_directory(number));
+    if (manifest.default_certificate) {
+      directories.insert(directory_of(manifest.default_certificate->certificate));
+    }
+    for (const auto& bucket : manifest.buckets) {
+      if (bucket == nullptr) continue;
+      needed.insert(config::shard_path(bucket->hash));
+      for (const auto& [name, stored] : bucket->shards) {
+        needed.insert(config::shard_path(stored.hash));
+        directories.insert(stored.directories.begin(), stored.directories.end());
+      }
+    }
+  }
+
+  const Visit sweep = [&](const std::string& path, bool is_directory) -> Status {
+    if (directories.count(path) != 0 || needed.count(path) != 0) return {};
+    directories_.erase(path);
+    remove_later(path, is_directory);
+    return {};
+  };
+  if (Status swept = walk(files_, "generations", 1, sweep); !swept) return swept;
+  if (Status swept = walk(files_, "shards", 2, sweep); !swept) return swept;
+  if (Status swept = walk(files_, "tls", 3, sweep); !swept) return swept;
+  remove_strays();
+  return {};
+}
+
+}  // namespace handfast::publish

@@ -1,0 +1,105 @@
+#include "controller/publish/replacement.h"
+
+#include "proxy/config/text.h"
+
+namespace handfast::publish {
+namespace {
+
+// A word about a peer or a request can't be why a shard is refused.
+config::Refusal refusal_of(const config::Rejection& rejection) {
+  config::Refusal refusal{rejection.reason, rejection.detail};
+  if (refusal.reason == Reason::Ok) refusal.reason = Reason::Internal;
+  if (!rejection.field.empty()) refusal.detail = rejection.field + ": " + refusal.detail;
+  return refusal;
+}
+
+bool is_about(const config::Rejection& rejection, std::string_view field) {
+  return rejection.field.starts_with(field);
+}
+
+// The sources of the files: what an item is, apart from its content.
+bool has_same_sources(const std::vector<config::FileRef>& a,
+                      const std::vector<config::FileRef>& b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (a[i].source != b[i].source) return false;
+  }
+  return true;
+}
+
+std::optional<config::Shard> last_good_policy(const config::UpstreamTls& rejected,
+                                              const config::UpstreamTls& last_good,
+                                              const config::Rejection& rejection) {
+  if (last_good.refused) return std::nullopt;
+  config::UpstreamTls mixed = rejected;
+  if (is_about(rejection, "identity") && rejected.identity && last_good.identity &&
+      rejected.identity->source == last_good.identity->source) {
+    mixed.identity = last_good.identity;
+  } else if (is_about(rejection, "crl") && has_same_sources(rejected.crl, last_good.crl)) {
+    mixed.crl = last_good.crl;
+  } else if (is_about(rejection, "ca") && has_same_sources(rejected.ca, last_good.ca)) {
+    mixed.ca = last_good.ca;
+  }
+  if (mixed == rejected) return std::nullopt;
+  return mixed;
+}
+
+config::Shard host_without_certificate(const config::VirtualHost& rejected,
+                                       const config::VirtualHost* last_good,
+                                       const config::Rejection& rejection) {
+  config::VirtualHost host = rejected;
+  const bool same_source = last_good != nullptr && last_good->certificate && host.certificate &&
+                           last_good->certificate->source == host.certificate->source;
+  if (same_source && last_good->certificate != host.certificate) {
+    host.certificate = last_good->certificate;
+  } else {
+    host.certificate.reset();
+    host.certificate_problem = refusal_of(rejection);
+  }
+  return host;
+}
+
+}  // namespace
+
+config::Shard refused(const config::Shard& shard, const config::Refusal& refusal) {
+  config::Shard answer = shard;
+  if (auto* host = std::get_if<config::VirtualHost>(&answer)) {
+    for (config::Route& route : host->routes) route.refused = refusal;
+    if (host->certificate) {
+      host->certificate.reset();
+      host->certificate_problem = refusal;
+    }
+  } else if (auto* service = std::get_if<config::Service>(&answer)) {
+    service->endpoints.clear();
+    service->refused = refusal;
+  } else if (auto* tls = std::get_if<config::UpstreamTls>(&answer)) {
+    tls->identity.reset();
+    tls->ca.clear();
+    tls->crl.clear();
+    tls->revocation = config::RevocationScope::Off;
+    tls->refused = refusal;
+  }
+  return answer;
+}
+
+config::Shard replacement_for(const config::Shard& rejected,
+                              const std::optional<config::Shard>& last_good,
+                              const config::Rejection& rejection) {
+  const bool comparable =
+      last_good && last_good->index() == rejected.index() && *last_good != rejected;
+  std::optional<config::Shard> answer;
+  if (const auto* host = std::get_if<config::VirtualHost>(&rejected);
+      host != nullptr && host->certificate && is_about(rejection, "certificate")) {
+    answer = host_without_certificate(
+        *host, comparable ? std::get_if<config::VirtualHost>(&*last_good) : nullptr, rejection);
+  } else if (const auto* tls = std::get_if<config::UpstreamTls>(&rejected);
+             tls != nullptr && comparable) {
+    answer = last_good_policy(*tls, std::get<config::UpstreamTls>(*last_good), rejection);
+  } else if (tls == nullptr && comparable) {
+    answer = last_good;
+  }
+  if (answer && config::validate(*answer)) return *answer;
+  return refused(rejected, refusal_of(rejection));
+}
+
+}  // namespace handfast::publish
