@@ -29,14 +29,16 @@ std::optional<std::string> key_of(const ASN1_INTEGER* serial) {
   return std::string(1, negative ? '-' : '+').append(bytes);
 }
 
-// An extension of a list or of an entry: absent, or decoded, or an error (present twice, or
-// broken).
+// The extension `type` of a list or of an entry: null if absent; an error if it is there twice or
+// can't be decoded. `read` is X509_CRL_get_ext_d2i or X509_REVOKED_get_ext_d2i.
 template <class Ptr>
-Result<Ptr> decoded(void* extension, int critical, const char* what) {
-  Ptr value{static_cast<typename Ptr::pointer>(extension)};
+Result<Ptr> extension_of(const auto* owner, auto read, int type) {
+  int critical = -1;
+  Ptr value{static_cast<typename Ptr::pointer>(read(owner, type, &critical, nullptr))};
   // -1 is "absent"; -2 "several"; 0 and 1 with a null are "can't be decoded".
   if (value == nullptr && critical != -1) {
-    return fail(Reason::BadCrl, std::string("has an unreadable or repeated extension: ") + what);
+    return fail(Reason::BadCrl,
+                std::string("has an unreadable or repeated extension: ") + OBJ_nid2ln(type));
   }
   return value;
 }
@@ -191,9 +193,7 @@ Status CrlIndex::read_extensions(const X509_CRL& crl) {
       return fail(Reason::BadCrl, "has a critical extension that is not understood");
     }
   }
-  int critical = -1;
-  auto number = decoded<Asn1IntegerPtr>(
-      X509_CRL_get_ext_d2i(&crl, NID_crl_number, &critical, nullptr), critical, "CRL number");
+  auto number = extension_of<Asn1IntegerPtr>(&crl, X509_CRL_get_ext_d2i, NID_crl_number);
   if (!number) return fail(std::move(number.error()));
   if (*number) {
     number_.reset(ASN1_INTEGER_to_BN(number->get(), nullptr));
@@ -201,14 +201,12 @@ Status CrlIndex::read_extensions(const X509_CRL& crl) {
         number_ != nullptr ? BN_bn2dec(number_.get()) : nullptr};
     if (text) info_.number = text.get();
   }
-  auto key = decoded<AuthorityKeyIdPtr>(
-      X509_CRL_get_ext_d2i(&crl, NID_authority_key_identifier, &critical, nullptr), critical,
-      "authority key identifier");
+  auto key =
+      extension_of<AuthorityKeyIdPtr>(&crl, X509_CRL_get_ext_d2i, NID_authority_key_identifier);
   if (!key) return fail(std::move(key.error()));
   authority_key_ = std::move(*key);
-  auto point = decoded<IssuingDistPointPtr>(
-      X509_CRL_get_ext_d2i(&crl, NID_issuing_distribution_point, &critical, nullptr), critical,
-      "issuing distribution point");
+  auto point =
+      extension_of<IssuingDistPointPtr>(&crl, X509_CRL_get_ext_d2i, NID_issuing_distribution_point);
   if (!point) return fail(std::move(point.error()));
   point_ = std::move(*point);
   if (point_ == nullptr) return {};
@@ -240,9 +238,7 @@ Status CrlIndex::read_entries(X509_CRL& crl) {
                     "has an entry with a critical extension that is not understood");
       }
     }
-    int critical = -1;
-    auto reason = decoded<Asn1EnumeratedPtr>(
-        X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, &critical, nullptr), critical, "reason");
+    auto reason = extension_of<Asn1EnumeratedPtr>(entry, X509_REVOKED_get_ext_d2i, NID_crl_reason);
     if (!reason) return fail(std::move(reason.error()));
     const long code = *reason ? ASN1_ENUMERATED_get(reason->get()) : -1;
     // Of use in a delta CRL only: the entry left the list, it is no revocation.

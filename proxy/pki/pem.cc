@@ -57,12 +57,16 @@ bool has_word_start(std::string_view line, std::string_view word) {
   return false;
 }
 
+bool all_dashes(std::string_view line) {
+  return !line.empty() && std::all_of(line.begin(), line.end(), [](char c) { return c == '-'; });
+}
+
 // Prose between blocks is fine; what was once a BEGIN line, an END line or the inside of a block
 // isn't.
 bool looks_like_a_damaged_entry(std::string_view line) {
   while (!line.empty() && is_space(line.front())) line.remove_prefix(1);
   if (line.empty()) return false;
-  if (std::all_of(line.begin(), line.end(), [](char c) { return c == '-'; })) return false;
+  if (all_dashes(line)) return line.size() == kDashes.size() || line.size() == kDashes.size() - 1;
   if (line.starts_with("----") || line.ends_with("----")) return true;
   if (line.find("--") != std::string_view::npos &&
       (has_word_start(line, "BEGIN") || has_word_start(line, "END"))) {
@@ -127,7 +131,9 @@ class Splitter {
       open_ = true;
       return {};
     }
-    if (looks_like_a_damaged_entry(line)) {
+    // A bundle that ends in the middle of "-----BEGIN".
+    const bool cut = position_ == text_.size() && text_.back() == '-' && all_dashes(line);
+    if (cut || looks_like_a_damaged_entry(line)) {
       return fail(bad_, at(blocks_.size(), line_number_) +
                             "looks like a damaged BEGIN or END line, or data outside of a block");
     }

@@ -188,6 +188,10 @@ const EVP_MD* digest_for(EVP_PKEY* key, const std::string& name) {
   return digest;
 }
 
+bool has_key_identifier(const X509* issuer) {
+  return X509_get_ext_by_NID(issuer, NID_subject_key_identifier, -1) >= 0;
+}
+
 void add_extensions(X509* certificate, X509* issuer, const CertificateOptions& options,
                     bool authority) {
   X509V3_CTX context;
@@ -206,7 +210,7 @@ void add_extensions(X509* certificate, X509* issuer, const CertificateOptions& o
   if (options.key_identifiers) {
     add("subjectKeyIdentifier", "hash");
     // Refers to the issuer's identifier, which a root has just been given.
-    add("authorityKeyIdentifier", "keyid");
+    if (has_key_identifier(issuer)) add("authorityKeyIdentifier", "keyid");
   }
   if (!options.without_sans) add_sans(certificate, options.sans);
   for (const auto& [name, value] : options.extensions) add(name, value);
@@ -277,7 +281,9 @@ void add_crl_extensions(X509_CRL* crl, X509* issuer, const CrlOptions& options) 
                                X509V3_ADD_APPEND) == 1);
   }
   std::vector<ExtensionText> texts = options.extensions;
-  if (options.authority_key_identifier) texts.emplace_back("authorityKeyIdentifier", "keyid");
+  if (options.authority_key_identifier && has_key_identifier(issuer)) {
+    texts.emplace_back("authorityKeyIdentifier", "keyid");
+  }
   for (const ExtensionText& text : texts) {
     const Extension made = extension(text, &context);
     must(X509_CRL_add_ext(crl, made.get(), -1) == 1);

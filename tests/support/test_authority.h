@@ -52,22 +52,22 @@ using ExtensionText = std::pair<std::string, std::string>;
 struct CertificateOptions {
   // "DNS:…", "IP:…", "URI:…", "email:…"; bytes are taken as they are, NULs included. issue() puts
   // its name in if this is empty; without_sans leaves the extension out.
-  std::vector<std::string> sans;
+  std::vector<std::string> sans{};
   bool without_sans = false;
-  std::string subject;  // replaces the CN: "CN=a/O=b"
+  std::string subject{};  // replaces the CN: "CN=a/O=b"
   KeyType key = KeyType::P256;
-  std::shared_ptr<EVP_PKEY> reuse_key;  // instead of a new one
-  std::string digest = "SHA256";        // "SHA1", "MD5"; ignored for Ed25519 issuers
+  std::shared_ptr<EVP_PKEY> reuse_key{};  // instead of a new one
+  std::string digest = "SHA256";          // "SHA1", "MD5"; ignored for Ed25519 issuers
   UnixSeconds not_before = kYear2020;
   UnixSeconds not_after = kYear2120;
-  std::optional<std::uint64_t> serial;  // none: 64 random bits
-  int version = 3;                      // 1: no extensions at all
+  std::optional<std::uint64_t> serial{};  // none: 64 random bits
+  int version = 3;                        // 1: no extensions at all
   // Values as in openssl.cnf; empty leaves the extension out.
-  std::optional<std::string> basic_constraints;   // default: by kind
-  std::optional<std::string> key_usage;           // default: by kind
-  std::optional<std::string> extended_key_usage;  // leaves: "serverAuth,clientAuth"; CAs: none
-  bool key_identifiers = true;                    // subjectKeyIdentifier, authorityKeyIdentifier
-  std::vector<ExtensionText> extensions;          // nameConstraints, crlDistributionPoints, …
+  std::optional<std::string> basic_constraints{};   // default: by kind
+  std::optional<std::string> key_usage{};           // default: by kind
+  std::optional<std::string> extended_key_usage{};  // leaves: "serverAuth,clientAuth"; CAs: none
+  bool key_identifiers = true;                      // subjectKeyIdentifier, authorityKeyIdentifier
+  std::vector<ExtensionText> extensions{};          // nameConstraints, crlDistributionPoints, …
 };
 
 class TestCertificate {
@@ -103,12 +103,12 @@ struct CrlOptions {
   std::optional<std::uint64_t> number = 1;
   bool authority_key_identifier = true;
   std::string digest = "SHA256";
-  std::vector<ExtensionText> extensions;  // "issuingDistributionPoint", "deltaCRL", …
+  std::vector<ExtensionText> extensions{};  // "issuingDistributionPoint", "deltaCRL", …
   // CRLReason for every entry (8: removeFromCRL); none: no such extension.
-  std::optional<int> reason;
-  std::vector<ExtensionText> entry_extensions;
+  std::optional<int> reason{};
+  std::vector<ExtensionText> entry_extensions{};
   // More entries, by serial.
-  std::vector<std::uint64_t> serials;
+  std::vector<std::uint64_t> serials{};
   bool break_signature = false;
 };
 

@@ -1,0 +1,202 @@
+#include "proxy/pki/identity.h"
+
+#include <gtest/gtest.h>
+#include <openssl/err.h>
+
+#include "tests/support/test_authority.h"
+
+namespace handfast::pki {
+namespace {
+
+using testing::CertificateOptions;
+using testing::KeyType;
+using testing::TestAuthority;
+
+Reason reason_of(std::string_view certificate, std::string_view key, std::string* why = nullptr) {
+  const auto identity = Identity::load(certificate, key);
+  EXPECT_EQ(ERR_peek_error(), 0U);
+  if (identity) return Reason::Ok;
+  if (why != nullptr) *why = identity.error().detail;
+  return identity.error().reason;
+}
+
+class IdentityTest : public ::testing::Test {
+ protected:
+  TestAuthority root_{"root"};
+  TestAuthority issuing_ = root_.intermediate("issuing");
+};
+
+TEST_F(IdentityTest, TakesThePairAndTellsWhatItIs) {
+  const auto orders = issuing_.issue("orders.shop.svc", {.subject = "O=Shop/CN=orders"});
+
+  const auto identity = Identity::load(orders.chain_pem(), orders.key_pem());
+
+  ASSERT_TRUE(identity.has_value()) << identity.error();
+  EXPECT_EQ(X509_cmp((*identity)->leaf(), orders.x509()), 0);
+  EXPECT_EQ(EVP_PKEY_eq((*identity)->key(), orders.key()), 1);
+  EXPECT_EQ(sk_X509_num((*identity)->intermediates()), 1);
+  const CertificateInfo& info = (*identity)->info();
+  EXPECT_EQ(info.subject, "CN=orders,O=Shop");
+  EXPECT_EQ(info.issuer, "CN=issuing");
+  EXPECT_EQ(info.serial, orders.serial());
+  EXPECT_EQ(info.sha256.size(), 64U);
+  EXPECT_EQ(info.sans, std::vector<std::string>{"DNS:orders.shop.svc"});
+  EXPECT_EQ(info.not_before, testing::kYear2020);
+  EXPECT_EQ(info.not_after, testing::kYear2120);
+}
+
+TEST_F(IdentityTest, TakesEveryUsualFormOfAKey) {
+  for (const KeyType type : {KeyType::P256, KeyType::P384, KeyType::Rsa2048}) {
+    const auto leaf = root_.issue("a.svc", {.key = type});
+
+    EXPECT_EQ(reason_of(leaf.cert_pem(), leaf.key_pem()), Reason::Ok);
+    EXPECT_EQ(reason_of(leaf.cert_pem(), leaf.traditional_key_pem()), Reason::Ok);
+  }
+  const auto edwards = root_.issue("a.svc", {.key = KeyType::Ed25519});
+  EXPECT_EQ(reason_of(edwards.cert_pem(), edwards.key_pem()), Reason::Ok);
+}
+
+TEST_F(IdentityTest, TakesAKeyBehindTheParametersThatOpensslWrites) {
+  const auto leaf = root_.issue("a.svc");
+  // OID of P-256.
+  const std::string parameters =
+      testing::pem_block("EC PARAMETERS", "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07");
+
+  EXPECT_EQ(reason_of(leaf.cert_pem(), parameters + leaf.traditional_key_pem()), Reason::Ok);
+}
+
+TEST_F(IdentityTest, PutsIntermediatesIntoSendingOrderWhateverOrderTheyCameIn) {
+  const TestAuthority lower = issuing_.intermediate("lower");
+  const auto leaf = lower.issue("a.svc");
+
+  const auto identity = Identity::load(
+      issuing_.cert_pem() + leaf.cert_pem() + leaf.cert_pem() + lower.cert_pem(), leaf.key_pem());
+
+  ASSERT_TRUE(identity.has_value()) << identity.error();
+  STACK_OF(X509)* chain = (*identity)->intermediates();
+  ASSERT_EQ(sk_X509_num(chain), 2);
+  EXPECT_EQ(X509_cmp(sk_X509_value(chain, 0), lower.certificate().x509()), 0);
+  EXPECT_EQ(X509_cmp(sk_X509_value(chain, 1), issuing_.certificate().x509()), 0);
+}
+
+TEST_F(IdentityTest, RefusesAKeyThatBelongsToNoneOfTheCertificates) {
+  const auto orders = root_.issue("orders.svc");
+  const auto billing = root_.issue("billing.svc");
+  const auto rsa = root_.issue("rsa.svc", {.key = KeyType::Rsa2048});
+  std::string why;
+
+  EXPECT_EQ(reason_of(orders.cert_pem(), billing.key_pem(), &why), Reason::KeyMismatch);
+  EXPECT_TRUE(why.starts_with("tls.key: ")) << why;
+  EXPECT_EQ(reason_of(orders.cert_pem(), rsa.key_pem()), Reason::KeyMismatch);
+}
+
+TEST_F(IdentityTest, RefusesTwoCertificatesOfOneKey) {
+  const auto old = root_.issue("orders.svc");
+  const auto renewed = root_.issue("orders.svc", {.reuse_key = old.shared_key()});
+  std::string why;
+
+  EXPECT_EQ(reason_of(old.cert_pem() + renewed.cert_pem(), old.key_pem(), &why),
+            Reason::BadCertificate);
+  EXPECT_TRUE(why.starts_with("tls.crt: ")) << why;
+}
+
+TEST_F(IdentityTest, NeverAsksForAPassphrase) {
+  const auto leaf = root_.issue("a.svc", {.key = KeyType::Rsa2048});
+
+  EXPECT_EQ(reason_of(leaf.cert_pem(), leaf.encrypted_key_pem("secret")), Reason::Passphrase);
+  EXPECT_EQ(reason_of(leaf.cert_pem(), leaf.encrypted_traditional_key_pem("secret")),
+            Reason::Passphrase);
+}
+
+TEST_F(IdentityTest, RefusesWhatIsNoKey) {
+  const auto leaf = root_.issue("a.svc");
+  const std::string key = leaf.key_pem();
+
+  EXPECT_EQ(reason_of(leaf.cert_pem(), ""), Reason::BadKey);
+  EXPECT_EQ(reason_of(leaf.cert_pem(), leaf.cert_pem()), Reason::BadKey);
+  EXPECT_EQ(reason_of(leaf.cert_pem(), leaf.key_der()), Reason::BadKey);
+  EXPECT_EQ(reason_of(leaf.cert_pem(), key + key), Reason::BadKey);
+  EXPECT_EQ(reason_of(leaf.cert_pem(), key.substr(1)), Reason::BadKey);
+  EXPECT_EQ(reason_of(leaf.cert_pem(), key.substr(0, key.size() / 2)), Reason::BadKey);
+  EXPECT_EQ(reason_of(leaf.cert_pem(), testing::pem_block("PRIVATE KEY", "junk")), Reason::BadKey);
+}
+
+TEST_F(IdentityTest, RefusesKeysThatTlsWouldRefuseLater) {
+  for (const KeyType type : {KeyType::Rsa1024, KeyType::P192, KeyType::P256Explicit,
+                             KeyType::Secp256k1, KeyType::Dsa2048}) {
+    const auto leaf = root_.issue("a.svc", {.key = type});
+
+    EXPECT_EQ(reason_of(leaf.cert_pem(), leaf.key_pem()), Reason::BadKey) << static_cast<int>(type);
+  }
+}
+
+TEST_F(IdentityTest, RefusesCertificatesThatTlsWouldRefuseLater) {
+  std::string why;
+  const TestAuthority rsa{"rsa", {.key = KeyType::Rsa2048}};  // ECDSA knows no MD5
+  for (const char* digest : {"SHA1", "MD5"}) {
+    const auto leaf = rsa.issue("a.svc", {.digest = digest});
+    EXPECT_EQ(reason_of(leaf.cert_pem(), leaf.key_pem(), &why), Reason::BadCertificate) << digest;
+    EXPECT_TRUE(why.starts_with("tls.crt: entry 1 ")) << why;
+  }
+  const TestAuthority weak = root_.intermediate("weak", {.key = KeyType::Rsa1024});
+  const auto leaf = weak.issue("a.svc");
+  EXPECT_EQ(reason_of(leaf.chain_pem(), leaf.key_pem(), &why), Reason::BadCertificate);
+  EXPECT_TRUE(why.starts_with("tls.crt: entry 2 ")) << why;
+}
+
+TEST_F(IdentityTest, DoesNotJudgeTheSignatureOfASelfSignedCertificate) {
+  const auto own = testing::self_signed("a.svc", {.digest = "SHA1"});
+
+  EXPECT_EQ(reason_of(own.cert_pem(), own.key_pem()), Reason::Ok);
+}
+
+TEST_F(IdentityTest, RefusesATornOrForeignBlockBesideTheCertificates) {
+  const auto leaf = root_.issue("a.svc");
+  std::string why;
+
+  EXPECT_EQ(reason_of("", leaf.key_pem(), &why), Reason::BadCertificate);
+  EXPECT_TRUE(why.starts_with("tls.crt: ")) << why;
+  EXPECT_EQ(reason_of(leaf.cert_pem() + leaf.key_pem(), leaf.key_pem()), Reason::BadCertificate);
+  EXPECT_EQ(reason_of(leaf.cert_pem() + "-----BEGIN CERTIFICATE-----\nMIIB", leaf.key_pem()),
+            Reason::BadCertificate);
+  EXPECT_EQ(reason_of(leaf.cert_der(), leaf.key_pem()), Reason::BadCertificate);
+}
+
+TEST_F(IdentityTest, RefusesAFloodOfCertificates) {
+  const auto leaf = root_.issue("a.svc");
+  std::string flood = leaf.cert_pem();
+  for (int i = 0; i < 64; ++i) flood += root_.cert_pem();
+
+  EXPECT_EQ(reason_of(flood, leaf.key_pem()), Reason::BadCertificate);
+}
+
+TEST_F(IdentityTest, DoesNotJudgeTime) {
+  const auto expired = root_.issue("a.svc", {.not_after = testing::kYear2020 + 1});
+
+  EXPECT_EQ(reason_of(expired.cert_pem(), expired.key_pem()), Reason::Ok);
+}
+
+TEST_F(IdentityTest, KeepsTheKeyOutOfEveryErrorText) {
+  const auto leaf = root_.issue("a.svc");
+  std::string key = leaf.key_pem();
+  const std::string secret = key.substr(60, 24);
+  key.insert(key.find('\n') + 3, "!");
+  std::string why;
+
+  EXPECT_EQ(reason_of(leaf.cert_pem(), key, &why), Reason::BadKey);
+  EXPECT_EQ(why.find(secret), std::string::npos) << why;
+}
+
+TEST(LoadChain, TakesTheFirstCertificateAsTheLeaf) {
+  const TestAuthority root{"root"};
+  const auto leaf = root.intermediate("issuing").issue("a.svc");
+
+  const auto chain = load_chain(leaf.chain_pem());
+
+  ASSERT_TRUE(chain.has_value()) << chain.error();
+  EXPECT_EQ(X509_cmp(chain->leaf.get(), leaf.x509()), 0);
+  EXPECT_EQ(sk_X509_num(chain->intermediates.get()), 1);
+}
+
+}  // namespace
+}  // namespace handfast::pki
