@@ -14,8 +14,7 @@ constexpr char kTemporary[] = "tmp";
 }  // namespace
 
 const Manifest& GenerationWriter::manifest(std::uint64_t generation) const {
-  static const Manifest kEmpty;
-  if (generation == 0) return kEmpty;
+  if (generation == 0) return empty_;
   const auto found = kept_.find(generation);
   check(found != kept_.end(), "asked for a generation that was collected");
   return found->second;
@@ -266,11 +265,11 @@ void GenerationWriter::remove_later(const std::string& path, bool is_directory) 
 }
 
 void GenerationWriter::remove_strays() {
+  std::string first_failure;
   for (auto stray = strays_.begin(); stray != strays_.end();) {
     const auto& [path, is_directory] = *stray;
     if (const Status removed = remove_tree(files_, path, is_directory); !removed) {
-      log(LogLevel::Warning, "a file that no generation uses can't be removed yet",
-          {{"file", path}, {"detail", removed.error().detail}});
+      if (first_failure.empty()) first_failure = removed.error().detail;
       ++stray;
       continue;
     }
@@ -280,6 +279,10 @@ void GenerationWriter::remove_strays() {
       if (files_.remove_directory(object)) (void)files_.remove_directory(directory_of(object));
     }
     stray = strays_.erase(stray);
+  }
+  if (!first_failure.empty()) {
+    log(LogLevel::Warning, "files that no generation uses can't be removed yet",
+        {{"count", std::to_string(strays_.size())}, {"detail", first_failure}});
   }
 }
 

@@ -96,6 +96,7 @@ class GenerationWriter {
   void remove_strays();
 
   FileSystem& files_;
+  const Manifest empty_;
   std::map<std::uint64_t, Manifest> kept_;
   std::set<std::string> directories_;                 // tls directories on disk that are whole
   std::map<std::string, bool> strays_;                // to be removed; value: is a directory

@@ -1,0 +1,181 @@
+#include "controller/publish/generation_writer.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/controller/publish/faulty_file_system.h"
+#include "tests/unit/controller/publish/samples.h"
+
+namespace handfast::publish {
+namespace {
+
+using testing::add_app;
+using testing::FaultyFileSystem;
+
+Draft draft_of(const Content& content, const Manifest& base) {
+  std::vector<PreparedShard> shards;
+  for (const config::Shard& shard : content.shards) shards.push_back(prepare(shard));
+  return make_draft(std::move(shards), content.default_certificate, base);
+}
+
+class Writer : public ::testing::Test {
+ protected:
+  Writer() { EXPECT_TRUE(writer_.recover(nullptr)); }
+
+  std::uint64_t write(const Content& content) {
+    const auto written =
+        writer_.write(draft_of(content, writer_.manifest(writer_.newest())), content.files, 7);
+    EXPECT_TRUE(written) << written.error();
+    EXPECT_TRUE(writer_.make_current(*written));
+    writer_.collect({});
+    return *written;
+  }
+
+  std::set<std::string> files_below(const std::string& directory) const {
+    std::set<std::string> below;
+    for (const std::string& path : files_.files()) {
+      if (path.starts_with(directory)) below.insert(path);
+    }
+    return below;
+  }
+
+  FaultyFileSystem files_;
+  GenerationWriter writer_{files_};
+};
+
+TEST_F(Writer, WritesOnlyWhatIsNew) {
+  Content content;
+  for (int i = 0; i < 40; ++i) add_app(content, "app" + std::to_string(i), "1", "authority");
+  write(content);
+  const auto before = files_.files();
+
+  auto& service = std::get<config::Service>(content.shards[1]);
+  service.endpoints.push_back({"10.0.0.8", 8443, true, true, false});
+  write(content);
+
+  std::vector<std::string> added;
+  for (const std::string& path : files_.files()) {
+    if (before.count(path) == 0) added.push_back(path);
+  }
+  // The shard, its bucket, the index.
+  EXPECT_EQ(added.size(), 3u);
+}
+
+TEST_F(Writer, RemovesKeysThatNoKeptGenerationUses) {
+  Content one, two, three;
+  add_app(one, "orders", "1", "authority");
+  add_app(two, "orders", "2", "authority");
+  add_app(three, "orders", "3", "authority");
+
+  write(one);
+  write(two);
+  // The one before is still there for a proxy that must fall back.
+  EXPECT_EQ(files_below("tls/shop/orders/").size(), 5u);
+  write(three);
+
+  for (const auto& [path, bytes] : three.files) EXPECT_EQ(files_.files().count(path), 1u) << path;
+  for (const auto& [path, bytes] : one.files) {
+    EXPECT_EQ(files_.files().count(path), bytes == "authority" ? 1u : 0u) << path;
+  }
+}
+
+TEST_F(Writer, RemovesTheDirectoriesOfASecretThatIsGone) {
+  Content with, without;
+  add_app(with, "orders", "1", "authority");
+  write(with);
+  write(without);
+  Content other;
+  add_app(other, "pay", "1", "authority");
+  write(other);
+
+  EXPECT_TRUE(files_below("tls/shop/orders").empty());
+  EXPECT_FALSE(files_.list("tls/shop/orders")->has_value());
+}
+
+TEST_F(Writer, KeepsWhatAnotherPolicyStillUses) {
+  Content both, one;
+  add_app(both, "orders", "1", "authority");
+  both.shards.push_back(both.shards.back());
+  std::get<config::UpstreamTls>(both.shards.back()).name = "shop/second/orders:443";
+  one.shards = {both.shards.back()};
+  one.files = both.files;
+
+  write(both);
+  write(one);
+  write(Content{one.shards, both.default_certificate, {}});
+
+  EXPECT_EQ(files_below("tls/").size(), 3u);
+}
+
+TEST_F(Writer, NumbersOnAfterARestart) {
+  Content content;
+  add_app(content, "orders", "1", "authority");
+  write(content);
+  EXPECT_EQ(writer_.newest(), 1u);
+
+  GenerationWriter again{files_};
+  std::vector<std::string> seen;
+  ASSERT_TRUE(again.recover(
+      [&seen](const config::Shard& shard) { seen.push_back(config::shard_name(shard)); }));
+
+  EXPECT_EQ(again.current(), 1u);
+  EXPECT_EQ(seen.size(), 3u);
+  EXPECT_TRUE(is_same(again.manifest(1), writer_.manifest(1)));
+  content.shards.clear();
+  const auto written = again.write(draft_of(content, again.manifest(1)), {}, 7);
+  EXPECT_EQ(written.value(), 2u);
+}
+
+TEST_F(Writer, RemovesWhatACrashLeftBehind) {
+  Content content;
+  add_app(content, "orders", "1", "authority");
+  write(content);
+  const auto before = files_.files();
+  ASSERT_TRUE(files_.make_directory("tmp/9"));
+  ASSERT_TRUE(files_.write_file("tmp/9/tls.key", "half a k"));
+  ASSERT_TRUE(files_.make_directory("shards/zz"));
+  ASSERT_TRUE(files_.write_file("shards/zz/left.yaml", "x"));
+  ASSERT_TRUE(files_.make_directory("tls/shop/gone"));
+  ASSERT_TRUE(files_.make_directory("tls/shop/gone/0123456789abcdef"));
+  ASSERT_TRUE(files_.write_file("tls/shop/gone/0123456789abcdef/tls.key", "key"));
+
+  GenerationWriter again{files_};
+  ASSERT_TRUE(again.recover(nullptr));
+
+  EXPECT_EQ(files_.files(), before);
+}
+
+TEST_F(Writer, MakesADamagedGenerationAnew) {
+  Content content;
+  add_app(content, "orders", "1", "authority");
+  write(content);
+  const std::string shard =
+      config::shard_path(writer_.manifest(1).find("service/shop/orders:443")->hash);
+  ASSERT_TRUE(files_.remove_file(shard));
+  ASSERT_TRUE(files_.write_file(shard, "torn"));
+
+  GenerationWriter again{files_};
+  ASSERT_TRUE(again.recover(nullptr));
+  EXPECT_EQ(again.current(), 0u);
+  const auto written = again.write(draft_of(content, again.manifest(0)), content.files, 7);
+  ASSERT_TRUE(written) << written.error();
+  EXPECT_EQ(*written, 2u);
+  ASSERT_TRUE(again.make_current(*written));
+
+  const auto seen = testing::read_current(files_);
+  ASSERT_TRUE(seen) << seen.error();
+  EXPECT_TRUE(testing::is_whole(*seen, content));
+}
+
+TEST_F(Writer, SaysWhichContentNobodyHas) {
+  Content content;
+  add_app(content, "orders", "1", "authority");
+
+  const auto written = writer_.write(draft_of(content, writer_.manifest(0)), {}, 7);
+
+  ASSERT_FALSE(written);
+  EXPECT_NE(written.error().detail.find("tls/shop/orders/"), std::string::npos);
+  EXPECT_TRUE(files_.files().empty());
+}
+
+}  // namespace
+}  // namespace handfast::publish

@@ -1,0 +1,217 @@
+#include "controller/publish/publisher.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/controller/publish/faulty_file_system.h"
+#include "tests/unit/controller/publish/samples.h"
+
+namespace handfast::publish {
+namespace {
+
+using testing::add_app;
+using testing::FaultyFileSystem;
+using testing::is_whole;
+using testing::read_current;
+using testing::ScriptedProxy;
+using Kind = Outcome::Kind;
+
+constexpr char kPolicy[] = "tls/shop/orders/orders:443";
+
+class Publishing : public ::testing::Test {
+ protected:
+  Publishing() {
+    EXPECT_TRUE(writer_.recover(nullptr));
+    add_app(one_, "orders", "1", "authority");
+    add_app(two_, "orders", "2", "authority");
+  }
+
+  std::uint64_t current() { return read_current(files_).value_or(testing::Seen{}).generation; }
+
+  config::UpstreamTls served_policy() {
+    const auto seen = read_current(files_);
+    EXPECT_TRUE(seen) << seen.error();
+    return std::get<config::UpstreamTls>(config::parse_shard(seen->shards.at(kPolicy)).value());
+  }
+
+  static std::vector<config::Rejection> rejection(const std::string& field) {
+    return {{kPolicy, field, "", Reason::KeyMismatch, "the key is another's"}};
+  }
+
+  Content one_, two_;
+  FaultyFileSystem files_;
+  GenerationWriter writer_{files_};
+  ScriptedProxy proxy_;
+  testing::FixedClock clock_;
+  Publisher publisher_{writer_, proxy_, clock_};
+};
+
+TEST_F(Publishing, SwitchesOnceTheProxyHasAcknowledged) {
+  const Outcome outcome = publisher_.publish(one_);
+
+  EXPECT_EQ(outcome.kind, Kind::Acknowledged);
+  EXPECT_EQ(outcome.generation, 1u);
+  EXPECT_EQ(publisher_.acknowledged(), 1u);
+  EXPECT_EQ(current(), 1u);
+}
+
+TEST_F(Publishing, WritesNothingWhenNothingChanged) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+
+  EXPECT_EQ(publisher_.publish(one_).kind, Kind::Unchanged);
+  EXPECT_EQ(writer_.newest(), 1u);
+  EXPECT_EQ(proxy_.asked.size(), 1u);
+}
+
+TEST_F(Publishing, DoesNotSwitchWhileTheProxyHasNotAnswered) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  proxy_.be(ScriptedProxy::Kind::Failed);
+
+  EXPECT_EQ(publisher_.publish(two_).kind, Kind::Pending);
+  EXPECT_EQ(current(), 1u);
+  EXPECT_EQ(publisher_.poll().kind, Kind::Acknowledged);
+  EXPECT_EQ(current(), 2u);
+}
+
+TEST_F(Publishing, SwitchesWithoutAProxySoThatOneCanStart) {
+  proxy_.be(ScriptedProxy::Kind::Absent);
+  proxy_.be(ScriptedProxy::Kind::Absent);
+
+  EXPECT_EQ(publisher_.publish(one_).kind, Kind::Pending);
+  EXPECT_EQ(current(), 1u);
+  EXPECT_EQ(publisher_.publish(two_).kind, Kind::Pending);
+  EXPECT_EQ(current(), 2u);
+  EXPECT_EQ(publisher_.acknowledged(), 0u);
+
+  EXPECT_EQ(publisher_.poll().kind, Kind::Acknowledged);
+  EXPECT_EQ(publisher_.acknowledged(), 2u);
+}
+
+TEST_F(Publishing, DoesNotSwitchToWhatTheProxyDiedOver) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  proxy_.be(ScriptedProxy::Kind::Failed);
+  proxy_.be(ScriptedProxy::Kind::Absent);
+
+  EXPECT_EQ(publisher_.publish(two_).kind, Kind::Pending);
+  EXPECT_EQ(publisher_.poll().kind, Kind::Pending);
+
+  EXPECT_EQ(current(), 1u);
+}
+
+TEST_F(Publishing, KeepsTheLastGoodItemOfARejectedShard) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  add_app(two_, "pay", "1", "authority");
+  proxy_.reject(rejection("identity"));
+
+  const Outcome outcome = publisher_.publish(two_);
+
+  EXPECT_EQ(outcome.kind, Kind::Acknowledged);
+  EXPECT_EQ(outcome.generation, 3u);
+  ASSERT_EQ(outcome.replaced.size(), 1u);
+  EXPECT_EQ(outcome.replaced[0].shard, kPolicy);
+  EXPECT_EQ(served_policy(), std::get<config::UpstreamTls>(one_.shards[2]));
+  EXPECT_EQ(read_current(files_)->shards.count("host/pay.example"), 1u);
+}
+
+TEST_F(Publishing, KeepsAShardReplacedUntilItsContentChanges) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  proxy_.reject(rejection("identity"));
+  ASSERT_EQ(publisher_.publish(two_).kind, Kind::Acknowledged);
+
+  EXPECT_EQ(publisher_.publish(two_).kind, Kind::Unchanged);
+  EXPECT_EQ(publisher_.replaced_count(), 1u);
+  Content three;
+  add_app(three, "orders", "3", "authority");
+  const Outcome outcome = publisher_.publish(three);
+
+  EXPECT_EQ(outcome.kind, Kind::Acknowledged);
+  EXPECT_TRUE(outcome.replaced.empty());
+  EXPECT_EQ(publisher_.replaced_count(), 0u);
+  EXPECT_TRUE(is_whole(read_current(files_).value(), three));
+}
+
+TEST_F(Publishing, RefusesAShardThatWasNeverGood) {
+  proxy_.reject(rejection("identity"));
+
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+
+  const auto policy = served_policy();
+  ASSERT_TRUE(policy.refused);
+  EXPECT_EQ(policy.refused->reason, Reason::KeyMismatch);
+  EXPECT_EQ(policy.refused->detail, "identity: the key is another's");
+}
+
+TEST_F(Publishing, RefusesAShardWhoseLastGoodFormIsRejectedToo) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  proxy_.reject(rejection("identity"));
+  proxy_.reject(rejection("identity"));
+
+  ASSERT_EQ(publisher_.publish(two_).kind, Kind::Acknowledged);
+
+  EXPECT_TRUE(served_policy().refused);
+}
+
+TEST_F(Publishing, FailsWhenTheWholeGenerationIsRejected) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  proxy_.reject({{"", "", "", Reason::Io, "index.yaml can't be read"}});
+
+  const Outcome outcome = publisher_.publish(two_);
+
+  EXPECT_EQ(outcome.kind, Kind::Failed);
+  EXPECT_NE(outcome.error.detail.find("index.yaml can't be read"), std::string::npos);
+  EXPECT_EQ(current(), 1u);
+}
+
+TEST_F(Publishing, GivesUpOnAProxyThatRejectsEverything) {
+  for (int i = 0; i < 100; ++i) proxy_.reject(rejection("identity"));
+
+  EXPECT_EQ(publisher_.publish(one_).kind, Kind::Failed);
+  EXPECT_LT(proxy_.asked.size(), 20u);
+}
+
+TEST_F(Publishing, GoesOnWithoutARejectedDefaultCertificate) {
+  one_.default_certificate = std::get<config::UpstreamTls>(one_.shards[2]).identity;
+  proxy_.reject({{"", "default_certificate", "", Reason::BadCertificate, "is not PEM"}});
+
+  const Outcome outcome = publisher_.publish(one_);
+
+  EXPECT_EQ(outcome.kind, Kind::Acknowledged);
+  EXPECT_FALSE(writer_.manifest(writer_.current()).default_certificate);
+  EXPECT_EQ(publisher_.publish(one_).kind, Kind::Unchanged);
+}
+
+TEST_F(Publishing, RefusesAPolicyWhoseFilesAreGone) {
+  Content lost = one_;
+  lost.files.clear();
+  add_app(lost, "pay", "1", "authority");
+
+  const Outcome outcome = publisher_.publish(lost);
+
+  EXPECT_EQ(outcome.kind, Kind::Acknowledged);
+  EXPECT_EQ(outcome.replaced.size(), 1u);
+  EXPECT_TRUE(served_policy().refused);
+}
+
+TEST_F(Publishing, SurvivesAFullDisk) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  const auto before = files_.files();
+  files_.fail_at(3, FaultyFileSystem::Fault::Error);
+
+  const Outcome outcome = publisher_.publish(two_);
+
+  EXPECT_EQ(outcome.kind, Kind::Failed);
+  EXPECT_EQ(outcome.error.reason, Reason::Io);
+  EXPECT_EQ(files_.files(), before);
+  EXPECT_EQ(publisher_.publish(two_).kind, Kind::Acknowledged);
+}
+
+TEST_F(Publishing, LoadsAgainWhatAProxyThatStartedAnewMayLack) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  proxy_.be(ScriptedProxy::Kind::Absent);
+
+  EXPECT_EQ(publisher_.poll().kind, Kind::Pending);
+  EXPECT_EQ(publisher_.poll().kind, Kind::Unchanged);
+  EXPECT_EQ(proxy_.asked, (std::vector<std::uint64_t>{1, 1, 1}));
+}
+
+}  // namespace
+}  // namespace handfast::publish

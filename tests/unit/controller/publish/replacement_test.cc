@@ -1,0 +1,98 @@
+#include "controller/publish/replacement.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/controller/publish/samples.h"
+
+namespace handfast::publish {
+namespace {
+
+config::UpstreamTls policy(const std::string& pair, const std::string& ca) {
+  Content content;
+  testing::add_app(content, "orders", pair, ca);
+  return std::get<config::UpstreamTls>(content.shards[2]);
+}
+
+config::Rejection about(const std::string& field) {
+  return {"tls/shop/orders/orders:443", field, "", Reason::KeyMismatch, "does not fit"};
+}
+
+TEST(Replacement, KeepsTheLastGoodOneOfTheRejectedItemAlone) {
+  const auto old = policy("1", "authority 1");
+  const auto rejected = policy("2", "authority 2");
+
+  const auto instead =
+      std::get<config::UpstreamTls>(replacement_for(rejected, old, about("identity.key")));
+
+  EXPECT_EQ(instead.identity, old.identity);
+  EXPECT_EQ(instead.ca, rejected.ca);
+  EXPECT_FALSE(instead.refused);
+}
+
+TEST(Replacement, NeverLoosensTheRules) {
+  auto old = policy("1", "authority 1");
+  old.verify_depth = 9;
+  auto rejected = policy("2", "authority 1");
+  rejected.names = {"other.shop.svc"};
+
+  const auto instead =
+      std::get<config::UpstreamTls>(replacement_for(rejected, old, about("identity")));
+
+  EXPECT_EQ(instead.verify_depth, rejected.verify_depth);
+  EXPECT_EQ(instead.names, rejected.names);
+}
+
+TEST(Replacement, RefusesWhereTheItemIsAnotherObjects) {
+  const auto old = policy("1", "authority 1");
+  auto rejected = policy("2", "authority 1");
+  rejected.identity->source = "Secret/shop/other";
+
+  const auto instead =
+      std::get<config::UpstreamTls>(replacement_for(rejected, old, about("identity")));
+
+  ASSERT_TRUE(instead.refused);
+  EXPECT_EQ(instead.refused->reason, Reason::KeyMismatch);
+  EXPECT_EQ(instead.refused->detail, "identity: does not fit");
+  EXPECT_FALSE(instead.identity);
+}
+
+TEST(Replacement, RefusesWhatWasNeverGood) {
+  const auto instead = replacement_for(policy("1", "a"), std::nullopt, about("ca[0]"));
+
+  EXPECT_TRUE(std::get<config::UpstreamTls>(instead).refused);
+  EXPECT_TRUE(config::validate(instead));
+}
+
+TEST(Replacement, ServesAHostWithoutItsRejectedCertificate) {
+  config::VirtualHost host;
+  host.host = "shop.example";
+  host.tls = true;
+  host.certificate = policy("1", "a").identity;
+  config::Route route;
+  route.path = "/";
+  route.service = "shop/orders:80";
+  host.routes = {route};
+
+  const auto instead =
+      std::get<config::VirtualHost>(replacement_for(host, std::nullopt, about("certificate.key")));
+
+  EXPECT_FALSE(instead.certificate);
+  EXPECT_TRUE(instead.certificate_problem);
+  EXPECT_FALSE(instead.routes[0].refused);
+}
+
+TEST(Replacement, FallsBackWholeForEverythingElse) {
+  config::Service old;
+  old.name = "shop/orders:443";
+  config::Service rejected = old;
+  rejected.endpoints = {{"10.0.0.7", 1, true, true, false}};
+
+  EXPECT_EQ(std::get<config::Service>(replacement_for(rejected, old, about(""))), old);
+  const auto refused =
+      std::get<config::Service>(replacement_for(rejected, std::nullopt, about("")));
+  EXPECT_TRUE(refused.refused);
+  EXPECT_TRUE(refused.endpoints.empty());
+}
+
+}  // namespace
+}  // namespace handfast::publish
