@@ -187,7 +187,7 @@ void BackendTls::apply_secret(const NamespacedName& ref, const objects::Ingress&
   }
   const Item& identity = materials_.find(pair);
   if (identity.usable()) {
-    plan.rules.identity = Materials::key_pair(pair, identity);
+    plan.rules.identity = materials_.use_pair(pair, Materials::Side::Upstream);
   } else if (identity.state == Item::State::Bad) {
     keep_first(refused, refuse_bad(pair, identity, field, report));
   } else {
@@ -210,7 +210,7 @@ void BackendTls::apply_secret_trust(const ItemKey& ca_key, const ItemKey& crl_ke
   config::UpstreamTls& rules = plan.rules;
   const Item& ca = materials_.find(ca_key);
   if (ca.usable()) {
-    rules.ca = {Materials::file(ca_key, ca)};
+    rules.ca = {materials_.use_file(ca_key)};
   } else if (ca.state == Item::State::Bad) {
     keep_first(rules.refused, refuse_bad(ca_key, ca, field, report));
   } else {
@@ -218,7 +218,7 @@ void BackendTls::apply_secret_trust(const ItemKey& ca_key, const ItemKey& crl_ke
   }
   const Item& crl = materials_.find(crl_key);
   if (crl.usable()) {
-    rules.crl = {Materials::file(crl_key, crl)};
+    rules.crl = {materials_.use_file(crl_key)};
     rules.revocation = config::RevocationScope::Chain;
   } else if (crl.state == Item::State::Bad) {
     keep_first(rules.refused, refuse_bad(crl_key, crl, field, report));
@@ -258,7 +258,7 @@ void BackendTls::apply_default_ca(const DefaultCa& ca, const std::string& field,
                     .item = ItemKind::Ca};
   const Item& item = materials_.find(key);
   if (item.usable()) {
-    rules.ca = {Materials::file(key, item)};
+    rules.ca = {materials_.use_file(key)};
   } else if (item.state == Item::State::Bad) {
     keep_first(rules.refused, refuse_bad(key, item, field, report));
   } else {

@@ -49,12 +49,14 @@ bool covers(const std::vector<std::string>& sans, std::string_view host) {
 void FrontTls::decide(const objects::Ingress& ingress, config::VirtualHost& host,
                       std::optional<FrontOwner>& owner, ObjectReport& report) {
   if (ingress.tls.empty()) return;
+  host.tls = true;
   const Choice choice = choose(ingress, host.host);
+  // It has TLS, for other hosts: one that names a certificate for this host may still come.
+  if (!choice.decides) return;
   const std::string secret = choice.secret.empty() ? "" : ingress.meta.ns + '/' + choice.secret;
   const std::string name = ingress.meta.ns + '/' + ingress.meta.name;
   if (!owner) {
     owner = FrontOwner{.ingress = name, .secret = secret};
-    host.tls = true;
     apply(ingress, choice, host, report);
   } else if (owner->ingress != name && owner->secret != secret) {
     report.warn(Reason::Conflict, choice.field,
@@ -66,7 +68,8 @@ void FrontTls::decide(const objects::Ingress& ingress, config::VirtualHost& host
 
 FrontTls::Choice FrontTls::choose(const objects::Ingress& ingress, std::string_view host) {
   const auto choice_at = [&ingress](std::size_t i) {
-    return Choice{ingress.tls[i].secret_name, "spec.tls[" + std::to_string(i) + "].secretName"};
+    return Choice{ingress.tls[i].secret_name, "spec.tls[" + std::to_string(i) + "].secretName",
+                  true};
   };
   for (std::size_t i = 0; i < ingress.tls.size(); ++i) {
     if (lists(ingress.tls[i], host)) return choice_at(i);
@@ -79,7 +82,7 @@ FrontTls::Choice FrontTls::choose(const objects::Ingress& ingress, std::string_v
     if (item.state == Item::State::Good && covers(item.facts->sans, host)) return choice_at(i);
     if (!meant && item.state != Item::State::Good && may_mean(ingress.tls[i], host)) meant = i;
   }
-  return meant ? choice_at(*meant) : Choice{"", "spec.tls"};
+  return meant ? choice_at(*meant) : Choice{};
 }
 
 void FrontTls::apply(const objects::Ingress& ingress, const Choice& choice,
@@ -101,7 +104,7 @@ void FrontTls::apply(const objects::Ingress& ingress, const Choice& choice,
   const Item& item = materials_.find(key);
   const std::string object = "Secret " + key.ns + '/' + key.name;
   if (item.usable()) {
-    host.certificate = Materials::key_pair(key, item);
+    host.certificate = materials_.use_pair(key, Materials::Side::Front);
     if (item.state == Item::State::Good && !host.host.empty() &&
         !covers(item.facts->sans, host.host)) {
       report.warn(Reason::NameMismatch, choice.field,

@@ -34,6 +34,7 @@ class FrontTls {
   struct Choice {
     std::string secret;  // empty: the default certificate
     std::string field;
+    bool decides = false;  // an entry lists, covers or means the host
   };
   [[nodiscard]] Choice choose(const objects::Ingress& ingress, std::string_view host);
   void apply(const objects::Ingress& ingress, const Choice& choice, config::VirtualHost& host,

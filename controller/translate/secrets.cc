@@ -91,15 +91,43 @@ std::string content_hash(ItemKind item, std::string_view first, std::string_view
 std::optional<Error> obvious_fault(ItemKind item, const objects::DataValue* first,
                                    const objects::DataValue* second) {
   const std::string name{first_key(item)};
-  if (first == nullptr) return Error{Reason::KeyMismatch, "tls.key is there without tls.crt"};
+  if (first == nullptr)
+    return Error{Reason::KeyMismatch, "tls.crt: is missing, and tls.key is there"};
   if (!first->problem.empty()) return Error{bad_reason(item), name + ": " + first->problem};
   if (item != ItemKind::KeyPair) return std::nullopt;
-  if (second == nullptr) return Error{Reason::KeyMismatch, "tls.crt is there without tls.key"};
+  if (second == nullptr)
+    return Error{Reason::KeyMismatch, "tls.key: is missing, and tls.crt is there"};
   if (!second->problem.empty()) return Error{Reason::BadKey, "tls.key: " + second->problem};
   return std::nullopt;
 }
 
 std::string field_of(ItemKind item) { return "data[" + std::string{first_key(item)} + ']'; }
+
+std::string source_of(const ItemKey& key) { return key.kind + '/' + key.ns + '/' + key.name; }
+
+Item bad_item(Error error) {
+  Item item;
+  item.state = Item::State::Bad;
+  item.error = std::move(error);
+  return item;
+}
+
+struct Place {
+  std::string field;
+  std::string message;
+};
+
+// Errors begin with the key that they speak of, "tls.key: …": that is the field.
+Place place_of(ItemKind item, const Error& error) {
+  for (const std::string_view key : {first_key(item), std::string_view{"tls.key"}}) {
+    const std::string prefix = std::string{key} + ": ";
+    if (error.detail.starts_with(prefix)) {
+      return {"data[" + std::string{key} + ']',
+              clip(std::string_view{error.detail}.substr(prefix.size()), kMaxDetailBytes)};
+    }
+  }
+  return {field_of(item), clip(error.detail, kMaxDetailBytes)};
+}
 
 }  // namespace
 
@@ -123,15 +151,28 @@ bool Materials::exists(const ItemKey& key) const { return content_of(key).meta !
 
 bool Materials::was_there(const ItemKey& key) const { return last_good_.contains(key); }
 
-config::KeyPairRef Materials::key_pair(const ItemKey& key, const Item& item) {
+config::KeyPairRef Materials::use_pair(const ItemKey& key, Side side) {
+  const Item& item = use(key);
+  if (item.facts != nullptr) tell_pair_dates(key, *item.facts, side);
   return {.certificate = item.directory + "/tls.crt",
           .key = item.directory + "/tls.key",
-          .source = key.kind + '/' + key.ns + '/' + key.name};
+          .source = source_of(key)};
 }
 
-config::FileRef Materials::file(const ItemKey& key, const Item& item) {
-  return {.path = item.directory + '/' + std::string{first_key(key.item)},
-          .source = key.kind + '/' + key.ns + '/' + key.name};
+config::FileRef Materials::use_file(const ItemKey& key) {
+  return {.path = use(key).directory + '/' + std::string{first_key(key.item)},
+          .source = source_of(key)};
+}
+
+const Item& Materials::use(const ItemKey& key) {
+  const Item& item = find(key);
+  const auto [entry, added] =
+      items_.try_emplace(key, GoodItem{.directory = item.directory, .bad_since = item.bad_since});
+  if (!added || item.state != Item::State::Good) return item;
+  const Content content = content_of(key);
+  files_[item.directory + '/' + std::string{first_key(key.item)}] = content.first->bytes;
+  if (content.second != nullptr) files_[item.directory + "/tls.key"] = content.second->bytes;
+  return item;
 }
 
 Materials::Content Materials::content_of(const ItemKey& key) const {
@@ -177,63 +218,67 @@ Item Materials::judge(const ItemKey& key) {
   const std::string directory = "tls/" + key.ns + '/' + key.name + '/' + hash.substr(0, 16);
   if (facts.error) return keep_last_good(key, content, directory, *facts.error);
 
-  Item item{.state = Item::State::Good, .directory = directory, .error = {}, .facts = &facts};
-  publish(key, content, item);
-  tell_dates(key, content, facts);
-  return item;
+  if (key.item != ItemKind::KeyPair) tell_trust_doubts(key, content, facts);
+  return {.state = Item::State::Good,
+          .directory = directory,
+          .bad_since = 0,
+          .error = {},
+          .facts = &facts};
 }
 
 Item Materials::keep_last_good(const ItemKey& key, const Content& content,
                                const std::string& directory, Error error) {
   ObjectReport report{report_, key.kind, *content.meta};
+  auto [field, message] = place_of(key.item, error);
   const auto last = last_good_.find(key);
   // Content that was good once and is bad now, by its own expiry, is nothing to go on with.
   if (last == last_good_.end() || last->second.directory == directory) {
-    report.add(Severity::Error, error.reason, field_of(key.item),
-               clip(error.detail, kMaxDetailBytes) + '.',
+    report.add(Severity::Error, error.reason, std::move(field), message + '.',
                "Correct the value; nothing was good before it.");
-    return {.state = Item::State::Bad, .directory = {}, .error = std::move(error)};
+    return bad_item(std::move(error));
   }
   const std::int64_t since = last->second.bad_since == 0 ? now_ : last->second.bad_since;
-  items_[key] = GoodItem{.directory = last->second.directory, .bad_since = since};
-  report.warn(error.reason, field_of(key.item),
-              clip(error.detail, kMaxDetailBytes) + "; the last good one serves since " +
-                  utc_time(since) + '.',
+  report.warn(error.reason, std::move(field),
+              message + "; the last good one serves since " + utc_time(since) + '.',
               "Correct the value.");
-  return {
-      .state = Item::State::Kept, .directory = last->second.directory, .error = std::move(error)};
+  Item item = bad_item(std::move(error));
+  item.state = Item::State::Kept;
+  item.directory = last->second.directory;
+  item.bad_since = since;
+  return item;
 }
 
-void Materials::publish(const ItemKey& key, const Content& content, const Item& item) {
-  items_[key] = GoodItem{.directory = item.directory, .bad_since = 0};
-  files_[item.directory + '/' + std::string{first_key(key.item)}] = content.first->bytes;
-  if (content.second != nullptr) files_[item.directory + "/tls.key"] = content.second->bytes;
-}
-
-void Materials::tell_dates(const ItemKey& key, const Content& content, const Facts& facts) {
-  ObjectReport report{report_, key.kind, *content.meta};
+void Materials::tell_pair_dates(const ItemKey& key, const Facts& facts, Side side) {
+  if (!dates_told_.emplace(key, side).second) return;
+  ObjectReport report{report_, key.kind, *content_of(key).meta};
   const std::string field = field_of(key.item);
-  for (const std::string& warning : facts.warnings) {
-    report.warn(Reason::BadCa, field, clip(warning, kMaxDetailBytes) + " and isn't trusted.",
-                "Take it out.");
-  }
-  if (key.item == ItemKind::Ca) return;
-
-  const bool crl = key.item == ItemKind::Crl;
-  const std::string remedy = crl ? "Publish a newer list." : "Renew the certificate.";
+  const bool front = side == Side::Front;
+  const Reason expired = front ? Reason::FrontCertificate : Reason::ClientCertificateExpired;
   if (facts.not_before > now_) {
-    report.warn(Reason::ClientCertificateNotYetValid, field,
+    report.warn(front ? Reason::FrontCertificate : Reason::ClientCertificateNotYetValid, field,
                 "The certificate is valid from " + utc_time(facts.not_before) + " on.",
                 "Wait until then, or correct the clock.");
   }
-  if (facts.not_after != 0 && facts.not_after < now_) {
-    report.warn(crl ? Reason::CrlExpired : Reason::ClientCertificateExpired, field,
-                (crl ? "The list's nextUpdate was " : "The certificate expired ") +
-                    utc_time(facts.not_after) + '.',
-                remedy);
-  } else if (!crl && facts.not_after < now_ + kTenDays) {
-    report.info(Reason::ClientCertificateExpired, field,
-                "The certificate expires " + utc_time(facts.not_after) + '.', remedy);
+  if (facts.not_after < now_) {
+    report.warn(expired, field, "The certificate expired " + utc_time(facts.not_after) + '.',
+                "Renew the certificate.");
+  } else if (facts.not_after < now_ + kTenDays) {
+    report.info(expired, field, "The certificate expires " + utc_time(facts.not_after) + '.',
+                "Renew the certificate.");
+  }
+}
+
+void Materials::tell_trust_doubts(const ItemKey& key, const Content& content, const Facts& facts) {
+  ObjectReport report{report_, key.kind, *content.meta};
+  const std::string field = field_of(key.item);
+  for (const std::string& warning : facts.warnings) {
+    report.warn(Reason::BadCa, field, clip(warning, kMaxDetailBytes) + "; it isn't trusted.",
+                "Take it out.");
+  }
+  if (key.item == ItemKind::Crl && facts.not_after != 0 && facts.not_after < now_) {
+    report.warn(Reason::CrlExpired, field,
+                "The list's nextUpdate was " + utc_time(facts.not_after) + '.',
+                "Publish a newer list.");
   }
 }
 

@@ -4,9 +4,12 @@
 // One Materials serves one run of translate(). It fills the run's FileSet and LastGood with what
 // was asked for, and reports what is wrong with an object once, however many Ingresses use it.
 
+#include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "controller/state/cluster_state.h"
 #include "controller/translate/findings.h"
@@ -24,8 +27,9 @@ struct Item {
     Bad,   // bad, and there is nothing to serve on with
   };
   State state = State::Absent;
-  std::string directory;  // Good, Kept
-  Error error;            // Kept, Bad: what is wrong with the content
+  std::string directory;       // Good, Kept
+  std::int64_t bad_since = 0;  // Kept
+  Error error;                 // Kept, Bad: what is wrong with the content
   // Good only; of the cache.
   const MaterialCache::Facts* facts = nullptr;
 
@@ -47,8 +51,10 @@ class Materials {
   // Was the item in use before, though the object has it no more?
   [[nodiscard]] bool was_there(const ItemKey& key) const;
 
-  [[nodiscard]] static config::KeyPairRef key_pair(const ItemKey& key, const Item& item);
-  [[nodiscard]] static config::FileRef file(const ItemKey& key, const Item& item);
+  // For a shard that uses a usable item: its files become part of the generation.
+  enum class Side : unsigned char { Upstream, Front };
+  config::KeyPairRef use_pair(const ItemKey& key, Side side);
+  config::FileRef use_file(const ItemKey& key);
 
  private:
   // The object's data as it is now; null pointers for what isn't there.
@@ -62,8 +68,10 @@ class Materials {
   Item judge(const ItemKey& key);
   Item keep_last_good(const ItemKey& key, const Content& content, const std::string& directory,
                       Error error);
-  void publish(const ItemKey& key, const Content& content, const Item& item);
-  void tell_dates(const ItemKey& key, const Content& content, const MaterialCache::Facts& facts);
+  const Item& use(const ItemKey& key);
+  void tell_pair_dates(const ItemKey& key, const MaterialCache::Facts& facts, Side side);
+  void tell_trust_doubts(const ItemKey& key, const Content& content,
+                         const MaterialCache::Facts& facts);
 
   const state::ClusterState& state_;
   const LastGood& last_good_;
@@ -73,6 +81,7 @@ class Materials {
   LastGood& items_;
   Report& report_;
   std::map<ItemKey, Item> known_;
+  std::set<std::pair<ItemKey, Side>> dates_told_;
 };
 
 }  // namespace handfast::translate

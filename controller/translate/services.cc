@@ -156,9 +156,9 @@ config::Service make_service(const state::ClusterState& state, std::string_view 
   out.name = cluster_name(ns, backend);
   const objects::Service* service = state.find_service(ns, backend.service);
   if (service == nullptr) {
-    out.refused = config::Refusal{Reason::ServiceMissing,
-                                  "There is no Service " + std::string{ns} + '/' + backend.service +
-                                      "; create it or correct the Ingress."};
+    out.refused = config::Refusal{Reason::ServiceMissing, "There is no Service " + std::string{ns} +
+                                                              '/' + backend.service +
+                                                              "; create it or correct the name."};
     return out;
   }
   if (service->type == objects::ServiceType::ExternalName) {

@@ -207,7 +207,7 @@ void Translation::add_default_certificate() {
   const ItemKey key{.kind = "Secret", .ns = ref.ns, .name = ref.name, .item = ItemKind::KeyPair};
   const Item& item = materials_.find(key);
   if (item.usable()) {
-    out_.default_certificate = Materials::key_pair(key, item);
+    out_.default_certificate = materials_.use_pair(key, Materials::Side::Front);
   } else if (item.state == Item::State::Absent) {
     const objects::Meta meta = meta_of(ref);
     ObjectReport{out_.report, "Secret", meta}.warn(
