@@ -1,0 +1,107 @@
+// Every loader of certificates, keys, authorities and revocation lists, and the verifier behind
+// them.
+//
+// The first byte chooses: an even one gives the rest to every loader as it is. An odd one damages
+// good material made at start: each following four bytes are a target, an offset (two bytes) and a
+// value to XOR there, so that no certificate need lie in the corpus and still every decoder is
+// reached. What is damaged may load; but what no key of the authority signed must never be
+// believed.
+
+#include <openssl/err.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "proxy/base/check.h"
+#include "proxy/pki/identity.h"
+#include "proxy/pki/trust.h"
+#include "proxy/pki/verify.h"
+#include "tests/fuzz/fuzz_one.h"
+#include "tests/support/test_authority.h"
+
+namespace handfast {
+namespace {
+
+using testing::kYear2026;
+
+struct Material {
+  std::string chain;
+  std::string key;
+  std::string ca;
+  std::string crl;      // PEM, of root and issuing; revokes the leaf
+  std::string crl_der;  // of issuing
+};
+
+Material make_material() {
+  const testing::TestAuthority root{"root"};
+  const testing::TestAuthority issuing = root.intermediate("issuing");
+  const auto leaf = issuing.issue(
+      "a.svc.test", {.sans = {"DNS:a.svc.test", "IP:10.0.0.1", "URI:spiffe://a/b"},
+                     .extensions = {{"crlDistributionPoints", "URI:http://crl.test/a"}}});
+  const testing::CrlOptions with_point{
+      .extensions = {{"issuingDistributionPoint", "critical,fullname:URI:http://crl.test/a"}},
+      .reason = 1};
+  return {leaf.chain_pem(), leaf.key_pem(), root.cert_pem(),
+          root.crl_pem() + issuing.crl_pem({&leaf}, with_point),
+          issuing.crl_der({&leaf}, with_point)};
+}
+
+void judge(const pki::CertificateChain& chain, const std::shared_ptr<const pki::CaBundle>& trust,
+           const std::shared_ptr<const pki::CrlSet>& crls) {
+  pki::VerifyRules rules;
+  rules.names = {"a.svc.test", "10.0.0.1", "spiffe://a/b"};
+  rules.crl_scope = pki::CrlScope::Chain;
+  const pki::Verdict verdict = pki::verify_chain(chain.leaf.get(), chain.intermediates.get(),
+                                                 {trust}, {crls}, rules, kYear2026);
+  // A list is needed, and the only lists that the issuer signed revoke the leaf.
+  check(!verdict.ok(), "a certificate that nobody vouched for was accepted");
+  check(verdict.openssl_error != 0 && !verdict.detail.empty() && verdict.valid_until == 0);
+}
+
+void load_all(const Material& material) {
+  const auto identity = pki::Identity::load(material.chain, material.key);
+  if (identity) check((*identity)->leaf() != nullptr && (*identity)->intermediates() != nullptr);
+  const auto chain = pki::load_chain(material.chain);
+  const auto trust = pki::CaBundle::load(material.ca, kYear2026);
+  if (trust) check(!(*trust)->anchors().empty());
+  for (const std::string& list : {material.crl, material.crl_der}) {
+    const auto crls = pki::CrlSet::load(list);
+    if (crls) check(!(*crls)->info().empty(), "bytes passed for an empty list");
+    if (chain && trust) judge(*chain, *trust, crls ? *crls : nullptr);
+  }
+  check(ERR_peek_error() == 0, "errors were left in the queue");
+}
+
+void damage(Material& material, std::span<const std::byte> steps) {
+  const std::array<std::string*, 5> targets{&material.chain, &material.key, &material.ca,
+                                            &material.crl, &material.crl_der};
+  for (; steps.size() >= 4; steps = steps.subspan(4)) {
+    std::string& target = *targets[std::to_integer<std::size_t>(steps[0]) % targets.size()];
+    const auto offset =
+        (std::to_integer<std::size_t>(steps[1]) << 8) | std::to_integer<std::size_t>(steps[2]);
+    char& byte = target[offset % target.size()];
+    byte = static_cast<char>(byte ^ std::to_integer<char>(steps[3]));
+  }
+}
+
+}  // namespace
+
+void fuzz_one(std::span<const std::byte> input) {
+  static const Material good = make_material();
+  if (input.empty()) return;
+  const auto rest = input.subspan(1);
+  Material material = good;
+  if ((std::to_integer<unsigned>(input[0]) & 1) != 0) {
+    damage(material, rest);
+  } else {
+    const std::string raw(reinterpret_cast<const char*>(rest.data()), rest.size());
+    material = {raw, raw, raw, raw, raw};
+  }
+  load_all(material);
+}
+
+}  // namespace handfast
