@@ -36,13 +36,15 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { release(); }
 
-  [[nodiscard]] std::string_view view() const noexcept { return {data_.get() + begin_, end_ - begin_}; }
+  [[nodiscard]] std::string_view view() const noexcept {
+    return {data_.get() + begin_, end_ - begin_};
+  }
   [[nodiscard]] std::size_t size() const noexcept { return end_ - begin_; }
   [[nodiscard]] bool empty() const noexcept { return begin_ == end_; }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
-  // Room for at least `least` more bytes at the back; moves or reallocates what is there if need be,
-  // so views into the buffer are void afterwards.
+  // Room for at least `least` more bytes at the back; moves or reallocates what is there if need
+  // be, so views into the buffer are void afterwards.
   std::span<char> prepare(std::size_t least);
   // Room behind the last byte as it is now, without moving anything; may be empty.
   [[nodiscard]] std::span<char> tail() noexcept { return {data_.get() + end_, capacity_ - end_}; }

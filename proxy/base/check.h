@@ -13,7 +13,8 @@ inline void check(bool holds, const char* what = "invariant broken",
   if (holds) [[likely]] {
     return;
   }
-  std::fprintf(stderr, "handfast: %s:%u: %s\n", where.file_name(), static_cast<unsigned>(where.line()), what);
+  std::fprintf(stderr, "handfast: %s:%u: %s\n", where.file_name(),
+               static_cast<unsigned>(where.line()), what);
   std::abort();
 }
 

@@ -44,7 +44,8 @@ void Loop::run() {
   std::array<epoll_event, 256> events;
   while (!stopping_) {
     const int timeout = timers_.wait_milliseconds(clock_.now());
-    const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
+    const int count =
+        ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
     check(count >= 0 || errno == EINTR, "epoll_wait");
     read_clock();
     bool mail = false;

@@ -1,16 +1,17 @@
 #pragma once
 // One thread's event loop: edge-triggered epoll, timers, a mailbox, and work at the end of a round.
 //
-// A round: wait -> events -> timers -> mailbox -> end-of-round work (flushes) -> deferred deletions.
-// Descriptors are registered once, for reading and writing; nothing calls epoll_ctl per request.
+// A round: wait -> events -> timers -> mailbox -> end-of-round work (flushes) -> deferred
+// deletions. Descriptors are registered once, for reading and writing; nothing calls epoll_ctl per
+// request.
 //
 // THE rule of edge-triggered epoll: whoever queues bytes must see to it that they are sent without
-// waiting for an event, since the descriptor may have been writable all along. Here that is one call,
-// at_round_end(), made by the streams' write(); see net::Connection.
+// waiting for an event, since the descriptor may have been writable all along. Here that is one
+// call, at_round_end(), made by the streams' write(); see net::Connection.
 //
 // Threading: everything but post(), stop() and on_this_thread() belongs to the thread in run().
-// Ownership: handlers are borrowed; a handler that ends within a round is given to defer_delete(), so
-// that events of the same round which still name it find it alive (and closed).
+// Ownership: handlers are borrowed; a handler that ends within a round is given to defer_delete(),
+// so that events of the same round which still name it find it alive (and closed).
 
 #include <atomic>
 #include <cstdint>

@@ -9,7 +9,8 @@ Timer::~Timer() { cancel(); }
 void Timer::set(Monotonic deadline) {
   deadline_ = deadline;
   armed_ = true;
-  if (linked() && wheel_->tick_of(deadline) >= filed_tick_) return;  // met on the way, then re-filed
+  if (linked() && wheel_->tick_of(deadline) >= filed_tick_)
+    return;  // met on the way, then re-filed
   wheel_->file(*this);
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 // Many coarse timers, most of which are moved or cancelled before they fire.
 //
-// Time is cut into ticks of 64 ms; a timer fires in the first tick at or after its deadline. Moving a
-// timer to a later time only stores the deadline; the wheel re-files it when it comes across it, so
-// that a keep-alive connection's timer costs one store per request.
+// Time is cut into ticks of 64 ms; a timer fires in the first tick at or after its deadline. Moving
+// a timer to a later time only stores the deadline; the wheel re-files it when it comes across it,
+// so that a keep-alive connection's timer costs one store per request.
 //
-// Threading: one loop's. Ownership: a Timer belongs to whoever it wakes and takes itself out when it
-// is destroyed. I/O-free: the caller says what time it is.
+// Threading: one loop's. Ownership: a Timer belongs to whoever it wakes and takes itself out when
+// it is destroyed. I/O-free: the caller says what time it is.
 
 #include <array>
 #include <chrono>
@@ -44,7 +44,8 @@ class Timer : private ListNode {
 class TimerWheel {
  public:
   static constexpr std::chrono::milliseconds kTick{64};
-  static constexpr std::size_t kSlots = 1024;  // one turn: 65 s; later timers are met again each turn
+  static constexpr std::size_t kSlots =
+      1024;  // one turn: 65 s; later timers are met again each turn
 
   explicit TimerWheel(Monotonic start) : start_(start) {}
 

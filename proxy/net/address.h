@@ -28,7 +28,7 @@ class Address {
   [[nodiscard]] int family() const noexcept { return storage_.ss_family; }
   [[nodiscard]] std::uint16_t port() const noexcept;
 
-  [[nodiscard]] std::string ip() const;       // "2001:db8::1"; IPv4-mapped as IPv4
+  [[nodiscard]] std::string ip() const;         // "2001:db8::1"; IPv4-mapped as IPv4
   [[nodiscard]] std::string to_string() const;  // "[2001:db8::1]:8443"
 
   // Loopback, link-local, unspecified or multicast: what a name from outside must not resolve to.

@@ -14,8 +14,8 @@ namespace handfast::net {
 namespace {
 
 constexpr int kBacklog = 4096;
-// How long accepting rests when there are no descriptors left: long enough not to spin, short enough
-// for a client not to notice.
+// How long accepting rests when there are no descriptors left: long enough not to spin, short
+// enough for a client not to notice.
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
 std::string errno_text(const std::string& what) { return what + ": " + ::strerror(errno); }
@@ -29,7 +29,8 @@ Result<UniqueFd> open_listener(const Address& address) {
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  if (::bind(fd.get(), address.data(), address.length()) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+  if (::bind(fd.get(), address.data(), address.length()) != 0 ||
+      ::listen(fd.get(), kBacklog) != 0) {
     return fail(Reason::Io, errno_text(where));
   }
   return fd;
@@ -40,7 +41,8 @@ Result<UniqueFd> open_unix_listener(const std::string& path) {
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
     return fail(Reason::InvalidValue, "control socket path is longer than " +
-                                          std::to_string(sizeof address.sun_path - 1) + " bytes: " + path);
+                                          std::to_string(sizeof address.sun_path - 1) +
+                                          " bytes: " + path);
   }
   path.copy(address.sun_path, path.size());
   const auto* generic = reinterpret_cast<const sockaddr*>(&address);
@@ -58,7 +60,8 @@ Result<UniqueFd> open_unix_listener(const std::string& path) {
   const int bind_error = errno;
   ::umask(mask);
   errno = bind_error;
-  if (!bound || ::listen(fd.get(), 16) != 0) return fail(Reason::Io, errno_text("cannot listen on " + path));
+  if (!bound || ::listen(fd.get(), 16) != 0)
+    return fail(Reason::Io, errno_text("cannot listen on " + path));
   return fd;
 }
 
@@ -76,7 +79,10 @@ Result<std::unique_ptr<Listener>> Listener::create(event::Loop& loop, UniqueFd f
 }
 
 Listener::Listener(event::Loop& loop, UniqueFd fd, Accept accept)
-    : loop_(loop), fd_(std::move(fd)), accept_(std::move(accept)), retry_(loop.timers(), [this] { accept_all(); }) {}
+    : loop_(loop),
+      fd_(std::move(fd)),
+      accept_(std::move(accept)),
+      retry_(loop.timers(), [this] { accept_all(); }) {}
 
 Listener::~Listener() {
   if (fd_) loop_.remove(fd_.get());

@@ -2,8 +2,8 @@
 // The byte layer under a protocol: plain TCP or TLS, the same to whoever is above.
 //
 // Reading fills the caller's space as far as bytes are at hand. Writing always takes everything: it
-// queues, and flush() sends; whoever produces watches queued() and stops above its mark, which makes
-// the queue the one place of backpressure and lets SSL_write never half-succeed.
+// queues, and flush() sends; whoever produces watches queued() and stops above its mark, which
+// makes the queue the one place of backpressure and lets SSL_write never half-succeed.
 //
 // Threading: one worker's. Errors: the first failure is final and kept in failure().
 

@@ -8,7 +8,7 @@ std::size_t snapshot_bucket(std::string_view entry_name) {
 }
 
 template <class T>
-const std::shared_ptr<const T>* Snapshot::find(EntryMap<T> SnapshotBucket::*member,
+const std::shared_ptr<const T>* Snapshot::find(EntryMap<T> SnapshotBucket::* member,
                                                std::string_view name) const {
   const SnapshotBucket* bucket = buckets[snapshot_bucket(name)].get();
   if (bucket == nullptr) return nullptr;

@@ -1,9 +1,10 @@
 #pragma once
-// What a generation says, in the form the workers read: immutable, shared, made off the event loops.
+// What a generation says, in the form the workers read: immutable, shared, made off the event
+// loops.
 //
 // 256 buckets of shared entries. A generation that changes one entry copies the pointers of one
-// bucket; everything else is shared with the snapshot before. Lookups are by stable name, so a Service
-// may change without the hosts that route to it.
+// bucket; everything else is shared with the snapshot before. Lookups are by stable name, so a
+// Service may change without the hosts that route to it.
 //
 // Threading: any number of readers. The last reference is dropped on the loader's thread.
 
@@ -49,7 +50,8 @@ struct StringHash {
 };
 
 template <class T>
-using EntryMap = std::unordered_map<std::string, std::shared_ptr<const T>, StringHash, std::equal_to<>>;
+using EntryMap =
+    std::unordered_map<std::string, std::shared_ptr<const T>, StringHash, std::equal_to<>>;
 
 // Entries whose shard names fall into one bucket, by the part of the name after "host/", ….
 struct SnapshotBucket {
@@ -64,15 +66,16 @@ class Snapshot {
   std::array<std::shared_ptr<const SnapshotBucket>, config::kBucketCount> buckets;
   std::shared_ptr<const pki::Identity> default_certificate;  // never null
 
-  // `host`: lower case, without port. Exact, else "*." with the first label cut, else the catch-all.
-  // Null: nothing serves it. Borrowed.
+  // `host`: lower case, without port. Exact, else "*." with the first label cut, else the
+  // catch-all. Null: nothing serves it. Borrowed.
   [[nodiscard]] const HostEntry* find_host(std::string_view host) const;
   [[nodiscard]] const ServiceEntry* find_service(std::string_view name) const;
   [[nodiscard]] std::shared_ptr<const tls::UpstreamPolicy> find_policy(std::string_view name) const;
 
  private:
   template <class T>
-  const std::shared_ptr<const T>* find(EntryMap<T> SnapshotBucket::*member, std::string_view name) const;
+  const std::shared_ptr<const T>* find(EntryMap<T> SnapshotBucket::* member,
+                                       std::string_view name) const;
 };
 
 // The bucket in which the running proxy keeps an entry. Not the one of the files (a sha256 is too

@@ -1,9 +1,9 @@
 #pragma once
 // The access log: one JSON line per exchange, never written on an event loop.
 //
-// Each worker has a ring that only it writes and only the writer thread reads. The writer wakes every
-// 50 ms, so a line is at most that late; when the reader of the log stalls, the rings fill, and what
-// doesn't fit is dropped and counted. A worker never waits.
+// Each worker has a ring that only it writes and only the writer thread reads. The writer wakes
+// every 50 ms, so a line is at most that late; when the reader of the log stalls, the rings fill,
+// and what doesn't fit is dropped and counted. A worker never waits.
 //
 // Fields: docs/access-log.md. Threading: append() on the worker's own ring; the rest any thread.
 

@@ -7,12 +7,13 @@
 namespace handfast::server {
 namespace {
 
-constexpr std::array<std::string_view, 10> kMethods{"GET",     "HEAD",  "POST",  "PUT",    "DELETE",
-                                                    "OPTIONS", "PATCH", "TRACE", "CONNECT", "other"};
+constexpr std::array<std::string_view, 10> kMethods{
+    "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "other"};
 constexpr std::array<std::uint64_t, 12> kBoundsMicroseconds{
-    1'000, 2'500, 5'000, 10'000, 25'000, 50'000, 100'000, 250'000, 500'000, 1'000'000, 5'000'000, 30'000'000};
-constexpr std::array<std::string_view, 12> kBounds{"0.001", "0.0025", "0.005", "0.01", "0.025", "0.05",
-                                                   "0.1",   "0.25",   "0.5",   "1",    "5",     "30"};
+    1'000,   2'500,   5'000,   10'000,    25'000,    50'000,
+    100'000, 250'000, 500'000, 1'000'000, 5'000'000, 30'000'000};
+constexpr std::array<std::string_view, 12> kBounds{
+    "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "5", "30"};
 
 std::uint32_t method_number(std::string_view method) {
   for (std::uint32_t i = 0; i + 1 < kMethods.size(); ++i) {
@@ -104,7 +105,8 @@ void RouteMetrics::release(const std::vector<std::uint32_t>& ids) {
   }
 }
 
-std::atomic<RouteMetrics::Counters*>* RouteMetrics::slot(WorkerTable& table, std::uint32_t id, bool make) {
+std::atomic<RouteMetrics::Counters*>* RouteMetrics::slot(WorkerTable& table, std::uint32_t id,
+                                                         bool make) {
   std::atomic<Chunk*>& chunk_slot = table.chunks[id / kChunk];
   Chunk* chunk = chunk_slot.load(std::memory_order_acquire);
   if (chunk == nullptr) {
@@ -135,7 +137,8 @@ void RouteMetrics::count(std::size_t worker, std::uint32_t id, std::string_view 
   }
   const auto microseconds = static_cast<std::uint64_t>(duration.count());
   std::size_t bucket = 0;
-  while (bucket < kBoundsMicroseconds.size() && microseconds > kBoundsMicroseconds[bucket]) ++bucket;
+  while (bucket < kBoundsMicroseconds.size() && microseconds > kBoundsMicroseconds[bucket])
+    ++bucket;
   add(counters->buckets[bucket], 1);
   add(counters->microseconds, microseconds);
 }
@@ -153,8 +156,8 @@ std::string escape_label(std::string_view value) {
   return escaped;
 }
 
-void RouteMetrics::write_route(std::string& requests, std::string& durations, const RouteLabels& labels,
-                               std::uint32_t id) const {
+void RouteMetrics::write_route(std::string& requests, std::string& durations,
+                               const RouteLabels& labels, std::uint32_t id) const {
   std::map<std::uint32_t, std::uint64_t> counts;
   std::array<std::uint64_t, kBounds.size() + 1> buckets{};
   std::uint64_t microseconds = 0;
@@ -176,12 +179,16 @@ void RouteMetrics::write_route(std::string& requests, std::string& durations, co
   if (counts.empty()) return;
 
   const std::string common = "host=\"" + escape_label(labels.host) + "\",ingress=\"" +
-                             escape_label(labels.ingress) + "\",namespace=\"" + escape_label(labels.ns) +
-                             "\",service=\"" + escape_label(labels.service) + "\"";
+                             escape_label(labels.ingress) + "\",namespace=\"" +
+                             escape_label(labels.ns) + "\",service=\"" +
+                             escape_label(labels.service) + "\"";
   for (const auto& [key, count] : counts) {
     requests.append("handfast_requests_total{").append(common).append(",method=\"");
     requests.append(kMethods[key >> 16]).append("\",status=\"");
-    requests.append(std::to_string(key & 0xffff)).append("\"} ").append(std::to_string(count)).append("\n");
+    requests.append(std::to_string(key & 0xffff))
+        .append("\"} ")
+        .append(std::to_string(count))
+        .append("\n");
   }
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < buckets.size(); ++i) {
@@ -192,21 +199,27 @@ void RouteMetrics::write_route(std::string& requests, std::string& durations, co
   }
   char sum[40];
   std::snprintf(sum, sizeof sum, "%.6f", static_cast<double>(microseconds) / 1e6);
-  durations.append("handfast_request_duration_seconds_sum{").append(common).append("} ").append(sum);
+  durations.append("handfast_request_duration_seconds_sum{")
+      .append(common)
+      .append("} ")
+      .append(sum);
   durations.append("\nhandfast_request_duration_seconds_count{").append(common).append("} ");
   durations.append(std::to_string(total)).append("\n");
 }
 
 void RouteMetrics::write(std::string& out) const {
   std::string durations;
-  out.append("# HELP handfast_requests_total Requests by host, ingress, service, method and status.\n"
-             "# TYPE handfast_requests_total counter\n");
+  out.append(
+      "# HELP handfast_requests_total Requests by host, ingress, service, method and status.\n"
+      "# TYPE handfast_requests_total counter\n");
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [labels, interned] : interned_) write_route(out, durations, labels, interned.id);
+    for (const auto& [labels, interned] : interned_)
+      write_route(out, durations, labels, interned.id);
   }
-  out.append("# HELP handfast_request_duration_seconds From a request's head to the end of its response.\n"
-             "# TYPE handfast_request_duration_seconds histogram\n");
+  out.append(
+      "# HELP handfast_request_duration_seconds From a request's head to the end of its response.\n"
+      "# TYPE handfast_request_duration_seconds histogram\n");
   out.append(durations);
 }
 

@@ -1,13 +1,13 @@
 #pragma once
 // Requests and latency per route: plain per-worker counters by a dense number, summed at a scrape.
 //
-// 10,000 Ingresses would cost a metrics library 55 MB and half a second a scrape; here a route costs
-// nothing before its first request and ~600 bytes a worker after it. Routes with the same labels share
-// a number; it lives as long as a snapshot names it, so counters go on over reloads and vanish with
-// their Ingress.
+// 10,000 Ingresses would cost a metrics library 55 MB and half a second a scrape; here a route
+// costs nothing before its first request and ~600 bytes a worker after it. Routes with the same
+// labels share a number; it lives as long as a snapshot names it, so counters go on over reloads
+// and vanish with their Ingress.
 //
-// Threading: count() on the worker's own counters; intern(), the lease's end and write() on any other
-// thread (they share a lock). A worker counts only for numbers of a snapshot that it holds.
+// Threading: count() on the worker's own counters; intern(), the lease's end and write() on any
+// other thread (they share a lock). A worker counts only for numbers of a snapshot that it holds.
 
 #include <array>
 #include <atomic>
@@ -41,7 +41,8 @@ class RouteMetrics {
   ~RouteMetrics();
 
   // Numbers for the labels, in their order, and what keeps them. The lease must not outlive this.
-  std::shared_ptr<void> intern(const std::vector<RouteLabels>& labels, std::vector<std::uint32_t>& ids);
+  std::shared_ptr<void> intern(const std::vector<RouteLabels>& labels,
+                               std::vector<std::uint32_t>& ids);
 
   void count(std::size_t worker, std::uint32_t id, std::string_view method, int status,
              std::chrono::microseconds duration);

@@ -23,12 +23,12 @@ class Exchange;
 // ingress-nginx's defaults where it has them.
 struct Limits {
   std::chrono::milliseconds handshake{10'000};
-  std::chrono::milliseconds head{60'000};       // client-header-timeout: the whole head
+  std::chrono::milliseconds head{60'000};        // client-header-timeout: the whole head
   std::chrono::milliseconds keep_alive{75'000};  // keep-alive
-  std::chrono::milliseconds body{60'000};       // client-body-timeout: between two reads
-  std::chrono::milliseconds send{60'000};       // between two writes that made progress
-  std::chrono::milliseconds linger{5'000};      // reading on after an early end
-  int upstream_tries = 3;                       // proxy-next-upstream-tries
+  std::chrono::milliseconds body{60'000};        // client-body-timeout: between two reads
+  std::chrono::milliseconds send{60'000};        // between two writes that made progress
+  std::chrono::milliseconds linger{5'000};       // reading on after an early end
+  int upstream_tries = 3;                        // proxy-next-upstream-tries
   std::uint16_t public_http_port = 80;
   std::uint16_t public_https_port = 443;
 };
@@ -46,6 +46,21 @@ class RequestIds {
 };
 
 struct Context {
+  Context(event::Loop& its_loop, BufferPool& its_buffers, SnapshotHolder& its_snapshots,
+          upstream::Pool& its_pool, upstream::Balancer& its_balancer,
+          upstream::Resolver& its_resolver, ExchangeObserver& its_observer,
+          RequestIds& its_request_ids, const Limits& its_limits)
+      : loop(its_loop),
+        buffers(its_buffers),
+        snapshots(its_snapshots),
+        pool(its_pool),
+        balancer(its_balancer),
+        resolver(its_resolver),
+        observer(its_observer),
+        request_ids(its_request_ids),
+        limits(its_limits) {}
+  ~Context();  // where Exchange is complete
+
   event::Loop& loop;
   BufferPool& buffers;
   SnapshotHolder& snapshots;

@@ -45,6 +45,8 @@ void RequestIds::next(char* out) {
   }
 }
 
+Context::~Context() = default;
+
 Exchange::~Exchange() { drop_connection(); }
 
 void Exchange::start(ClientSide& client, const ClientFacts& facts) {
@@ -82,14 +84,16 @@ void Exchange::route() {
     return;
   }
   host_ = snapshot_->find_host(lower_host(head.host, host_scratch_));
-  route_index_ = host_ == nullptr ? route::RouteTable::kNone : host_->table.find(path.value_or("/"));
+  route_index_ =
+      host_ == nullptr ? route::RouteTable::kNone : host_->table.find(path.value_or("/"));
   if (route_index_ == route::RouteTable::kNone) {
     answer(Reason::NoRoute, "no host or path matches", 404);
     return;
   }
   route_ = &host_->config.routes[route_index_];
   if (route_->refused) {
-    answer(route_->refused->reason, route_->refused->detail, refusal_status(route_->refused->reason));
+    answer(route_->refused->reason, route_->refused->detail,
+           refusal_status(route_->refused->reason));
     return;
   }
   if (!facts_.tls && route_->ssl_redirect && redirect_to_https(*route_)) return;
@@ -103,7 +107,8 @@ bool Exchange::redirect_to_https(const config::Route& /*route*/) {
     return true;
   }
   std::string_view target = head.target;
-  if (target.ends_with('/')) target.remove_suffix(1);  // as ingress-nginx without preserve-trailing-slash
+  if (target.ends_with('/'))
+    target.remove_suffix(1);  // as ingress-nginx without preserve-trailing-slash
   std::string location = "Location: https://";
   location.append(head.host);
   if (context_.limits.public_https_port != 443) {
@@ -114,8 +119,8 @@ bool Exchange::redirect_to_https(const config::Route& /*route*/) {
   return true;
 }
 
-// The Service is looked up in the newest snapshot: endpoints that went away while the exchange tried
-// others aren't tried.
+// The Service is looked up in the newest snapshot: endpoints that went away while the exchange
+// tried others aren't tried.
 void Exchange::choose_endpoint() {
   const route::ServiceEntry* service = context_.snapshots.current().find_service(route_->service);
   if (service == nullptr) service = snapshot_->find_service(route_->service);
@@ -142,14 +147,16 @@ void Exchange::await_name(const config::Endpoint& endpoint) {
     return;
   }
   // The answer may come when this object serves another request, or is no more.
-  const upstream::Addresses addresses = context_.resolver.lookup(
-      endpoint.address, endpoint.port,
-      [loop = &context_.loop, self = std::weak_ptr(self_), serial = serial_](upstream::Addresses found) {
-        loop->post([self, serial, found = std::move(found)] {
-          const auto alive = self.lock();
-          if (alive != nullptr && (*alive)->serial_ == serial) (*alive)->use_addresses(*found);
-        });
-      });
+  const upstream::Addresses addresses =
+      context_.resolver.lookup(endpoint.address, endpoint.port,
+                               [loop = &context_.loop, self = std::weak_ptr(self_),
+                                serial = serial_](upstream::Addresses found) {
+                                 loop->post([self, serial, found = std::move(found)] {
+                                   const auto alive = self.lock();
+                                   if (alive != nullptr && (*alive)->serial_ == serial)
+                                     (*alive)->use_addresses(*found);
+                                 });
+                               });
   if (addresses != nullptr) use_addresses(*addresses);
 }
 
@@ -157,7 +164,8 @@ void Exchange::use_addresses(const std::vector<net::Address>& addresses) {
   const net::Address* chosen = context_.balancer.pick(route_->service, addresses, tried_);
   if (chosen == nullptr) {
     if (reason_ != Reason::Ok) {
-      answer(reason_, std::string(detail_), http_status(reason_));  // every endpoint failed: the last word
+      answer(reason_, std::string(detail_),
+             http_status(reason_));  // every endpoint failed: the last word
     } else {
       answer(Reason::NoEndpoints, "the Service has no endpoint that is ready", 503);
     }
@@ -220,11 +228,11 @@ void Exchange::send_request() {
   connection_->begin(head.method);
   std::string& scratch = context_.scratch;
   scratch.clear();
-  const http::ForwardContext forward{
-      .client_address = facts_.address,
-      .scheme = facts_.tls ? "https" : "http",
-      .public_port = facts_.tls ? context_.limits.public_https_port : context_.limits.public_http_port,
-      .request_id = {request_id_.data(), request_id_.size()}};
+  const http::ForwardContext forward{.client_address = facts_.address,
+                                     .scheme = facts_.tls ? "https" : "http",
+                                     .public_port = facts_.tls ? context_.limits.public_https_port
+                                                               : context_.limits.public_http_port,
+                                     .request_id = {request_id_.data(), request_id_.size()}};
   http::append_request_head(scratch, head, forward);
   connection_->send(scratch);
   client_->resume_request_body();
@@ -342,7 +350,8 @@ void Exchange::answer_status(int status, std::string_view extra) {
 }
 
 void Exchange::drop_connection() {
-  if (upstream::Connection* connection = std::exchange(connection_, nullptr); connection != nullptr) {
+  if (upstream::Connection* connection = std::exchange(connection_, nullptr);
+      connection != nullptr) {
     context_.pool.abandon(*connection);
   }
 }
@@ -374,8 +383,8 @@ void Exchange::report() {
   };
   ExchangeRecord record;
   record.unix_milliseconds = unix_milliseconds_;
-  record.duration = std::chrono::duration_cast<std::chrono::microseconds>(
-      context_.loop.clock().now() - started_);
+  record.duration =
+      std::chrono::duration_cast<std::chrono::microseconds>(context_.loop.clock().now() - started_);
   record.client_address = facts_.address;
   record.scheme = facts_.tls ? "https" : "http";
   record.method = head.method;

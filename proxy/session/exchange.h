@@ -8,12 +8,13 @@
 //   Idle -> Connecting (an endpoint is tried, then the next) -> Streaming -> Done
 //     \-> Answered (by us: no route, refused, redirect, failure) -> Done
 //
-// The request half (still coming or complete) belongs to the client side; the response half is here.
-// The route is pinned for the whole exchange; the TLS policy is looked up in the worker's newest
-// snapshot each time a connection is picked and once more when a new connection is ready, so that
-// nothing is sent under an identity or a trust that has been replaced.
+// The request half (still coming or complete) belongs to the client side; the response half is
+// here. The route is pinned for the whole exchange; the TLS policy is looked up in the worker's
+// newest snapshot each time a connection is picked and once more when a new connection is ready, so
+// that nothing is sent under an identity or a trust that has been replaced.
 //
-// Threading: one worker's. Ownership: owned by the client side; reused from one request to the next.
+// Threading: one worker's. Ownership: owned by the client side; reused from one request to the
+// next.
 
 #include <array>
 #include <cstdint>

@@ -140,7 +140,8 @@ void H1Session::start_exchange(std::size_t head_size) {
   arm(context_.limits.body);
   exchange_->start(*this, facts_);
   // It may be answered already, and even over; then request_complete_ decided about keep-alive.
-  if (state_ == State::Exchanging && exchange_ != nullptr && request_complete_) exchange_->on_request_end();
+  if (state_ == State::Exchanging && exchange_ != nullptr && request_complete_)
+    exchange_->on_request_end();
 }
 
 bool H1Session::pump_body() {
@@ -214,7 +215,8 @@ void H1Session::send_informational(const http::ResponseHead& head) {
 void H1Session::send_head(const http::ResponseHead& head) {
   const http::RequestHead& request = exchange_->head;
   const bool old_client = request.minor_version == 0;
-  const bool unframed = head.framing == http::Framing::Chunked || head.framing == http::Framing::UntilClose;
+  const bool unframed =
+      head.framing == http::Framing::Chunked || head.framing == http::Framing::UntilClose;
   chunked_response_ = unframed && !old_client;
   // A request that isn't complete when its answer begins leaves bytes that nobody will read.
   if (!request_complete_ || (unframed && old_client) || context_.draining) keep_alive_ = false;
@@ -249,7 +251,8 @@ void H1Session::send_own_response(int status, std::string_view extra) {
   if (!request_complete_) keep_alive_ = false;
   std::string& scratch = context_.scratch;
   scratch.clear();
-  http::append_own_response(scratch, status, request.method, !keep_alive_, request.minor_version == 0, extra);
+  http::append_own_response(scratch, status, request.method, !keep_alive_,
+                            request.minor_version == 0, extra);
   out_.append(scratch);
   chunked_response_ = false;
   schedule();

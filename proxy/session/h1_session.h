@@ -1,14 +1,15 @@
 #pragma once
-// One HTTP/1.x client connection, plain or TLS: its requests one after the other, answered in order.
+// One HTTP/1.x client connection, plain or TLS: its requests one after the other, answered in
+// order.
 //
 //   Handshaking (TLS) -> Head -> Exchanging -> Head -> … -> Lingering -> Closed
 //
 // The head of a request stays at the front of the input buffer while its exchange lasts; body bytes
-// behind it are handed on and taken out; bytes of the next request wait there. Nothing is read while
-// the exchange has no room or the request is complete: a slow backend slows its client.
+// behind it are handed on and taken out; bytes of the next request wait there. Nothing is read
+// while the exchange has no room or the request is complete: a slow backend slows its client.
 //
-// After an error that leaves the client's bytes unread, the connection lingers: it ends its own side
-// and reads on for a moment, so that the answer isn't lost to a reset (RFC 9112 section 9.6).
+// After an error that leaves the client's bytes unread, the connection lingers: it ends its own
+// side and reads on for a moment, so that the answer isn't lost to a reset (RFC 9112 section 9.6).
 //
 // Threading: one worker's. Ownership: the SessionOwner's; ends itself through it.
 
@@ -99,10 +100,10 @@ class H1Session final : public event::Handler, public event::RoundEnd, public Cl
   State state_ = State::Handshaking;
   bool pumping_ = false;
   bool request_complete_ = false;
-  bool keep_alive_ = true;       // after this response
+  bool keep_alive_ = true;  // after this response
   bool chunked_response_ = false;
   bool above_mark_ = false;
-  bool end_wanted_ = false;      // close once everything is sent
+  bool end_wanted_ = false;  // close once everything is sent
 };
 
 }  // namespace handfast::session

@@ -35,7 +35,8 @@ class SnapshotHolder {
     Pin() = default;
     Pin(SnapshotHolder& holder, Held& held) : holder_(&holder), held_(&held) { ++held.pins; }
     Pin(Pin&& other) noexcept
-        : holder_(std::exchange(other.holder_, nullptr)), held_(std::exchange(other.held_, nullptr)) {}
+        : holder_(std::exchange(other.holder_, nullptr)),
+          held_(std::exchange(other.held_, nullptr)) {}
     Pin& operator=(Pin&& other) noexcept {
       std::swap(holder_, other.holder_);
       std::swap(held_, other.held_);

@@ -50,7 +50,8 @@ int on_client_hello(SSL* ssl, int* alert, void* argument) {
   std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
   const pki::Identity* identity = selector.select_certificate(name);
   TlsStream::of(ssl).set_server_name(std::move(name));
-  if (SSL_use_cert_and_key(ssl, identity->leaf(), identity->key(), identity->intermediates(), 1) != 1) {
+  if (SSL_use_cert_and_key(ssl, identity->leaf(), identity->key(), identity->intermediates(), 1) !=
+      1) {
     *alert = SSL_AD_INTERNAL_ERROR;
     return SSL_CLIENT_HELLO_ERROR;
   }
@@ -76,14 +77,13 @@ int on_verify(X509_STORE_CTX* context, void* argument) {
   const auto* ssl = static_cast<const SSL*>(
       X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
   TlsStream& stream = TlsStream::of(ssl);
-  pki::Verdict verdict = stream.policy()->judge(X509_STORE_CTX_get0_cert(context),
-                                                X509_STORE_CTX_get0_untrusted(context),
-                                                clock.unix_now());
+  pki::Verdict verdict = stream.policy()->judge(
+      X509_STORE_CTX_get0_cert(context), X509_STORE_CTX_get0_untrusted(context), clock.unix_now());
   const bool ok = verdict.ok();
-  X509_STORE_CTX_set_error(context, ok ? X509_V_OK
-                                       : (verdict.openssl_error != X509_V_OK
-                                              ? verdict.openssl_error
-                                              : X509_V_ERR_APPLICATION_VERIFICATION));
+  X509_STORE_CTX_set_error(
+      context, ok ? X509_V_OK
+                  : (verdict.openssl_error != X509_V_OK ? verdict.openssl_error
+                                                        : X509_V_ERR_APPLICATION_VERIFICATION));
   stream.set_verdict(std::move(verdict));
   return ok ? 1 : 0;
 }
@@ -168,7 +168,8 @@ Status check_cipher_list(const std::string& ciphers) {
   configure_common(context.get());
   if (SSL_CTX_set_cipher_list(context.get(), ciphers.c_str()) == 1) return {};
   ERR_clear_error();
-  return fail(Reason::InvalidValue, "'" + ciphers.substr(0, 80) + "' names no cipher that OpenSSL knows");
+  return fail(Reason::InvalidValue,
+              "'" + ciphers.substr(0, 80) + "' names no cipher that OpenSSL knows");
 }
 
 }  // namespace handfast::tls

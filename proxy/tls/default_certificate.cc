@@ -40,9 +40,9 @@ Result<std::shared_ptr<const pki::Identity>> make_default_certificate() {
   X509_gmtime_adj(X509_getm_notBefore(x), -3600);
   X509_gmtime_adj(X509_getm_notAfter(x), 365L * 24 * 3600);
   X509_NAME* name = X509_get_subject_name(x);
-  X509_NAME_add_entry_by_txt(
-      name, "CN", MBSTRING_ASC,
-      reinterpret_cast<const unsigned char*>("Handfast Default Certificate"), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>("Handfast Default Certificate"),
+                             -1, -1, 0);
   X509_set_issuer_name(x, name);
   X509_set_pubkey(x, key.get());
   add_extension(x, NID_subject_alt_name, "DNS:ingress.local");

@@ -29,9 +29,7 @@ TlsStream::~TlsStream() {
   }
 }
 
-TlsStream& TlsStream::of(const SSL* ssl) {
-  return *static_cast<TlsStream*>(SSL_get_app_data(ssl));
-}
+TlsStream& TlsStream::of(const SSL* ssl) { return *static_cast<TlsStream*>(SSL_get_app_data(ssl)); }
 
 BIO_METHOD* TlsStream::bio_method() {
   // Made once, by whichever thread is first; lives as long as the process.

@@ -1,10 +1,10 @@
 #pragma once
 // How to connect to a backend, ready for use: the run-time form of config::UpstreamTls.
 //
-// Immutable; shared by all workers. `key` and `epoch` are what pools go by (design invariant 8): two
-// policies with the same key present the same certificate and judge by the same rules from the same
-// sources; the epoch is the content of those sources. A new epoch costs no reconnect: chains are
-// judged again.
+// Immutable; shared by all workers. `key` and `epoch` are what pools go by (design invariant 8):
+// two policies with the same key present the same certificate and judge by the same rules from the
+// same sources; the epoch is the content of those sources. A new epoch costs no reconnect: chains
+// are judged again.
 
 #include <cstdint>
 #include <memory>
@@ -27,6 +27,10 @@ struct UpstreamPolicy {
   std::shared_ptr<const pki::Identity> identity;  // null: no client certificate
   std::vector<std::shared_ptr<const pki::CaBundle>> trust;
   std::vector<std::shared_ptr<const pki::CrlSet>> crls;
+  // Where each came from ("Secret/shop/orders-tls"), for metrics; as many as there are above.
+  std::string identity_source;
+  std::vector<std::string> trust_sources;
+  std::vector<std::string> crl_sources;
   bool verify = true;
   pki::VerifyRules rules;
 

@@ -4,7 +4,8 @@
 
 namespace handfast::upstream {
 
-const net::Address* Balancer::pick(std::string_view service, std::span<const net::Address> addresses,
+const net::Address* Balancer::pick(std::string_view service,
+                                   std::span<const net::Address> addresses,
                                    std::span<const net::Address> tried) {
   if (addresses.empty()) return nullptr;
   auto found = next_.find(service);

@@ -3,9 +3,9 @@
 //
 //   Connecting -> Handshaking (TLS) -> Ready -> Busy -> Ready -> … -> Closed
 //
-// It reads the response as far as its user has room for it, and sends what its user queues at the end
-// of the round. What a backend sends is as suspect as what a client sends: bytes nobody asked for, or
-// bytes after the end, close it and it is never pooled.
+// It reads the response as far as its user has room for it, and sends what its user queues at the
+// end of the round. What a backend sends is as suspect as what a client sends: bytes nobody asked
+// for, or bytes after the end, close it and it is never pooled.
 //
 // Threading: one worker's. Ownership: the Pool owns every connection; the user borrows it between
 // Pool::take()/connect() and release() or abandon().
@@ -28,9 +28,9 @@
 namespace handfast::upstream {
 
 struct Timeouts {
-  std::chrono::milliseconds connect{5'000};  // TCP and TLS together: proxy-connect-timeout
+  std::chrono::milliseconds connect{5'000};    // TCP and TLS together: proxy-connect-timeout
   std::chrono::milliseconds transfer{60'000};  // between two signs of progress: proxy-read-timeout
-  std::chrono::milliseconds idle{60'000};    // in the pool
+  std::chrono::milliseconds idle{60'000};      // in the pool
 };
 
 // What a connection tells its user. Order: ready, then head (1xx any number of times first), body*,
@@ -135,7 +135,8 @@ class Connection final : public event::Handler, public event::RoundEnd, public L
   bool above_mark_ = false;
   bool send_failed_ = false;
   int informational_ = 0;  // 1xx heads of this response
-  std::optional<Error> early_failure_;  // found inside Pool::connect(), told at the end of the round
+  std::optional<Error>
+      early_failure_;  // found inside Pool::connect(), told at the end of the round
   std::uint64_t requests_ = 0;
   // Which trust the peer's chain was last judged under, and until when that judgement holds.
   std::string epoch_;

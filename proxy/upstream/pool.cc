@@ -36,7 +36,8 @@ Pool::KeyView Pool::key_of(const net::Address& address, const tls::UpstreamPolic
   return {&address, policy == nullptr ? std::string_view() : std::string_view(policy->key)};
 }
 
-Pool::Pool(event::Loop& loop, BufferPool& buffers, tls::ClientContext& tls, Timeouts timeouts, Hooks hooks)
+Pool::Pool(event::Loop& loop, BufferPool& buffers, tls::ClientContext& tls, Timeouts timeouts,
+           Hooks hooks)
     : loop_(loop), buffers_(buffers), tls_(tls), timeouts_(timeouts), hooks_(std::move(hooks)) {}
 
 Pool::~Pool() = default;
@@ -64,7 +65,8 @@ Connection* Pool::take(const net::Address& address, const tls::UpstreamPolicy* p
 Connection* Pool::connect(const net::Address& address, const std::string& service,
                           std::shared_ptr<const tls::UpstreamPolicy> policy, ConnectionUser& user) {
   const bool tls = policy != nullptr;
-  std::unique_ptr<Connection> made(new Connection(*this, address, service, std::move(policy), user));
+  std::unique_ptr<Connection> made(
+      new Connection(*this, address, service, std::move(policy), user));
   Connection* connection = made.get();
   connection->id_ = next_id_++;
   connection->slot_ = all_.size();
@@ -88,7 +90,9 @@ void Pool::release(Connection& connection) {
   const KeyView key = key_of(connection.address_, connection.policy_.get());
   auto group = idle_.find(key);
   if (group == idle_.end()) {
-    group = idle_.emplace(Key{connection.address_, std::string(key.policy_key)}, std::make_unique<Idle>())
+    group = idle_
+                .emplace(Key{connection.address_, std::string(key.policy_key)},
+                         std::make_unique<Idle>())
                 .first;
   }
   group->second->push_front(connection);
@@ -156,9 +160,10 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
     X509* leaf = SSL_get1_peer_certificate(connection->ssl());
     if (leaf == nullptr) continue;
     STACK_OF(X509)* chain = SSL_get_peer_cert_chain(connection->ssl());
-    judging.push_back({id, pki::X509Ptr(leaf),
-                       pki::X509StackPtr(chain == nullptr ? sk_X509_new_null() : X509_chain_up_ref(chain)),
-                       policy});
+    judging.push_back(
+        {id, pki::X509Ptr(leaf),
+         pki::X509StackPtr(chain == nullptr ? sk_X509_new_null() : X509_chain_up_ref(chain)),
+         policy});
   }
   for (Connection* connection : closing) {
     hooks_.on_closed_by_change("identity");
@@ -185,13 +190,15 @@ void Pool::close_expired() {
   for (const auto& [id, connection] : by_id_) {
     const auto& identity = connection->policy_->identity;
     const bool ours = identity != nullptr && loop_.unix_now() > identity->info().not_after;
-    const bool theirs = connection->valid_until_ != 0 && loop_.unix_now() > connection->valid_until_;
+    const bool theirs =
+        connection->valid_until_ != 0 && loop_.unix_now() > connection->valid_until_;
     // What a CRL says may only have grown old: connections in use live on until a certificate ends.
     if (ours || (theirs && connection->linked())) expired.push_back(connection);
   }
   for (Connection* connection : expired) {
     hooks_.on_closed_by_change("expired");
-    connection->fail({Reason::ClientCertificateExpired, "a certificate of this connection has expired"});
+    connection->fail(
+        {Reason::ClientCertificateExpired, "a certificate of this connection has expired"});
   }
   std::erase_if(idle_, [](const auto& group) { return group.second->empty(); });
 }

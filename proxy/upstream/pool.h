@@ -5,7 +5,8 @@
 // connection is handed out only if its peer was judged under the policy's present trust (epoch) and
 // nothing that judgement rests on has expired. Pools outlive snapshots.
 //
-// Threading: one worker's. Ownership: owns every Connection; a dying one goes to Loop::defer_delete.
+// Threading: one worker's. Ownership: owns every Connection; a dying one goes to
+// Loop::defer_delete.
 
 #include <functional>
 #include <memory>
@@ -45,12 +46,15 @@ class Pool {
     std::function<void(std::string_view cause)> on_closed_by_change;
   };
 
-  Pool(event::Loop& loop, BufferPool& buffers, tls::ClientContext& tls, Timeouts timeouts, Hooks hooks);
+  Pool(event::Loop& loop, BufferPool& buffers, tls::ClientContext& tls, Timeouts timeouts,
+       Hooks hooks);
   ~Pool();
 
   // An idle connection for `user`, or null. `policy` null: plain HTTP.
-  Connection* take(const net::Address& address, const tls::UpstreamPolicy* policy, ConnectionUser& user);
-  // A new one; user.on_upstream_ready() or on_upstream_failed() follows, never from inside this call.
+  Connection* take(const net::Address& address, const tls::UpstreamPolicy* policy,
+                   ConnectionUser& user);
+  // A new one; user.on_upstream_ready() or on_upstream_failed() follows, never from inside this
+  // call.
   Connection* connect(const net::Address& address, const std::string& service,
                       std::shared_ptr<const tls::UpstreamPolicy> policy, ConnectionUser& user);
   // The exchange is over and the response was whole. Pools it if it may live on.
@@ -58,9 +62,10 @@ class Pool {
   // It must not be used again: closes it.
   void abandon(Connection& connection);
 
-  // Called with each new snapshot before any new request is started: closes what a changed policy no
-  // longer allows, and has the rest judged under the new trust.
-  void on_snapshot(const route::Snapshot& snapshot, const std::unordered_set<std::string>& policies);
+  // Called with each new snapshot before any new request is started: closes what a changed policy
+  // no longer allows, and has the rest judged under the new trust.
+  void on_snapshot(const route::Snapshot& snapshot,
+                   const std::unordered_set<std::string>& policies);
   void on_judged(std::uint64_t connection, const std::string& epoch, const pki::Verdict& verdict);
 
   // About once a second: closes connections whose certificates have expired.
@@ -96,7 +101,8 @@ class Pool {
   };
   using Idle = IntrusiveList<Connection>;
 
-  [[nodiscard]] static KeyView key_of(const net::Address& address, const tls::UpstreamPolicy* policy);
+  [[nodiscard]] static KeyView key_of(const net::Address& address,
+                                      const tls::UpstreamPolicy* policy);
   [[nodiscard]] bool usable(const Connection& connection, const tls::UpstreamPolicy* policy) const;
   void remove_idle(Connection& connection);
   void close(Connection& connection);

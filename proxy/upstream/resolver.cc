@@ -19,13 +19,15 @@ Resolver::~Resolver() {
   thread_.join();
 }
 
-Result<std::vector<net::Address>> Resolver::query_system(const std::string& name, std::uint16_t port) {
+Result<std::vector<net::Address>> Resolver::query_system(const std::string& name,
+                                                         std::uint16_t port) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG;
   addrinfo* found = nullptr;
-  if (const int error = ::getaddrinfo(name.c_str(), std::to_string(port).c_str(), &hints, &found); error != 0) {
+  if (const int error = ::getaddrinfo(name.c_str(), std::to_string(port).c_str(), &hints, &found);
+      error != 0) {
     return fail(Reason::NoEndpoints, name + ": " + ::gai_strerror(error));
   }
   std::vector<net::Address> addresses;
@@ -69,7 +71,8 @@ void Resolver::run() {
 
 void Resolver::resolve(const Key& key) {
   auto answer = query_(key.first, key.second);
-  if (answer) std::erase_if(*answer, [](const net::Address& address) { return address.is_local_only(); });
+  if (answer)
+    std::erase_if(*answer, [](const net::Address& address) { return address.is_local_only(); });
 
   std::vector<Done> waiting;
   Addresses addresses;

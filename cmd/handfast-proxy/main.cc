@@ -1,0 +1,169 @@
+// handfast-proxy: serves traffic by the files of a state directory. Parses options, builds, runs.
+
+#include <openssl/crypto.h>
+#include <openssl/ssl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "proxy/base/log.h"
+#include "proxy/base/options.h"
+#include "proxy/server/server.h"
+
+namespace {
+
+using handfast::OptionSet;
+using handfast::ParsedOptions;
+
+// Cores that we may really use: the cgroup's quota if it has one, else what the scheduler gives us.
+std::size_t usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::size_t cores =
+      ::sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<std::size_t>(CPU_COUNT(&set)) : 1;
+  std::ifstream v2("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (v2 >> quota >> period && quota != "max" && period > 0) {
+    cores =
+        std::min(cores, static_cast<std::size_t>(std::max(1.0, std::stod(quota) / period + 0.5)));
+  }
+  std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+  std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  double allowed = 0;
+  if (v1_quota >> allowed && v1_period >> period && allowed > 0 && period > 0) {
+    cores = std::min(cores, static_cast<std::size_t>(std::max(1.0, allowed / period + 0.5)));
+  }
+  return std::max<std::size_t>(cores, 1);
+}
+
+// Key material must not end in a core dump, nor be read by another process of the same user.
+void protect_memory() {
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+  ::prctl(PR_SET_DUMPABLE, 0);
+}
+
+// As many descriptors as we may have: each proxied connection takes two.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+OptionSet make_options() {
+  OptionSet options("handfast-proxy", "serves traffic by the files of a state directory");
+  options.add_text("state-dir", "DIR", "/run/handfast", "where the controller writes generations");
+  options.add_text("config", "FILE", "",
+                   "a configuration in one file instead, without a controller");
+  options.add_text("control", "PATH", "",
+                   "control socket (default: control.sock in the state directory)");
+  options.add_text("http", "ADDR:PORT", "0.0.0.0:8080", "plain listener; off for none");
+  options.add_text("https", "ADDR:PORT", "0.0.0.0:8443", "TLS listener; off for none");
+  options.add_text("metrics", "ADDR:PORT", "0.0.0.0:10264",
+                   "/metrics, /healthz, /readyz; off for none");
+  options.add_text("admin", "ADDR:PORT", "127.0.0.1:10265",
+                   "status page and state as JSON; off for none");
+  options.add_number("workers", 0, 0, 1024, "threads that serve; 0: one per usable core");
+  options.add_duration("shutdown-delay", "0", "after SIGTERM, go on accepting for so long");
+  options.add_duration("drain-timeout", "30s", "then finish what is under way, at most so long");
+  options.add_number("public-http-port", 80, 1, 65535, "port that clients dial for plain HTTP");
+  options.add_number("public-https-port", 443, 1, 65535,
+                     "port that clients dial for TLS, in redirects");
+  options.add_text("access-log", "PATH", "-", "a file, - for stdout, off for none");
+  options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
+                     "least level on stderr");
+  return options;
+}
+
+handfast::Result<std::optional<handfast::net::Address>> address_of(const ParsedOptions& parsed,
+                                                                   const char* name) {
+  const std::string& text = parsed.text(name);
+  if (text == "off" || text.empty()) return std::optional<handfast::net::Address>();
+  auto address = handfast::net::Address::parse(text);
+  if (!address) return handfast::within(std::string("--") + name, address.error());
+  return std::optional(*address);
+}
+
+handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptions& parsed) {
+  handfast::server::ServerOptions options;
+  options.state_directory = parsed.text("state-dir");
+  options.config_file = parsed.text("config");
+  options.control_path = parsed.text("control");
+  if (options.control_path.empty() && options.config_file.empty()) {
+    options.control_path = options.state_directory + "/control.sock";
+  }
+  const std::pair<const char*, std::optional<handfast::net::Address>*> addresses[] = {
+      {"http", &options.http},
+      {"https", &options.https},
+      {"metrics", &options.metrics},
+      {"admin", &options.admin}};
+  for (const auto& [name, place] : addresses) {
+    auto address = address_of(parsed, name);
+    if (!address) return handfast::fail(address.error());
+    *place = *address;
+  }
+  options.workers = parsed.number("workers") == 0 ? usable_cores() : parsed.number("workers");
+  options.shutdown_delay = parsed.duration("shutdown-delay");
+  options.drain_timeout = parsed.duration("drain-timeout");
+  options.access_log = parsed.text("access-log");
+  options.limits.public_http_port = static_cast<std::uint16_t>(parsed.number("public-http-port"));
+  options.limits.public_https_port = static_cast<std::uint16_t>(parsed.number("public-https-port"));
+  return options;
+}
+
+handfast::LogLevel level_of(const std::string& name) {
+  if (name == "debug") return handfast::LogLevel::Debug;
+  if (name == "warning") return handfast::LogLevel::Warning;
+  return name == "error" ? handfast::LogLevel::Error : handfast::LogLevel::Info;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const OptionSet options = make_options();
+  const auto parsed = options.parse(argc, argv, environ);
+  if (!parsed) {
+    std::fprintf(stderr, "handfast-proxy: %s\n", parsed.error().detail.c_str());
+    return 2;
+  }
+  if (parsed->help()) {
+    std::fputs(options.usage().c_str(), stdout);
+    return 0;
+  }
+  if (parsed->version()) {
+    std::printf("handfast-proxy " HANDFAST_VERSION " (%s)\n", OpenSSL_version(OPENSSL_VERSION));
+    return 0;
+  }
+  auto server_options = read_options(*parsed);
+  if (!server_options) {
+    std::fprintf(stderr, "handfast-proxy: %s\n", server_options.error().detail.c_str());
+    return 2;
+  }
+  handfast::set_log_level(level_of(parsed->text("log-level")));
+  protect_memory();
+  raise_descriptor_limit();
+  OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);  // what is allowed is decided in the code
+
+  // Every thread inherits this; the server reads the signals from a descriptor.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+
+  auto server = handfast::server::Server::create(std::move(*server_options));
+  if (!server) {
+    handfast::log(handfast::LogLevel::Error, "cannot start", {{"detail", server.error().detail}});
+    return 1;
+  }
+  return (*server)->run();
+}

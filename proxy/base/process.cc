@@ -1,0 +1,16 @@
+#include "proxy/base/process.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "proxy/base/check.h"
+
+namespace handfast {
+
+void forbid_core_dumps() {
+  const rlimit none{0, 0};
+  check(::setrlimit(RLIMIT_CORE, &none) == 0, "RLIMIT_CORE can't be set");
+  check(::prctl(PR_SET_DUMPABLE, 0) == 0, "PR_SET_DUMPABLE can't be set");
+}
+
+}  // namespace handfast

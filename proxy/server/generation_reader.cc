@@ -1,0 +1,208 @@
+#include "proxy/server/generation_reader.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <utility>
+
+namespace handfast::server {
+namespace {
+
+constexpr std::size_t kMaxTextBytes = 8 << 20;
+
+config::Rejection whole(Error error, std::string file = {}) {
+  return {.shard = {},
+          .field = {},
+          .file = std::move(file),
+          .reason = error.reason,
+          .detail = std::move(error.detail)};
+}
+
+Result<std::shared_ptr<const pki::Identity>> default_certificate(
+    const std::optional<config::KeyPairRef>& files, Materials& materials,
+    const std::shared_ptr<const pki::Identity>& fallback) {
+  if (!files) return fallback;
+  auto loaded = materials.identity(*files);
+  if (!loaded) return within("default_certificate", loaded.error());
+  return std::move(loaded->object);
+}
+
+}  // namespace
+
+GenerationReader::GenerationReader(std::string state_directory, Materials& materials,
+                                   RouteMetrics& metrics,
+                                   std::shared_ptr<const pki::Identity> fallback)
+    : directory_(std::move(state_directory)),
+      materials_(materials),
+      metrics_(metrics),
+      fallback_(std::move(fallback)) {}
+
+Result<std::uint64_t> GenerationReader::current() const {
+  std::array<char, 256> target{};
+  const std::string link = directory_ + "/current";
+  const ssize_t length = ::readlink(link.c_str(), target.data(), target.size());
+  if (length <= 0) return fail(Reason::Io, link + ": there is no generation yet");
+  const std::string_view text(target.data(), static_cast<std::size_t>(length));
+  const std::string_view digits = text.substr(text.rfind('/') + 1);
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (error != std::errc() || end != digits.data() + digits.size()) {
+    return fail(Reason::BadObject, link + ": '" + std::string(text) + "' names no generation");
+  }
+  return number;
+}
+
+Result<std::string> GenerationReader::read_addressed(const std::string& hash) const {
+  const std::string path = config::shard_path(hash);
+  auto bytes = read_file(directory_ + "/" + path, kMaxTextBytes);
+  if (!bytes) return fail(bytes.error());
+  if (config::sha256_hex(*bytes) != hash)
+    return fail(Reason::BadObject, path + ": its content isn't what its name says");
+  return bytes;
+}
+
+GenerationReader::Outcome GenerationReader::read(std::uint64_t number,
+                                                 std::shared_ptr<const route::Snapshot> served,
+                                                 OnBadShard on_bad) {
+  Outcome outcome;
+  const std::string path = config::generation_directory(number) + "/index.yaml";
+  const auto text = read_file(directory_ + "/" + path, kMaxTextBytes);
+  if (!text) {
+    outcome.rejected.push_back(whole(text.error(), path));
+    return outcome;
+  }
+  const auto index = config::parse_index(*text);
+  if (!index) {
+    outcome.rejected.push_back(whole(index.error(), path));
+    return outcome;
+  }
+  if (index->generation != number) {
+    outcome.rejected.push_back(
+        whole({Reason::BadObject, "the index says another generation"}, path));
+    return outcome;
+  }
+  auto certificate = default_certificate(index->default_certificate, materials_, fallback_);
+  if (!certificate && on_bad == OnBadShard::RejectGeneration) {
+    outcome.rejected.push_back(whole(certificate.error(), path));
+    return outcome;
+  }
+
+  if (served == nullptr) served_ = Tree{};
+  pending_ = served_;
+  SnapshotBuilder builder(std::move(served), materials_, metrics_);
+  builder.set_default_certificate(certificate ? *certificate : fallback_);
+  bool complete = true;
+  for (std::size_t i = 0; i < config::kBucketCount; ++i) {
+    if (index->buckets[i] == served_.hashes[i]) continue;
+    if (const Status read = read_bucket(i, index->buckets[i], builder, on_bad, outcome.rejected);
+        !read) {
+      outcome.rejected.push_back(whole(read.error(), path));
+      complete = false;
+    }
+  }
+  if (complete && (outcome.rejected.empty() || on_bad == OnBadShard::RefuseShard)) {
+    outcome.publication = builder.finish(number);
+  }
+  return outcome;
+}
+
+Status GenerationReader::read_bucket(std::size_t number, const std::string& hash,
+                                     SnapshotBuilder& builder, OnBadShard on_bad,
+                                     std::vector<config::Rejection>& rejected) {
+  static const config::Bucket kEmpty;
+  auto bucket = std::make_shared<config::Bucket>();
+  if (!hash.empty()) {
+    const auto text = read_addressed(hash);
+    if (!text) return fail(text.error());
+    auto parsed = config::parse_bucket(*text);
+    if (!parsed) return within(config::shard_path(hash), parsed.error());
+    *bucket = std::move(*parsed);
+  }
+  const config::Bucket& before =
+      served_.buckets[number] == nullptr ? kEmpty : *served_.buckets[number];
+  for (const auto& [name, shard_hash] : before) {
+    if (!bucket->contains(name)) builder.remove(name);
+  }
+  for (const auto& [name, shard_hash] : *bucket) {
+    const auto old = before.find(name);
+    if (old != before.end() && old->second == shard_hash) continue;
+    if (const Status read = read_shard(name, shard_hash, builder, on_bad, rejected); !read)
+      return read;
+  }
+  pending_.hashes[number] = hash;
+  pending_.buckets[number] = std::move(bucket);
+  return {};
+}
+
+Status GenerationReader::read_shard(const std::string& name, const std::string& hash,
+                                    SnapshotBuilder& builder, OnBadShard on_bad,
+                                    std::vector<config::Rejection>& rejected) {
+  const std::string path = config::shard_path(hash);
+  const auto text = read_addressed(hash);
+  if (!text) {
+    rejected.push_back({.shard = name,
+                        .field = {},
+                        .file = path,
+                        .reason = text.error().reason,
+                        .detail = text.error().detail});
+    return on_bad == OnBadShard::RefuseShard ? fail(text.error()) : Status{};
+  }
+  const auto shard = config::parse_shard(*text);
+  if (!shard || config::shard_name(*shard) != name) {
+    const Error error =
+        shard ? Error{Reason::BadObject, "the shard says another name"} : shard.error();
+    rejected.push_back(
+        {.shard = name, .field = {}, .file = path, .reason = error.reason, .detail = error.detail});
+    return on_bad == OnBadShard::RefuseShard ? fail(error) : Status{};
+  }
+  config::Rejection rejection;
+  if (builder.put(*shard, rejection)) return {};
+  rejected.push_back(rejection);
+  if (on_bad == OnBadShard::RefuseShard) {
+    config::Rejection again;
+    return builder.put(refuse(*shard, rejection), again);
+  }
+  return {};
+}
+
+void GenerationReader::accept() {
+  served_ = std::move(pending_);
+  pending_ = Tree{};
+  materials_.collect();
+}
+
+GenerationReader::Outcome read_standalone(const std::string& file, std::uint64_t generation,
+                                          Materials& materials, RouteMetrics& metrics,
+                                          std::shared_ptr<const pki::Identity> fallback,
+                                          const route::Snapshot* served) {
+  GenerationReader::Outcome outcome;
+  const auto text = read_file(file, kMaxTextBytes);
+  if (!text) {
+    outcome.rejected.push_back(whole(text.error(), file));
+    return outcome;
+  }
+  const auto parsed = config::parse_standalone(*text);
+  if (!parsed) {
+    outcome.rejected.push_back(whole(parsed.error(), file));
+    return outcome;
+  }
+  materials.forget();
+  auto certificate = default_certificate(parsed->default_certificate, materials, fallback);
+  if (!certificate) {
+    outcome.rejected.push_back(whole(certificate.error(), file));
+    return outcome;
+  }
+  SnapshotBuilder builder(nullptr, materials, metrics);
+  builder.set_default_certificate(std::move(*certificate));
+  for (const config::Shard& shard : parsed->shards) {
+    config::Rejection rejection;
+    if (!builder.put(shard, rejection)) outcome.rejected.push_back(rejection);
+  }
+  if (!outcome.rejected.empty()) return outcome;
+  if (served != nullptr) builder.note_gone(*served);
+  outcome.publication = builder.finish(generation);
+  return outcome;
+}
+
+}  // namespace handfast::server

@@ -1,0 +1,82 @@
+#pragma once
+// The thread that reads generations, has every worker serve them, and drops what is no longer used.
+//
+// Loads are done one after the other. A load is acknowledged only when every worker has swapped; a
+// rejected one leaves everything as it was. The same thread judges chains of live connections and
+// frees old snapshots, so that no event loop ever does either.
+//
+// Threading: post(), load() and served() from any thread.
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "proxy/config/control.h"
+#include "proxy/server/generation_reader.h"
+#include "proxy/server/worker.h"
+
+namespace handfast::server {
+
+class Loader {
+ public:
+  // Exactly one of the two is set: a state directory, or a configuration in one file.
+  struct Source {
+    std::string state_directory;
+    std::string file;
+  };
+
+  Loader(Source source, const Clock& clock, RouteMetrics& route_metrics,
+         ProcessMetrics& process_metrics, std::shared_ptr<const pki::Identity> default_certificate);
+  ~Loader();
+
+  // Before anything is loaded.
+  void set_workers(std::vector<Worker*> workers) { workers_ = std::move(workers); }
+  void start();
+  void stop();  // joins; what was posted before still runs
+
+  void post(std::function<void()> task);
+
+  using Done = std::function<void(config::LoadAnswer)>;
+  // Loads generation `number`; `done` runs on the loader's thread.
+  void load(std::uint64_t number, Done done);
+  // Looks whether `current` (or the file) is other than what is served, and loads it then.
+  void look(bool forced);
+
+  // What every worker serves; null before the first generation. Never dropped by the caller's
+  // thread alone: hand it back with post() if it may be the last reference.
+  [[nodiscard]] std::shared_ptr<const route::Snapshot> served() const;
+
+ private:
+  void run();
+  void load_now(std::uint64_t number, const Done& done, OnBadShard on_bad);
+  void load_file();
+  bool publish(GenerationReader::Outcome& outcome, Monotonic began);
+  void report(const std::vector<config::Rejection>& rejected, std::uint64_t number);
+
+  Source source_;
+  const Clock& clock_;
+  ProcessMetrics& process_metrics_;
+  RouteMetrics& route_metrics_;
+  std::shared_ptr<const pki::Identity> default_certificate_;
+  Materials materials_;
+  GenerationReader reader_;
+  std::vector<Worker*> workers_;
+  std::vector<config::Rejection> refused_at_start_;
+  std::optional<std::uint64_t> last_seen_current_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> tasks_;
+  std::shared_ptr<const route::Snapshot> served_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace handfast::server

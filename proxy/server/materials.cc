@@ -1,0 +1,99 @@
+#include "proxy/server/materials.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proxy/base/unique_fd.h"
+
+namespace handfast::server {
+namespace {
+
+constexpr std::size_t kMaxPemBytes = 64 << 20;
+
+}  // namespace
+
+Result<std::string> read_file(const std::string& path, std::size_t limit) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat info{};
+  if (!fd || ::fstat(fd.get(), &info) != 0)
+    return fail(Reason::Io, path + ": " + ::strerror(errno));
+  if (!S_ISREG(info.st_mode)) return fail(Reason::Io, path + ": not a file");
+  if (static_cast<std::size_t>(info.st_size) > limit) {
+    return fail(Reason::Io, path + ": larger than " + std::to_string(limit) + " bytes");
+  }
+  std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
+  std::size_t have = 0;
+  while (have < bytes.size()) {
+    const ssize_t got = ::read(fd.get(), bytes.data() + have, bytes.size() - have);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail(Reason::Io, path + ": " + ::strerror(errno));
+    if (got == 0) return fail(Reason::Io, path + ": became shorter while it was read");
+    have += static_cast<std::size_t>(got);
+  }
+  return bytes;
+}
+
+Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPairRef& files) {
+  Cached<pki::Identity>& cached = identities_[files.certificate];
+  if (auto object = cached.object.lock()) return Loaded<pki::Identity>{object, cached.hash};
+  const auto certificate = read_file(root_ + "/" + files.certificate, kMaxPemBytes);
+  if (!certificate) return fail(certificate.error());
+  const auto key = read_file(root_ + "/" + files.key, kMaxPemBytes);
+  if (!key) return fail(key.error());
+  auto loaded = pki::Identity::load(*certificate, *key);
+  if (!loaded) return within(files.certificate, loaded.error());
+  // The chain that is sent belongs to what we present; the key is told by its certificate.
+  cached = {*loaded, config::sha256_hex(*certificate)};
+  return Loaded<pki::Identity>{*loaded, cached.hash};
+}
+
+Result<Materials::Loaded<pki::CaBundle>> Materials::ca(const config::FileRef& file) {
+  Cached<pki::CaBundle>& cached = authorities_[file.path];
+  if (auto object = cached.object.lock()) return Loaded<pki::CaBundle>{object, cached.hash};
+  const auto pem = read_file(root_ + "/" + file.path, kMaxPemBytes);
+  if (!pem) return fail(pem.error());
+  auto loaded = pki::CaBundle::load(*pem, clock_.unix_now());
+  if (!loaded) return within(file.path, loaded.error());
+  cached = {*loaded, config::sha256_hex(*pem)};
+  return Loaded<pki::CaBundle>{*loaded, cached.hash};
+}
+
+Result<Materials::Loaded<pki::CrlSet>> Materials::crl(const config::FileRef& file) {
+  Cached<pki::CrlSet>& cached = revocations_[file.path];
+  if (auto object = cached.object.lock()) return Loaded<pki::CrlSet>{object, cached.hash};
+  const auto bytes = read_file(root_ + "/" + file.path, kMaxPemBytes);
+  if (!bytes) return fail(bytes.error());
+  auto loaded = pki::CrlSet::load(*bytes);
+  if (!loaded) return within(file.path, loaded.error());
+  cached = {*loaded, config::sha256_hex(*bytes)};
+  return Loaded<pki::CrlSet>{*loaded, cached.hash};
+}
+
+Result<Materials::Loaded<pki::CaBundle>> Materials::system_ca() {
+  Cached<pki::CaBundle>& cached = authorities_["system"];
+  if (auto object = cached.object.lock()) return Loaded<pki::CaBundle>{object, cached.hash};
+  auto loaded = pki::CaBundle::load_system(clock_.unix_now());
+  if (!loaded) return fail(loaded.error());
+  std::string fingerprints;
+  for (const auto& anchor : (*loaded)->anchors()) fingerprints += pki::describe(*anchor).sha256;
+  cached = {*loaded, config::sha256_hex(fingerprints)};
+  return Loaded<pki::CaBundle>{*loaded, cached.hash};
+}
+
+void Materials::collect() {
+  const auto unused = [](const auto& entry) { return entry.second.object.expired(); };
+  std::erase_if(identities_, unused);
+  std::erase_if(authorities_, unused);
+  std::erase_if(revocations_, unused);
+}
+
+void Materials::forget() {
+  identities_.clear();
+  authorities_.clear();
+  revocations_.clear();
+}
+
+}  // namespace handfast::server

@@ -1,0 +1,63 @@
+#pragma once
+// Certificates, keys, CAs and CRLs of files, parsed once per content and shared by whoever names
+// them.
+//
+// Files of a state directory never change under their path, so a path is remembered as long as a
+// policy or host still uses what was read from it.
+//
+// Threading: the loader's. Errors: of the operator's material, with the file's path in detail.
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "proxy/base/clock.h"
+#include "proxy/base/result.h"
+#include "proxy/config/model.h"
+#include "proxy/pki/identity.h"
+#include "proxy/pki/trust.h"
+
+namespace handfast::server {
+
+// Reads a whole file of at most `limit` bytes.
+[[nodiscard]] Result<std::string> read_file(const std::string& path, std::size_t limit);
+
+class Materials {
+ public:
+  // `root`: what the paths of the model are relative to.
+  Materials(std::string root, const Clock& clock) : root_(std::move(root)), clock_(clock) {}
+
+  // What was read, and the sha256 of the bytes that it was made of.
+  template <class T>
+  struct Loaded {
+    std::shared_ptr<const T> object;
+    std::string hash;
+  };
+
+  Result<Loaded<pki::Identity>> identity(const config::KeyPairRef& files);
+  Result<Loaded<pki::CaBundle>> ca(const config::FileRef& file);
+  Result<Loaded<pki::CrlSet>> crl(const config::FileRef& file);
+  Result<Loaded<pki::CaBundle>> system_ca();
+
+  // Drops what nobody uses any more.
+  void collect();
+  // Forgets every path: the files may have changed (a configuration without a controller).
+  void forget();
+
+ private:
+  template <class T>
+  struct Cached {
+    std::weak_ptr<const T> object;
+    std::string hash;
+  };
+  template <class T>
+  using Cache = std::map<std::string, Cached<T>>;
+
+  std::string root_;
+  const Clock& clock_;
+  Cache<pki::Identity> identities_;
+  Cache<pki::CaBundle> authorities_;
+  Cache<pki::CrlSet> revocations_;
+};
+
+}  // namespace handfast::server

@@ -1,0 +1,124 @@
+#include "proxy/server/process_metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <mutex>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+namespace handfast::server {
+namespace {
+
+using CounterFamily = prometheus::Family<prometheus::Counter>;
+using GaugeFamily = prometheus::Family<prometheus::Gauge>;
+
+CounterFamily& counters(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+}
+
+GaugeFamily& gauges(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+}
+
+}  // namespace
+
+struct ProcessMetrics::Impl {
+  prometheus::Registry registry;
+  CounterFamily& handshakes = counters(registry, "handfast_upstream_tls_handshakes_total",
+                                       "TLS handshakes with backends, by result and reason.");
+  CounterFamily& connects = counters(registry, "handfast_upstream_connects_total",
+                                     "Plain TCP connections to backends, by result and reason.");
+  CounterFamily& closed = counters(registry, "handfast_upstream_tls_connections_closed_total",
+                                   "Upstream TLS connections closed by a change, by cause.");
+  CounterFamily& loads = counters(registry, "handfast_generation_loads_total",
+                                  "Generations that were loaded or rejected.");
+  prometheus::Gauge& load_seconds = gauges(registry, "handfast_generation_load_seconds",
+                                           "Time the last load took until every worker served it.")
+                                        .Add({});
+  prometheus::Gauge& generation =
+      gauges(registry, "handfast_generation", "The generation that every worker serves.").Add({});
+  GaugeFamily& upstream =
+      gauges(registry, "handfast_upstream_connections", "Connections to backends, by state.");
+  prometheus::Gauge& upstream_idle = upstream.Add({{"state", "idle"}});
+  prometheus::Gauge& upstream_active = upstream.Add({{"state", "active"}});
+  prometheus::Gauge& downstream =
+      gauges(registry, "handfast_downstream_connections", "Connections of clients.").Add({});
+  prometheus::Gauge& dropped = gauges(registry, "handfast_access_log_dropped_lines",
+                                      "Access log lines lost because their reader was too slow.")
+                                   .Add({});
+
+  std::mutex mutex;
+  std::unordered_map<std::string, std::set<prometheus::Counter*>> of_service[2];
+};
+
+ProcessMetrics::ProcessMetrics() : impl_(std::make_unique<Impl>()) {
+  impl_->loads.Add({{"result", "accepted"}});
+  impl_->loads.Add({{"result", "rejected"}});
+}
+ProcessMetrics::~ProcessMetrics() = default;
+
+void ProcessMetrics::on_handshake(const upstream::HandshakeOutcome& outcome) {
+  const std::string& name = *outcome.service;
+  const std::size_t slash = name.find('/');
+  const std::size_t colon = name.rfind(':');
+  std::map<std::string, std::string> labels{
+      {"namespace", name.substr(0, slash)},
+      {"service", name.substr(slash + 1, colon - slash - 1)},
+      {"result", outcome.reason == Reason::Ok ? "ok" : "failed"},
+      {"reason", std::string(to_string(outcome.reason))}};
+  const std::lock_guard lock(impl_->mutex);
+  CounterFamily& family = outcome.tls ? impl_->handshakes : impl_->connects;
+  if (outcome.tls) labels.emplace("resumed", "false");
+  prometheus::Counter& counter = family.Add(labels);
+  counter.Increment();
+  impl_->of_service[outcome.tls ? 0 : 1][name].insert(&counter);
+}
+
+void ProcessMetrics::forget_services(const std::vector<std::string>& services) {
+  const std::lock_guard lock(impl_->mutex);
+  for (const std::string& name : services) {
+    for (const int tls : {0, 1}) {
+      auto& known = impl_->of_service[tls];
+      const auto found = known.find(name);
+      if (found == known.end()) continue;
+      CounterFamily& family = tls == 0 ? impl_->handshakes : impl_->connects;
+      const std::set<prometheus::Counter*> gone = std::move(found->second);
+      known.erase(found);
+      for (prometheus::Counter* counter : gone) {
+        // Ports of one Service share their series: it goes with the last of them.
+        bool shared = false;
+        for (const auto& [other, series] : known) shared = shared || series.contains(counter);
+        if (!shared) family.Remove(counter);
+      }
+    }
+  }
+}
+
+void ProcessMetrics::on_closed_by_change(std::string_view cause) {
+  impl_->closed.Add({{"cause", std::string(cause)}}).Increment();
+}
+
+void ProcessMetrics::on_load(bool accepted, double seconds, std::uint64_t generation) {
+  impl_->loads.Add({{"result", accepted ? "accepted" : "rejected"}}).Increment();
+  if (!accepted) return;
+  impl_->load_seconds.Set(seconds);
+  impl_->generation.Set(static_cast<double>(generation));
+}
+
+void ProcessMetrics::set(const Gauges& gauges) {
+  impl_->upstream_idle.Set(static_cast<double>(gauges.upstream_idle));
+  impl_->upstream_active.Set(static_cast<double>(gauges.upstream_active));
+  impl_->downstream.Set(static_cast<double>(gauges.downstream_connections));
+  impl_->dropped.Set(static_cast<double>(gauges.access_log_dropped));
+}
+
+void ProcessMetrics::write(std::string& out) const {
+  out.append(prometheus::TextSerializer().Serialize(impl_->registry.Collect()));
+}
+
+}  // namespace handfast::server

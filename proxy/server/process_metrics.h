@@ -1,0 +1,49 @@
+#pragma once
+// The process-wide metrics (prometheus-cpp), and what is told of the snapshot that is served.
+//
+// Threading: any thread; prometheus-cpp locks. Nothing here is on the path of a request; handshakes
+// (a millisecond each) may count themselves.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/route/snapshot.h"
+#include "proxy/upstream/pool.h"
+
+namespace handfast::server {
+
+class ProcessMetrics {
+ public:
+  ProcessMetrics();
+  ~ProcessMetrics();
+
+  void on_handshake(const upstream::HandshakeOutcome& outcome);
+  void on_closed_by_change(std::string_view cause);
+  void on_load(bool accepted, double seconds, std::uint64_t generation);
+  // Series of Services that are gone.
+  void forget_services(const std::vector<std::string>& services);
+
+  // Sums over the workers, set before a scrape.
+  struct Gauges {
+    std::uint64_t upstream_idle = 0;
+    std::uint64_t upstream_active = 0;
+    std::uint64_t downstream_connections = 0;
+    std::uint64_t access_log_dropped = 0;
+  };
+  void set(const Gauges& gauges);
+
+  // The whole text format of what is above.
+  void write(std::string& out) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Expiry of every client certificate, CA and CRL in use, of front certificates, and the counts of
+// refused and insecure routes. Reads the snapshot only.
+void write_snapshot_metrics(std::string& out, const route::Snapshot& snapshot);
+
+}  // namespace handfast::server

@@ -1,0 +1,231 @@
+#include "proxy/server/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "proxy/base/log.h"
+
+namespace handfast::server {
+namespace {
+
+// The proxy also looks for itself: a notice may be lost.
+constexpr std::chrono::seconds kLookInterval{2};
+// More endpoints than this aren't remembered one by one.
+constexpr std::size_t kMaxHandshakes = 100'000;
+
+Result<UniqueFd> open_access_log(const std::string& path) {
+  if (path == "off") return UniqueFd();
+  const int fd = path == "-"
+                     ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+                     : ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+  if (fd < 0) return fail(Reason::Io, "access log " + path + ": " + ::strerror(errno));
+  return UniqueFd(fd);
+}
+
+}  // namespace
+
+class Server::SignalHandler final : public event::Handler {
+ public:
+  SignalHandler(Server& server, UniqueFd fd) : server_(server), fd_(std::move(fd)) {}
+  ~SignalHandler() override { server_.loop_->remove(fd_.get()); }
+  void on_event(std::uint32_t /*events*/) override {
+    signalfd_siginfo info{};
+    while (::read(fd_.get(), &info, sizeof info) == sizeof info) {
+      if (info.ssi_signo == SIGHUP) {
+        server_.loader_->look(/*forced=*/true);
+      } else {
+        server_.begin_shutdown();
+      }
+    }
+  }
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
+ private:
+  Server& server_;
+  UniqueFd fd_;
+};
+
+Server::Server(ServerOptions options) : options_(std::move(options)) {}
+
+Server::~Server() {
+  // Workers use everything else, and the loader is what they hand things to last.
+  for (auto& worker : workers_) worker->stop();
+  resolver_.reset();
+  if (loader_ != nullptr) loader_->stop();
+}
+
+Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
+  std::unique_ptr<Server> server(new Server(std::move(options)));
+  auto loop = event::Loop::create(server->clock_);
+  if (!loop) return fail(loop.error());
+  server->loop_ = std::move(*loop);
+  auto log_fd = open_access_log(server->options_.access_log);
+  if (!log_fd) return fail(log_fd.error());
+  auto certificate = tls::make_default_certificate();
+  if (!certificate) return fail(certificate.error());
+
+  const std::size_t workers = server->options_.workers;
+  server->access_log_ = std::make_unique<AccessLog>(workers, std::move(*log_fd));
+  server->route_metrics_ = std::make_unique<RouteMetrics>(workers);
+  server->process_metrics_ = std::make_unique<ProcessMetrics>();
+  server->loader_ = std::make_unique<Loader>(
+      Loader::Source{server->options_.state_directory, server->options_.config_file},
+      server->clock_, *server->route_metrics_, *server->process_metrics_, std::move(*certificate));
+  server->resolver_ =
+      std::make_unique<upstream::Resolver>(server->clock_, upstream::Resolver::query_system);
+  server->shared_.reset(new WorkerShared{
+      .clock = server->clock_,
+      .access_log = *server->access_log_,
+      .route_metrics = *server->route_metrics_,
+      .process_metrics = *server->process_metrics_,
+      .resolver = *server->resolver_,
+      .tickets = tls::make_ticket_keys(),
+      .limits = server->options_.limits,
+      .timeouts = server->options_.timeouts,
+      .off_loop = [loader = server->loader_.get()](
+                      std::function<void()> task) { loader->post(std::move(task)); },
+      .on_handshake =
+          [raw = server.get()](const upstream::HandshakeOutcome& outcome) {
+            raw->on_handshake(outcome);
+          }});
+  if (const Status opened = server->open_listeners(); !opened) return fail(opened.error());
+  if (const Status opened = server->open_services(); !opened) return fail(opened.error());
+  return server;
+}
+
+// Port 0 takes a free port for the first worker; the others then listen on the same.
+Status Server::open_listeners() {
+  const auto open = [](std::optional<net::Address>& address, const char* name,
+                       bool first) -> Result<UniqueFd> {
+    if (!address) return UniqueFd();
+    auto fd = net::open_listener(*address);
+    if (fd && first) {
+      address = net::local_address(fd->get());
+      log(LogLevel::Info, "listening", {{"listener", name}, {"address", address->to_string()}});
+    }
+    return fd;
+  };
+  std::vector<Worker*> borrowed;
+  for (std::size_t i = 0; i < options_.workers; ++i) {
+    auto http = open(options_.http, "http", i == 0);
+    if (!http) return fail(http.error());
+    auto https = open(options_.https, "https", i == 0);
+    if (!https) return fail(https.error());
+    auto worker = Worker::create(i, *shared_, std::move(*http), std::move(*https));
+    if (!worker) return fail(worker.error());
+    borrowed.push_back(worker->get());
+    workers_.push_back(std::move(*worker));
+  }
+  loader_->set_workers(std::move(borrowed));
+  return {};
+}
+
+Status Server::open_services() {
+  http_service_ = std::make_unique<HttpService>(*loop_, buffers_);
+  const auto serve = [this](const std::optional<net::Address>& address, const char* name,
+                            HttpService::Handle handle) -> Status {
+    if (!address) return {};
+    auto fd = net::open_listener(*address);
+    if (!fd) return fail(fd.error());
+    log(LogLevel::Info, "listening",
+        {{"listener", name}, {"address", net::local_address(fd->get()).to_string()}});
+    return http_service_->listen(std::move(*fd), std::move(handle));
+  };
+  if (auto metrics = serve(options_.metrics, "metrics",
+                           [this](const HttpRequest& request, const HttpService::Answer& answer) {
+                             answer_metrics(request, answer);
+                           });
+      !metrics) {
+    return metrics;
+  }
+  if (auto admin = serve(options_.admin, "admin",
+                         [this](const HttpRequest& request, const HttpService::Answer& answer) {
+                           answer_admin(request, answer);
+                         });
+      !admin) {
+    return admin;
+  }
+  if (options_.control_path.empty()) return {};
+  auto fd = net::open_unix_listener(options_.control_path);
+  if (!fd) return fail(fd.error());
+  return http_service_->listen(
+      std::move(*fd),
+      [this](const HttpRequest& request, HttpService::Answer answer) {
+        answer_control(request, std::move(answer));
+      },
+      /*same_user_only=*/true);
+}
+
+int Server::run() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+  UniqueFd fd(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
+  signals_ = std::make_unique<SignalHandler>(*this, std::move(fd));
+  if (const Status added = loop_->add(signals_->fd(), *signals_); !added) {
+    log(LogLevel::Error, "signals can't be watched", {{"detail", added.error().detail}});
+    return 1;
+  }
+  poll_timer_ = std::make_unique<event::Timer>(loop_->timers(), [this] { poll_current(); });
+  shutdown_timer_ = std::make_unique<event::Timer>(loop_->timers(), [this] { drain_workers(); });
+  loader_->start();
+  for (auto& worker : workers_) worker->start();
+  poll_current();
+  loop_->run();
+  if (!options_.control_path.empty()) ::unlink(options_.control_path.c_str());
+  for (auto& worker : workers_) worker->stop();
+  return 0;
+}
+
+void Server::poll_current() {
+  loader_->look(/*forced=*/false);
+  poll_timer_->set(loop_->now() + kLookInterval);
+}
+
+void Server::begin_shutdown() {
+  if (shutting_down_) {
+    loop_->stop();  // a second signal: now
+    return;
+  }
+  shutting_down_ = true;
+  log(LogLevel::Info, "shutting down", {});
+  if (options_.shutdown_delay.count() == 0) {
+    drain_workers();
+  } else {
+    shutdown_timer_->set(loop_->now() + options_.shutdown_delay);
+  }
+}
+
+void Server::drain_workers() {
+  if (drained_ > 0) {  // the timeout: what still runs is cut
+    loop_->stop();
+    return;
+  }
+  drained_ = 1;
+  for (auto& worker : workers_) {
+    worker->drain([this] {
+      loop_->post([this] {
+        if (++drained_ == workers_.size() + 1) loop_->stop();
+      });
+    });
+  }
+  shutdown_timer_->set(loop_->now() + options_.drain_timeout);
+}
+
+void Server::on_handshake(const upstream::HandshakeOutcome& outcome) {
+  process_metrics_->on_handshake(outcome);
+  const std::lock_guard lock(handshakes_mutex_);
+  if (handshakes_.size() >= kMaxHandshakes) handshakes_.clear();
+  handshakes_[{*outcome.service, outcome.address->to_string()}] = {outcome.reason,
+                                                                   clock_.unix_now()};
+}
+
+bool Server::ready() const { return !shutting_down_ && loader_->served() != nullptr; }
+
+}  // namespace handfast::server

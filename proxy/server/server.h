@@ -1,0 +1,95 @@
+#pragma once
+// The proxy as a whole: workers, loader, access log, control socket, metrics and admin page.
+//
+// Threading: create() and run() on the main thread, which becomes the loop of control, metrics and
+// signals. Ownership: everything is built here and ends here, in reverse.
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proxy/base/result.h"
+#include "proxy/config/control.h"
+#include "proxy/net/address.h"
+#include "proxy/server/http_service.h"
+#include "proxy/server/loader.h"
+#include "proxy/server/worker.h"
+
+namespace handfast::server {
+
+struct ServerOptions {
+  std::string state_directory = "/run/handfast";
+  std::string config_file;   // instead of a state directory
+  std::string control_path;  // empty: none (with config_file)
+  std::optional<net::Address> http;
+  std::optional<net::Address> https;
+  std::optional<net::Address> metrics;
+  std::optional<net::Address> admin;
+  std::size_t workers = 1;
+  std::chrono::milliseconds shutdown_delay{0};
+  std::chrono::milliseconds drain_timeout{30'000};
+  std::string access_log = "-";  // a path, "-" for stdout, "off"
+  session::Limits limits;
+  upstream::Timeouts timeouts;
+};
+
+class Server {
+ public:
+  // Opens every socket, so that a port in use is told at once.
+  static Result<std::unique_ptr<Server>> create(ServerOptions options);
+  ~Server();
+
+  // Serves until SIGTERM or SIGINT, drains, answers the exit code.
+  int run();
+
+ private:
+  explicit Server(ServerOptions options);
+  Status open_listeners();
+  Status open_services();
+  void on_signal();
+  void begin_shutdown();
+  void drain_workers();
+  void poll_current();
+  void on_handshake(const upstream::HandshakeOutcome& outcome);
+
+  void answer_metrics(const HttpRequest& request, const HttpService::Answer& answer);
+  void answer_control(const HttpRequest& request, HttpService::Answer answer);
+  void answer_admin(const HttpRequest& request, const HttpService::Answer& answer);
+  [[nodiscard]] std::string metrics_text();
+  [[nodiscard]] config::StateAnswer state();
+  [[nodiscard]] bool ready() const;
+
+  class SignalHandler;
+
+  ServerOptions options_;
+  SystemClock clock_;
+  std::unique_ptr<event::Loop> loop_;
+  BufferPool buffers_;
+  std::unique_ptr<AccessLog> access_log_;
+  std::unique_ptr<RouteMetrics> route_metrics_;
+  std::unique_ptr<ProcessMetrics> process_metrics_;
+  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<upstream::Resolver> resolver_;
+  std::unique_ptr<WorkerShared> shared_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<HttpService> http_service_;
+  std::unique_ptr<SignalHandler> signals_;
+  std::unique_ptr<event::Timer> poll_timer_;
+  std::unique_ptr<event::Timer> shutdown_timer_;
+  bool shutting_down_ = false;
+  std::size_t drained_ = 0;
+
+  struct LastHandshake {
+    Reason reason;
+    UnixSeconds time;
+  };
+  std::mutex handshakes_mutex_;
+  std::map<std::pair<std::string, std::string>, LastHandshake> handshakes_;
+};
+
+}  // namespace handfast::server

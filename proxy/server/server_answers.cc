@@ -1,0 +1,143 @@
+// What the proxy answers about itself: control socket, metrics, admin page.
+
+#include <utility>
+
+#include "proxy/server/server.h"
+
+namespace handfast::server {
+namespace {
+
+constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
+constexpr const char* kJson = "application/json";
+
+HttpReply not_found() { return {404, "text/plain; charset=utf-8", "not found\n"}; }
+
+config::PolicyState describe_policy(const tls::UpstreamPolicy& policy) {
+  config::PolicyState state;
+  state.name = policy.name;
+  if (policy.refused) {
+    state.refused = to_string(policy.refused->reason);
+    return state;
+  }
+  if (policy.identity != nullptr) {
+    const pki::CertificateInfo& info = policy.identity->info();
+    state.subject = info.subject;
+    state.serial = info.serial;
+    state.sha256 = info.sha256;
+    state.sans = info.sans;
+    state.not_after = info.not_after;
+  }
+  for (const auto& bundle : policy.trust) state.ca_count += bundle->anchors().size();
+  for (const auto& crls : policy.crls) {
+    for (const auto& info : crls->info()) {
+      if (state.crl_next_update == 0 || info.next_update < state.crl_next_update) {
+        state.crl_number = info.number;
+        state.crl_next_update = info.next_update;
+      }
+    }
+  }
+  return state;
+}
+
+}  // namespace
+
+std::string Server::metrics_text() {
+  ProcessMetrics::Gauges gauges;
+  for (const auto& worker : workers_) {
+    const std::uint64_t idle = worker->upstream_idle();
+    const std::uint64_t total = worker->upstream_total();
+    gauges.upstream_idle += idle;
+    gauges.upstream_active += total > idle ? total - idle : 0;
+    gauges.downstream_connections += worker->sessions();
+  }
+  gauges.access_log_dropped = access_log_->dropped();
+  process_metrics_->set(gauges);
+  std::string text;
+  process_metrics_->write(text);
+  route_metrics_->write(text);
+  return text;
+}
+
+void Server::answer_metrics(const HttpRequest& request, const HttpService::Answer& answer) {
+  if (request.path == "/healthz") {
+    answer({200, "text/plain; charset=utf-8", "ok\n"});
+  } else if (request.path == "/readyz") {
+    const bool yes = ready();
+    answer({yes ? 200 : 503, "text/plain; charset=utf-8", yes ? "ready\n" : "not ready\n"});
+  } else if (request.path == "/metrics") {
+    // A scrape of 10,000 Ingresses takes a while: not on the loop that answers the probes.
+    loader_->post([this, answer] {
+      std::string text = metrics_text();
+      if (const auto snapshot = loader_->served(); snapshot != nullptr)
+        write_snapshot_metrics(text, *snapshot);
+      loop_->post([answer, text = std::move(text)]() mutable {
+        answer({200, kMetricsType, std::move(text)});
+      });
+    });
+  } else {
+    answer(not_found());
+  }
+}
+
+void Server::answer_control(const HttpRequest& request, HttpService::Answer answer) {
+  if (request.path == "/v1/load" && request.method == "POST") {
+    const auto wanted = config::parse_load_request(request.body);
+    if (!wanted) {
+      answer({400, "text/plain; charset=utf-8", wanted.error().detail + "\n"});
+      return;
+    }
+    const std::uint64_t number = wanted->generation;
+    loader_->load(number,
+                  [this, number, answer = std::move(answer)](const config::LoadAnswer& loaded) {
+                    const bool accepted = loaded.generation == number && loaded.rejected.empty();
+                    loop_->post([answer, accepted, body = config::to_json(loaded)]() mutable {
+                      answer({accepted ? 200 : 409, kJson, std::move(body)});
+                    });
+                  });
+    return;
+  }
+  answer_admin(request, answer);
+}
+
+void Server::answer_admin(const HttpRequest& request, const HttpService::Answer& answer) {
+  if (request.method != "GET" && request.method != "HEAD") {
+    answer({405, "text/plain; charset=utf-8", "only GET\n"});
+  } else if (request.path == "/v1/state") {
+    loader_->post([this, answer] {
+      loop_->post([answer, body = config::to_json(state())]() mutable {
+        answer({200, kJson, std::move(body)});
+      });
+    });
+  } else if (request.path == "/") {
+    const auto snapshot = loader_->served();
+    std::string text = "handfast-proxy\n";
+    text += snapshot == nullptr ? "no generation yet\n"
+                                : "generation " + std::to_string(snapshot->generation) + "\n";
+    text += "state as JSON: /v1/state\n";
+    answer({200, "text/plain; charset=utf-8", std::move(text)});
+  } else {
+    answer(not_found());
+  }
+}
+
+config::StateAnswer Server::state() {
+  config::StateAnswer state;
+  const auto snapshot = loader_->served();
+  if (snapshot == nullptr) return state;
+  state.generation = snapshot->generation;
+  std::map<std::string, config::PolicyState> policies;
+  for (const auto& bucket : snapshot->buckets) {
+    if (bucket == nullptr) continue;
+    for (const auto& [name, policy] : bucket->policies)
+      policies.emplace(name, describe_policy(*policy));
+  }
+  for (auto& [name, policy] : policies) state.policies.push_back(std::move(policy));
+  const std::lock_guard lock(handshakes_mutex_);
+  for (const auto& [key, last] : handshakes_) {
+    state.endpoints.push_back(
+        {key.first, key.second, std::string(to_string(last.reason)), last.time});
+  }
+  return state;
+}
+
+}  // namespace handfast::server

@@ -1,0 +1,265 @@
+#include "proxy/server/snapshot_builder.h"
+
+#include <openssl/tls1.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "proxy/base/log.h"
+#include "proxy/tls/contexts.h"
+
+namespace handfast::server {
+namespace {
+
+std::vector<net::Address> usable_addresses(const config::Service& service, Status& status) {
+  std::vector<net::Address> ready;
+  std::vector<net::Address> ending;
+  for (const config::Endpoint& endpoint : service.endpoints) {
+    auto address = net::Address::from_ip(endpoint.address, endpoint.port);
+    if (!address) {
+      status = fail(address.error());
+      return {};
+    }
+    if (endpoint.ready) {
+      ready.push_back(*address);
+    } else if (endpoint.serving && endpoint.terminating) {
+      ending.push_back(*address);
+    }
+  }
+  return ready.empty() ? ending : ready;
+}
+
+pki::CrlScope scope_of(config::RevocationScope scope) {
+  switch (scope) {
+    case config::RevocationScope::Off:
+      return pki::CrlScope::Off;
+    case config::RevocationScope::Leaf:
+      return pki::CrlScope::Leaf;
+    case config::RevocationScope::Chain:
+      return pki::CrlScope::Chain;
+  }
+  return pki::CrlScope::Chain;
+}
+
+int version_of(config::TlsVersion version) {
+  return version == config::TlsVersion::Tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+}
+
+// One field of a key: its length first, so that no two lists of fields give the same text.
+void add_field(std::string& key, std::string_view field) {
+  key.append(std::to_string(field.size())).append(":").append(field).append(";");
+}
+
+// What we present and the rules that decide: names of sources, not their contents.
+std::string key_of(const config::UpstreamTls& tls, std::string_view identity_hash) {
+  std::string key;
+  add_field(key, tls.identity ? tls.identity->source : "");
+  add_field(key, identity_hash);
+  add_field(key, tls.verify ? "verify" : "no-verify");
+  add_field(key, tls.system_ca ? "system" : "");
+  for (const auto& ca : tls.ca) add_field(key, "ca " + ca.source);
+  for (const auto& crl : tls.crl) add_field(key, "crl " + crl.source);
+  add_field(key, std::to_string(static_cast<int>(tls.revocation)));
+  add_field(key, std::to_string(tls.verify_depth));
+  for (const auto& name : tls.names) add_field(key, "name " + name);
+  add_field(key, tls.sni ? "sni " + *tls.sni : "no-sni");
+  for (const auto version : tls.versions) add_field(key, std::to_string(version_of(version)));
+  add_field(key, tls.ciphers);
+  return config::sha256_hex(key);
+}
+
+tl::unexpected<Error> reject(config::Rejection& rejection, std::string field, std::string file,
+                             Error error) {
+  rejection.field = std::move(field);
+  rejection.file = std::move(file);
+  return fail(std::move(error));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::UpstreamTls& tls,
+                                                               Materials& materials,
+                                                               config::Rejection& rejection) {
+  auto policy = std::make_shared<tls::UpstreamPolicy>();
+  policy->name = tls.name;
+  if (tls.refused) {
+    policy->refused = Error{tls.refused->reason, tls.refused->detail};
+    return policy;
+  }
+  std::string identity_hash;
+  if (tls.identity) {
+    auto identity = materials.identity(*tls.identity);
+    if (!identity)
+      return reject(rejection, "identity", tls.identity->certificate, identity.error());
+    policy->identity = std::move(identity->object);
+    policy->identity_source = tls.identity->source;
+    identity_hash = std::move(identity->hash);
+  }
+  std::string trust;
+  for (const auto& file : tls.ca) {
+    auto ca = materials.ca(file);
+    if (!ca) return reject(rejection, "ca", file.path, ca.error());
+    policy->trust.push_back(std::move(ca->object));
+    policy->trust_sources.push_back(file.source);
+    add_field(trust, ca->hash);
+  }
+  if (tls.system_ca) {
+    auto ca = materials.system_ca();
+    if (!ca) return reject(rejection, "system_ca", {}, ca.error());
+    policy->trust.push_back(std::move(ca->object));
+    policy->trust_sources.emplace_back("system");
+    add_field(trust, ca->hash);
+  }
+  for (const auto& file : tls.crl) {
+    auto crl = materials.crl(file);
+    if (!crl) return reject(rejection, "crl", file.path, crl.error());
+    policy->crls.push_back(std::move(crl->object));
+    policy->crl_sources.push_back(file.source);
+    add_field(trust, crl->hash);
+  }
+  if (!tls.ciphers.empty()) {
+    if (const Status known = tls::check_cipher_list(tls.ciphers); !known) {
+      return reject(rejection, "ciphers", {}, known.error());
+    }
+  }
+  policy->verify = tls.verify;
+  policy->rules.purpose = pki::Purpose::Server;
+  policy->rules.depth = tls.verify_depth;
+  policy->rules.names = tls.names;
+  policy->rules.crl_scope = scope_of(tls.revocation);
+  policy->sni = tls.sni;
+  policy->ciphers = tls.ciphers;
+  policy->min_version = version_of(tls.versions.front());
+  policy->max_version = version_of(tls.versions.back());
+  policy->key = key_of(tls, identity_hash);
+  policy->epoch = config::sha256_hex(trust);
+  return policy;
+}
+
+config::Shard refuse(config::Shard shard, const config::Rejection& rejection) {
+  const config::Refusal refusal{rejection.reason, rejection.detail};
+  if (auto* host = std::get_if<config::VirtualHost>(&shard)) {
+    for (auto& route : host->routes) route.refused = refusal;
+    host->certificate.reset();
+  } else if (auto* service = std::get_if<config::Service>(&shard)) {
+    service->refused = refusal;
+    service->endpoints.clear();
+  } else if (auto* tls = std::get_if<config::UpstreamTls>(&shard)) {
+    tls->refused = refusal;
+  }
+  return shard;
+}
+
+SnapshotBuilder::SnapshotBuilder(std::shared_ptr<const route::Snapshot> base, Materials& materials,
+                                 RouteMetrics& metrics)
+    : snapshot_(base == nullptr ? std::make_shared<route::Snapshot>()
+                                : std::make_shared<route::Snapshot>(*base)),
+      materials_(materials),
+      metrics_(metrics) {}
+
+route::SnapshotBucket& SnapshotBuilder::bucket(std::string_view entry_name) {
+  const std::size_t number = route::snapshot_bucket(entry_name);
+  if (changed_[number] == nullptr) {
+    const auto& before = snapshot_->buckets[number];
+    changed_[number] = before == nullptr ? std::make_shared<route::SnapshotBucket>()
+                                         : std::make_shared<route::SnapshotBucket>(*before);
+    snapshot_->buckets[number] = changed_[number];
+  }
+  return *changed_[number];
+}
+
+Status SnapshotBuilder::put(const config::Shard& shard, config::Rejection& rejection) {
+  Status status;
+  if (const auto* host = std::get_if<config::VirtualHost>(&shard)) {
+    status = put_host(*host);
+  } else if (const auto* service = std::get_if<config::Service>(&shard)) {
+    status = put_service(*service);
+  } else {
+    status = put_policy(std::get<config::UpstreamTls>(shard), rejection);
+  }
+  if (!status) {
+    rejection.shard = config::shard_name(shard);
+    rejection.reason = status.error().reason;
+    rejection.detail = status.error().detail;
+  }
+  return status;
+}
+
+Status SnapshotBuilder::put_host(const config::VirtualHost& host) {
+  auto entry = std::make_shared<route::HostEntry>(host);
+  if (host.certificate) {
+    if (auto certificate = materials_.identity(*host.certificate); certificate) {
+      entry->certificate = std::move(certificate->object);
+    } else {
+      // The front's rule: the default certificate instead, requests served, a gauge tells.
+      entry->config.certificate_problem =
+          config::Refusal{Reason::FrontCertificate, certificate.error().detail};
+      log(LogLevel::Warning, "front certificate can't be loaded, the default one is served",
+          {{"host", host.host}, {"detail", certificate.error().detail}});
+    }
+  }
+  std::vector<RouteLabels> labels;
+  for (const config::Route& route : host.routes) {
+    labels.push_back({host.host.empty() ? "_" : host.host, route.ingress_namespace, route.ingress,
+                      route.service});
+  }
+  entry->metrics_lease = metrics_.intern(labels, entry->metrics_ids);
+  bucket(host.host).hosts[host.host] = std::move(entry);
+  return {};
+}
+
+Status SnapshotBuilder::put_service(const config::Service& service) {
+  auto entry = std::make_shared<route::ServiceEntry>();
+  entry->config = service;
+  if (!service.external_name) {
+    Status status;
+    entry->addresses = usable_addresses(service, status);
+    if (!status) return status;
+  }
+  bucket(service.name).services[service.name] = std::move(entry);
+  return {};
+}
+
+Status SnapshotBuilder::put_policy(const config::UpstreamTls& tls, config::Rejection& rejection) {
+  auto policy = make_policy(tls, materials_, rejection);
+  if (!policy) return fail(policy.error());
+  bucket(tls.name).policies[tls.name] = std::move(*policy);
+  changes_->policies.insert(tls.name);
+  return {};
+}
+
+void SnapshotBuilder::remove(std::string_view shard_name) {
+  const std::size_t slash = shard_name.find('/');
+  const std::string_view kind = shard_name.substr(0, slash);
+  const std::string name(shard_name.substr(slash + 1));
+  if (kind == "host") {
+    bucket(name).hosts.erase(name);
+  } else if (kind == "service") {
+    bucket(name).services.erase(name);
+    changes_->services_gone.push_back(name);
+  } else {
+    bucket(name).policies.erase(name);
+    changes_->policies.insert(name);
+  }
+}
+
+void SnapshotBuilder::set_default_certificate(std::shared_ptr<const pki::Identity> certificate) {
+  snapshot_->default_certificate = std::move(certificate);
+}
+
+void SnapshotBuilder::note_gone(const route::Snapshot& served) {
+  for (const auto& before : served.buckets) {
+    if (before == nullptr) continue;
+    for (const auto& [name, policy] : before->policies) changes_->policies.insert(name);
+    for (const auto& [name, service] : before->services) {
+      if (snapshot_->find_service(name) == nullptr) changes_->services_gone.push_back(name);
+    }
+  }
+}
+
+Publication SnapshotBuilder::finish(std::uint64_t generation) {
+  snapshot_->generation = generation;
+  return {std::move(snapshot_), std::move(changes_)};
+}
+
+}  // namespace handfast::server

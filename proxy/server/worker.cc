@@ -1,0 +1,226 @@
+#include "proxy/server/worker.h"
+
+#include <sys/random.h>
+
+#include <utility>
+
+#include "proxy/base/check.h"
+
+namespace handfast::server {
+namespace {
+
+constexpr std::chrono::seconds kSecond{1};
+constexpr std::chrono::milliseconds kDrainLook{64};
+
+std::uint64_t random_number() {
+  std::uint64_t value = 0;
+  check(::getrandom(&value, sizeof value, 0) == sizeof value, "getrandom");
+  return value;
+}
+
+// The same peer with the same chain under the same policy is judged once.
+bool same_question(const upstream::JudgeRequest& a, const upstream::JudgeRequest& b) {
+  if (a.policy != b.policy || X509_cmp(a.leaf.get(), b.leaf.get()) != 0) return false;
+  if (sk_X509_num(a.chain.get()) != sk_X509_num(b.chain.get())) return false;
+  for (int i = 0; i < sk_X509_num(a.chain.get()); ++i) {
+    if (X509_cmp(sk_X509_value(a.chain.get(), i), sk_X509_value(b.chain.get(), i)) != 0)
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Worker>> Worker::create(std::size_t number, WorkerShared& shared,
+                                               UniqueFd http, UniqueFd https) {
+  auto loop = event::Loop::create(shared.clock);
+  if (!loop) return fail(loop.error());
+  return std::unique_ptr<Worker>(
+      new Worker(number, shared, std::move(*loop), std::move(http), std::move(https)));
+}
+
+Worker::Worker(std::size_t number, WorkerShared& shared, std::unique_ptr<event::Loop> loop,
+               UniqueFd http, UniqueFd https)
+    : number_(number),
+      shared_(shared),
+      loop_(std::move(loop)),
+      server_tls_(*this, shared.tickets),
+      client_tls_(shared.clock),
+      snapshots_([this](session::SnapshotHolder::SnapshotPtr old) {
+        shared_.off_loop([old = std::move(old)]() mutable { old.reset(); });
+      }),
+      pool_(*loop_, buffers_, client_tls_, shared.timeouts, hooks()),
+      balancer_(number),
+      request_ids_(random_number(), random_number()),
+      context_(*loop_, buffers_, snapshots_, pool_, balancer_, shared.resolver, *this, request_ids_,
+               shared.limits),
+      http_fd_(std::move(http)),
+      https_fd_(std::move(https)),
+      second_(loop_->timers(), [this] { each_second(); }),
+      drain_timer_(loop_->timers(), [this] { check_drained(); }) {}
+
+Worker::~Worker() { stop(); }
+
+upstream::Pool::Hooks Worker::hooks() {
+  return {
+      .on_handshake =
+          [this](const upstream::HandshakeOutcome& outcome) { shared_.on_handshake(outcome); },
+      .judge = [this](std::vector<upstream::JudgeRequest> requests) { judge(std::move(requests)); },
+      .on_closed_by_change =
+          [this](std::string_view cause) { shared_.process_metrics.on_closed_by_change(cause); }};
+}
+
+void Worker::start() {
+  thread_ = std::thread([this] {
+    second_.set(loop_->now() + kSecond);
+    loop_->run();
+  });
+}
+
+void Worker::stop() {
+  if (!thread_.joinable()) return;
+  loop_->stop();
+  thread_.join();
+}
+
+void Worker::publish(Publication publication, std::function<void()> done) {
+  loop_->post([this, publication = std::move(publication), done = std::move(done)] {
+    swap(publication);
+    done();
+  });
+}
+
+void Worker::swap(const Publication& publication) {
+  const bool first = snapshots_.empty();
+  snapshots_.replace(publication.snapshot);
+  pool_.on_snapshot(*publication.snapshot, publication.changes->policies);
+  for (const std::string& service : publication.changes->services_gone) balancer_.forget(service);
+  if (first) listen();
+}
+
+void Worker::listen() {
+  const auto open = [this](UniqueFd& fd, bool tls) -> std::unique_ptr<net::Listener> {
+    if (!fd) return nullptr;
+    auto listener = net::Listener::create(
+        *loop_, std::move(fd), [this, tls](net::Socket socket, const net::Address& peer) {
+          accept(std::move(socket), peer, tls);
+        });
+    check(listener.has_value(), "a listener can't be registered");
+    return std::move(*listener);
+  };
+  http_ = open(http_fd_, false);
+  https_ = open(https_fd_, true);
+}
+
+void Worker::accept(net::Socket socket, const net::Address& peer, bool tls) {
+  std::unique_ptr<net::Stream> stream;
+  tls::TlsStream* tls_stream = nullptr;
+  if (tls) {
+    auto made = server_tls_.accept(std::move(socket), buffers_);
+    tls_stream = made.get();
+    stream = std::move(made);
+  } else {
+    stream = std::make_unique<net::PlainStream>(std::move(socket), buffers_);
+  }
+  auto session = std::make_unique<session::H1Session>(
+      context_, static_cast<session::SessionOwner&>(*this), std::move(stream), tls_stream, peer);
+  if (!session->start()) return;
+  session->slot = sessions_.size();
+  sessions_.push_back(std::move(session));
+  session_count_.store(sessions_.size(), std::memory_order_relaxed);
+}
+
+void Worker::on_session_closed(session::H1Session& session) {
+  const std::size_t slot = session.slot;
+  check(slot < sessions_.size() && sessions_[slot].get() == &session);
+  loop_->defer_delete(std::move(sessions_[slot]));
+  if (slot + 1 != sessions_.size()) {
+    sessions_[slot] = std::move(sessions_.back());
+    sessions_[slot]->slot = slot;
+  }
+  sessions_.pop_back();
+  session_count_.store(sessions_.size(), std::memory_order_relaxed);
+}
+
+void Worker::on_exchange(const session::ExchangeRecord& record) {
+  shared_.route_metrics.count(number_,
+                              record.route == nullptr ? RouteMetrics::kNoRoute : record.metrics_id,
+                              record.method, record.status, record.duration);
+  if (record.route == nullptr || record.route->access_log)
+    shared_.access_log.append(number_, record);
+  upstream_idle_.store(pool_.idle(), std::memory_order_relaxed);
+  upstream_total_.store(pool_.total(), std::memory_order_relaxed);
+}
+
+const pki::Identity* Worker::select_certificate(std::string_view server_name) {
+  const route::Snapshot& snapshot = snapshots_.current();
+  if (!server_name.empty()) {
+    const route::HostEntry* host = snapshot.find_host(server_name);
+    if (host != nullptr && host->certificate != nullptr) return host->certificate.get();
+  }
+  return snapshot.default_certificate.get();
+}
+
+// Signatures are checked here, and a CRL may meet its issuer's key for the first time: not on the
+// loop.
+void Worker::judge(std::vector<upstream::JudgeRequest> requests) {
+  auto shared_requests = std::make_shared<std::vector<upstream::JudgeRequest>>(std::move(requests));
+  shared_.off_loop([this, shared_requests] {
+    std::vector<pki::Verdict> verdicts;
+    for (std::size_t i = 0; i < shared_requests->size(); ++i) {
+      const upstream::JudgeRequest& request = (*shared_requests)[i];
+      std::size_t same = 0;
+      while (same < i && !same_question((*shared_requests)[same], request)) ++same;
+      verdicts.push_back(same < i ? verdicts[same]
+                                  : request.policy->judge(request.leaf.get(), request.chain.get(),
+                                                          shared_.clock.unix_now()));
+    }
+    loop_->post([this, shared_requests, verdicts = std::move(verdicts)] {
+      for (std::size_t i = 0; i < verdicts.size(); ++i) {
+        const upstream::JudgeRequest& request = (*shared_requests)[i];
+        pool_.on_judged(request.connection, request.policy->epoch, verdicts[i]);
+      }
+    });
+  });
+}
+
+void Worker::each_second() {
+  second_.set(loop_->now() + kSecond);
+  pool_.close_expired();
+  upstream_idle_.store(pool_.idle(), std::memory_order_relaxed);
+  upstream_total_.store(pool_.total(), std::memory_order_relaxed);
+}
+
+void Worker::drain(std::function<void()> done) {
+  loop_->post([this, done = std::move(done)]() mutable {
+    context_.draining = true;
+    drained_ = std::move(done);
+    std::vector<session::H1Session*> present;
+    for (const auto& session : sessions_) present.push_back(session.get());
+    for (session::H1Session* session : present) session->drain();
+    check_drained();
+  });
+}
+
+void Worker::check_drained() {
+  if (drained_ == nullptr) return;
+  if (!sessions_.empty()) {
+    drain_timer_.set(loop_->now() + kDrainLook);
+    return;
+  }
+  // What is queued in the backlog is still served: nobody who was let in is reset.
+  if (http_ != nullptr) http_->close();
+  if (https_ != nullptr) https_->close();
+  http_ = nullptr;
+  https_ = nullptr;
+  http_fd_.reset();
+  https_fd_.reset();
+  if (!sessions_.empty()) {
+    drain_timer_.set(loop_->now() + kDrainLook);
+    return;
+  }
+  pool_.close_idle();
+  std::exchange(drained_, nullptr)();
+}
+
+}  // namespace handfast::server

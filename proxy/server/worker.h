@@ -1,0 +1,111 @@
+#pragma once
+// One thread that serves traffic: a loop, its own listeners, its own pools, and the present
+// snapshot.
+//
+// Workers share nothing on the path of a request but immutable snapshots. They are told what to do
+// by messages: publish(), drain(), stop().
+//
+// Threading: construct, start(), publish(), drain(), stop() and the counters from any thread; the
+// rest runs on the worker's own. Ownership: the server's.
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "proxy/event/loop.h"
+#include "proxy/net/listener.h"
+#include "proxy/server/access_log.h"
+#include "proxy/server/process_metrics.h"
+#include "proxy/server/route_metrics.h"
+#include "proxy/server/snapshot_builder.h"
+#include "proxy/session/context.h"
+#include "proxy/session/h1_session.h"
+#include "proxy/tls/contexts.h"
+
+namespace handfast::server {
+
+// What the workers have in common; borrowed, outlives them.
+struct WorkerShared {
+  const Clock& clock;
+  AccessLog& access_log;
+  RouteMetrics& route_metrics;
+  ProcessMetrics& process_metrics;
+  upstream::Resolver& resolver;
+  tls::TicketKeys tickets;
+  session::Limits limits;
+  upstream::Timeouts timeouts;
+  // Runs something on the loader's thread: dropping snapshots, judging chains.
+  std::function<void(std::function<void()>)> off_loop;
+  // A handshake ended; any worker's thread.
+  std::function<void(const upstream::HandshakeOutcome&)> on_handshake;
+};
+
+class Worker final : private session::SessionOwner,
+                     private session::ExchangeObserver,
+                     private tls::CertificateSelector {
+ public:
+  static Result<std::unique_ptr<Worker>> create(std::size_t number, WorkerShared& shared,
+                                                UniqueFd http, UniqueFd https);
+  ~Worker() override;
+
+  void start();
+  // Swaps the snapshot; from the first on, connections are accepted. `done` runs on the worker's
+  // thread once no request can begin under the one before.
+  void publish(Publication publication, std::function<void()> done);
+  // Finishes what is under way, then `done`; connections that come meanwhile are served and closed.
+  void drain(std::function<void()> done);
+  void stop();  // joins
+
+  [[nodiscard]] std::uint64_t upstream_idle() const {
+    return upstream_idle_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t upstream_total() const {
+    return upstream_total_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t sessions() const {
+    return session_count_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  Worker(std::size_t number, WorkerShared& shared, std::unique_ptr<event::Loop> loop, UniqueFd http,
+         UniqueFd https);
+
+  void swap(const Publication& publication);
+  void listen();
+  void accept(net::Socket socket, const net::Address& peer, bool tls);
+  void judge(std::vector<upstream::JudgeRequest> requests);
+  void each_second();
+  void check_drained();
+  void on_session_closed(session::H1Session& session) override;
+  void on_exchange(const session::ExchangeRecord& record) override;
+  const pki::Identity* select_certificate(std::string_view server_name) override;
+  [[nodiscard]] upstream::Pool::Hooks hooks();
+
+  std::size_t number_;
+  WorkerShared& shared_;
+  std::unique_ptr<event::Loop> loop_;
+  BufferPool buffers_;
+  tls::ServerContext server_tls_;
+  tls::ClientContext client_tls_;
+  session::SnapshotHolder snapshots_;
+  upstream::Pool pool_;
+  upstream::Balancer balancer_;
+  session::RequestIds request_ids_;
+  session::Context context_;
+  UniqueFd http_fd_;
+  UniqueFd https_fd_;
+  std::unique_ptr<net::Listener> http_;
+  std::unique_ptr<net::Listener> https_;
+  std::vector<std::unique_ptr<session::H1Session>> sessions_;
+  event::Timer second_;
+  event::Timer drain_timer_;
+  std::function<void()> drained_;
+  std::atomic<std::uint64_t> upstream_idle_{0};
+  std::atomic<std::uint64_t> upstream_total_{0};
+  std::atomic<std::uint64_t> session_count_{0};
+  std::thread thread_;
+};
+
+}  // namespace handfast::server
