@@ -281,4 +281,6 @@ Result<Node> parse_document(std::string_view text) {
   }
 }
 
+std::string_view yaml_library() { return "yaml-cpp " HANDFAST_YAML_CPP_VERSION; }
+
 }  // namespace handfast::config

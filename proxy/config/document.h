@@ -37,4 +37,7 @@ struct Node {
 
 [[nodiscard]] Result<Node> parse_document(std::string_view text);
 
+// "yaml-cpp 0.7.0": what this build was made with; the library itself doesn't tell.
+[[nodiscard]] std::string_view yaml_library();
+
 }  // namespace handfast::config

@@ -1,0 +1,123 @@
+#include "controller/metrics/endpoint.h"
+
+#define _TURN_OFF_PLATFORM_STRING
+#include <cpprest/http_listener.h>
+#include <pplx/threadpool.h>
+
+#include <charconv>
+#include <exception>
+
+#include "proxy/base/log.h"
+
+namespace handfast::metrics {
+namespace {
+
+using web::http::http_request;
+using web::http::http_response;
+using web::http::methods;
+using web::http::status_codes;
+using web::http::experimental::listener::http_listener;
+
+// A scrape a few times a minute needs no more; the library's default is 40.
+constexpr std::size_t kThreads = 2;
+
+// "http://host:port" of an address, or nothing.
+std::optional<std::string> try_uri(const std::string& address) {
+  const std::size_t colon = address.rfind(':');
+  if (colon == std::string::npos) return std::nullopt;
+  const std::string host = colon == 0 ? "0.0.0.0" : address.substr(0, colon);
+  unsigned port = 0;
+  const char* end = address.data() + address.size();
+  const auto [stop, error] = std::from_chars(address.data() + colon + 1, end, port);
+  if (error != std::errc{} || stop != end || port == 0 || port > 65535) return std::nullopt;
+  const bool bracketed = host.front() == '[' && host.back() == ']';
+  const bool plain = host.find_first_of(":/@?#[] ") == std::string::npos;
+  if (!bracketed && !plain) return std::nullopt;
+  return "http://" + host + ":" + std::to_string(port);
+}
+
+http_response plain_text(web::http::status_code status, const std::string& body,
+                         const char* type = "text/plain; charset=utf-8") {
+  http_response response(status);
+  response.set_body(body, type);
+  return response;
+}
+
+http_response answer(const http_request& request, const Questions& questions) {
+  if (request.method() != methods::GET && request.method() != methods::HEAD) {
+    http_response response = plain_text(status_codes::MethodNotAllowed, "only GET\n");
+    response.headers().add("Allow", "GET, HEAD");
+    return response;
+  }
+  const std::string path = request.relative_uri().path();
+  if (path == "/metrics") {
+    return plain_text(status_codes::OK, questions.metrics(),
+                      "text/plain; version=0.0.4; charset=utf-8");
+  }
+  if (path == "/healthz") return plain_text(status_codes::OK, "ok\n");
+  if (path == "/readyz") {
+    return questions.is_ready()
+               ? plain_text(status_codes::OK, "ok\n")
+               : plain_text(status_codes::ServiceUnavailable, "no generation acknowledged yet\n");
+  }
+  return plain_text(status_codes::NotFound, "not found\n");
+}
+
+class Listener final : public Endpoint {
+ public:
+  Listener(const std::string& uri, Questions questions)
+      : questions_(std::move(questions)), listener_(web::uri(uri)) {
+    listener_.support([this](const http_request& request) {
+      try {
+        // Whether the reply arrived is the peer's business; asking for it keeps the library from
+        // ending the process over an unobserved error.
+        request.reply(answer(request, questions_)).then([](const pplx::task<void>& sent) {
+          try {
+            sent.get();
+          } catch (const std::exception& e) {
+            log(LogLevel::Debug, "a metrics client went away", {{"detail", e.what()}});
+          }
+        });
+      } catch (const std::exception& e) {
+        log(LogLevel::Warning, "a metrics request failed", {{"detail", e.what()}});
+      }
+    });
+  }
+  ~Listener() override {
+    try {
+      listener_.close().wait();
+    } catch (const std::exception& e) {
+      log(LogLevel::Warning, "the metrics endpoint did not close", {{"detail", e.what()}});
+    }
+  }
+
+  void open() { listener_.open().wait(); }
+
+ private:
+  Questions questions_;
+  http_listener listener_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Endpoint>> Endpoint::open(const std::string& address, Questions questions) {
+  const auto uri = try_uri(address);
+  if (!uri) {
+    return fail(Reason::InvalidValue,
+                "\"" + address + "\" is not an address like 0.0.0.0:10254 (port 1 to 65535)");
+  }
+  try {
+    crossplat::threadpool::initialize_with_threads(kThreads);
+  } catch (const std::exception&) {
+    // Another endpoint of this process was first; its pool serves both.
+  }
+  try {
+    auto listener = std::make_unique<Listener>(*uri, std::move(questions));
+    listener->open();
+    return listener;
+  } catch (const std::exception& e) {
+    return fail(Reason::Io, "can't listen on " + address + ": " + e.what());
+  }
+}
+
+}  // namespace handfast::metrics

@@ -1,0 +1,78 @@
+#include "controller/translate/flags.h"
+
+namespace handfast::translate {
+namespace {
+
+// An optional "namespace/name" flag; empty: none.
+Status read_name(const ParsedOptions& parsed, std::string_view flag,
+                 std::optional<NamespacedName>& name) {
+  const std::string& text = parsed.text(flag);
+  if (text.empty()) return {};
+  auto read = parse_namespaced_name(text);
+  if (!read) return within("--" + std::string(flag), std::move(read.error()));
+  name = std::move(*read);
+  return {};
+}
+
+}  // namespace
+
+void add_flags(OptionSet& options) {
+  const Options defaults;
+  options.add_text("controller-class", "NAME", defaults.controller_name,
+                   "controller of our IngressClasses");
+  options.add_text("ingress-class", "NAME", defaults.ingress_class,
+                   "our value of the annotation kubernetes.io/ingress.class");
+  options.add_flag("watch-ingress-without-class", "Ingresses without a class are ours too");
+  options.add_text("cluster-domain", "DOMAIN", defaults.cluster_domain,
+                   "used in the names that backends must prove");
+  options.add_text("default-ssl-certificate", "NS/NAME", "", "Secret of the default certificate");
+  options.add_text("default-backend-service", "NS/NAME", "",
+                   "Service for what no Ingress routes (first port)");
+  options.add_text("default-upstream-ca", "REF", "",
+                   "secret:ns/name, configmap:ns/name or system, where no CA is given");
+  options.add_list("allow-insecure-upstream", "NS/NAME",
+                   "Ingresses (patterns) that may turn verification off");
+  options.add_repeated("minimum-upstream-tls", "SPEC",
+                       "[NS=]none|server|mutual[,min-version=1.3][,crl]");
+}
+
+Result<Options> read_flags(const ParsedOptions& parsed) {
+  Options options;
+  options.controller_name = parsed.text("controller-class");
+  options.ingress_class = parsed.text("ingress-class");
+  options.watch_ingress_without_class = parsed.flag("watch-ingress-without-class");
+  options.cluster_domain = parsed.text("cluster-domain");
+  for (const char* flag : {"controller-class", "ingress-class", "cluster-domain"}) {
+    if (parsed.text(flag).empty()) {
+      return fail(Reason::InvalidValue, "--" + std::string(flag) + ": must not be empty");
+    }
+  }
+  Status read = read_name(parsed, "default-ssl-certificate", options.default_certificate);
+  if (read) read = read_name(parsed, "default-backend-service", options.default_backend);
+  if (!read) return fail(std::move(read.error()));
+
+  if (const std::string& text = parsed.text("default-upstream-ca"); !text.empty()) {
+    auto ca = parse_default_ca(text);
+    if (!ca) return within("--default-upstream-ca", std::move(ca.error()));
+    options.default_upstream_ca = std::move(*ca);
+  }
+  for (const std::string& pattern : parsed.list("allow-insecure-upstream")) {
+    // A pattern without a slash could never match "namespace/name": surely not what was meant.
+    if (auto shape = parse_namespaced_name(pattern); !shape && pattern.find('*') == pattern.npos) {
+      return within("--allow-insecure-upstream", std::move(shape.error()));
+    }
+    if (pattern.find('/') == pattern.npos) {
+      return fail(Reason::InvalidValue, "--allow-insecure-upstream: \"" + pattern +
+                                            "\" must be a pattern of namespace/name");
+    }
+    options.allow_insecure_upstream.push_back(pattern);
+  }
+  for (const std::string& spec : parsed.list("minimum-upstream-tls")) {
+    auto floor = parse_floor(spec);
+    if (!floor) return within("--minimum-upstream-tls", std::move(floor.error()));
+    options.minimum_upstream_tls.push_back(std::move(*floor));
+  }
+  return options;
+}
+
+}  // namespace handfast::translate
