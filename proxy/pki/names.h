@@ -7,6 +7,7 @@
 
 #include <openssl/x509.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
