@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <exception>
 #include <istream>
 #include <span>
@@ -23,6 +24,13 @@ namespace {
 
 using objects::Value;
 
+// What can begin or end a token beside a plain scalar.
+constexpr std::array<std::uint8_t, 256> kIsMark = [] {
+  std::array<std::uint8_t, 256> table{};
+  for (const char c : std::string_view("[]{},:?&*!\"'")) table[static_cast<unsigned char>(c)] = 1;
+  return table;
+}();
+
 // Feeds the parser in small steps and can end the text at any of them: the only way to stop
 // yaml-cpp without throwing through it.
 class StoppableText final : public std::streambuf {
@@ -32,19 +40,19 @@ class StoppableText final : public std::streambuf {
   void stop() { rest_ = {}; }
   // The parser told of something: what it holds back is none of what was fed before.
   void on_progress() { marks_ = 0; }
-  [[nodiscard]] bool is_over_limit() const { return marks_ > kMaxQueuedMarks; }
+  [[nodiscard]] bool is_over_limit() const { return is_over_limit_; }
 
  protected:
   int_type underflow() override {
-    if (is_over_limit()) stop();
+    is_over_limit_ = is_over_limit_ || marks_ > kMaxQueuedMarks;
+    if (is_over_limit_) stop();
     const std::size_t count = std::min(rest_.size(), step_.size());
     if (count == 0) return traits_type::eof();
     std::ranges::copy(rest_.substr(0, count), step_.begin());
     rest_.remove_prefix(count);
-    marks_ += static_cast<std::size_t>(std::count_if(
-        step_.begin(), step_.begin() + static_cast<std::ptrdiff_t>(count), [](char c) {
-          return std::string_view("[]{},:?&*!\"'").find(c) != std::string_view::npos;
-        }));
+    for (std::size_t n = 0; n < count; ++n) {
+      marks_ += kIsMark[static_cast<unsigned char>(step_[n])];
+    }
     setg(step_.data(), step_.data(), step_.data() + count);
     return traits_type::to_int_type(step_[0]);
   }
@@ -53,6 +61,7 @@ class StoppableText final : public std::streambuf {
   std::string_view rest_;
   std::array<char, 1024> step_{};
   std::size_t marks_ = 0;
+  bool is_over_limit_ = false;
 };
 
 // What a value costs to repeat.
@@ -149,6 +158,7 @@ class Builder final : public YAML::EventHandler {
     bool has_key = false;
     bool key_is_merge = false;
     std::string key;
+    int key_line = 0;
     std::unordered_set<std::string> keys;
     std::vector<Value> merges;
   };
@@ -239,6 +249,8 @@ class Builder final : public YAML::EventHandler {
       put_key(mark, frame, std::move(value));
     } else {
       frame.has_key = false;
+      // yaml-cpp gives nothing the place of what comes next.
+      if (value.is_null()) value.line = frame.key_line;
       if (frame.key_is_merge) {
         frame.merges.push_back(std::move(value));
       } else {
@@ -255,6 +267,7 @@ class Builder final : public YAML::EventHandler {
       return refuse(mark, "the key " + key.scalar.substr(0, 80) + " is there twice");
     }
     frame.key = std::move(key.scalar);
+    frame.key_line = key.line;
   }
 
   StoppableText& text_;

@@ -99,10 +99,12 @@ std::size_t utf8_length(std::string_view text) {
 // The offset of the first byte that no manifest holds, and why.
 std::optional<std::pair<std::size_t, const char*>> find_bad_byte(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
-    const char c = text[at];
-    if (static_cast<unsigned char>(c) < 0x20 && !is_blank(c)) {
-      return {{at, "holds a control character"}};
+    const auto byte = static_cast<unsigned char>(text[at]);
+    if (byte >= 0x20 && byte < 0x80) {  // nearly all of them
+      ++at;
+      continue;
     }
+    if (byte < 0x20 && !is_blank(text[at])) return {{at, "holds a control character"}};
     const std::size_t length = utf8_length(text.substr(at, 4));
     if (length == 0) return {{at, "is not UTF-8"}};
     at += length;

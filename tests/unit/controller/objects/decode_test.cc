@@ -1,0 +1,209 @@
+#include "controller/objects/decode.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/controller/objects/decode_yaml.h"
+
+namespace handfast::objects {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::string_view kConfigMap = R"(
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: settings
+)";
+
+// A ConfigMap whose metadata goes on with `lines`.
+std::string with_metadata(std::string_view lines) {
+  return std::string(kConfigMap) + std::string(lines);
+}
+
+TEST(Decode, AnObjectWithoutANamespaceIsInDefault) {
+  const Decoded decoded = decode_yaml(kConfigMap);
+
+  const auto* map = only<ConfigMap>(decoded);
+  ASSERT_NE(map, nullptr);
+  EXPECT_EQ(key(*map), (ObjectKey{"ConfigMap", "default", "settings"}));
+  EXPECT_EQ(map->meta.origin, (Origin{"test.yaml", 2}));
+}
+
+TEST(Decode, AnIngressClassHasNoNamespace) {
+  const Decoded decoded = decode_yaml(R"(
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: handfast, namespace: shop}
+spec: {controller: handfast.dev/ingress-controller}
+)");
+
+  ASSERT_NE(only<IngressClass>(decoded), nullptr);
+  EXPECT_EQ(to_string(key(decoded.objects[0])), "IngressClass handfast");
+}
+
+TEST(Decode, MetadataIsReadWhole) {
+  const Decoded decoded = decode_yaml(with_metadata(R"(
+  namespace: shop
+  uid: 6f1f
+  creationTimestamp: 2026-03-01T14:30:00.25+02:00
+  labels: {app: "shop"}
+  annotations:
+    handfast.dev/note: "on"
+)"));
+
+  const auto* map = only<ConfigMap>(decoded);
+  ASSERT_NE(map, nullptr);
+  EXPECT_EQ(map->meta.ns, "shop");
+  EXPECT_EQ(map->meta.uid, "6f1f");
+  EXPECT_EQ(map->meta.creation_timestamp, "2026-03-01T12:30:00Z");
+  EXPECT_EQ(map->meta.labels.at("app"), "shop");
+  EXPECT_EQ(map->meta.annotations.at("handfast.dev/note"), "on");
+}
+
+TEST(Decode, ATimeInAnotherFormIsRefused) {
+  for (const char* time : {"yesterday", "2026-02-30T00:00:00Z", "2026-03-01T24:00:00Z",
+                           "2026-03-01T00:00:00", "2026-03-01T00:00:00+2", "2026-03-01"}) {
+    EXPECT_THAT(problem_of(with_metadata("  creationTimestamp: '" + std::string(time) + "'\n")),
+                HasSubstr("metadata.creationTimestamp: must be a time"))
+        << time;
+  }
+}
+
+// sigs.k8s.io/yaml makes these booleans, numbers and nulls, which the API server refuses as values.
+TEST(Decode, AnAnnotationThatKubernetesReadsAsNoStringIsRefusedAndNamed) {
+  for (const char* value :
+       {"on",   "Off", "yes",  "n",    "Y",   "true", "FALSE", "1", "0x1F", "1_000", "1e3",
+        "-2.5", ".5",  ".inf", "0b11", "007", "~",    "null",  "",  "[a]",  "{a: b}"}) {
+    const Decoded decoded =
+        decode_yaml(with_metadata("  annotations:\n    x/verify: " + std::string(value) + "\n"));
+    ASSERT_EQ(decoded.problems.size(), 1U) << value;
+    EXPECT_EQ(decoded.problems[0].field, "metadata.annotations[x/verify]") << value;
+    EXPECT_EQ(decoded.problems[0].origin.line, 7) << value;
+  }
+  EXPECT_THAT(problem_of(with_metadata("  annotations:\n    x/verify: on\n")),
+              HasSubstr("is a boolean for Kubernetes (on), not a string: quote it"));
+}
+
+TEST(Decode, AnAnnotationThatOnlyLooksLikeANumberIsAString) {
+  for (const char* value : {"'on'", "\"1\"", "1h", "10m", "1.2.3.4", "2026-01-01", "0x", "e3",
+                            "--1", "onn", "1:30", "TLSv1.2", "!!str 5"}) {
+    EXPECT_EQ(problem_of(with_metadata("  annotations:\n    x: " + std::string(value) + "\n")), "")
+        << value;
+  }
+}
+
+TEST(Decode, AnnotationsOfMoreThan256KiBAreRefused) {
+  const std::string fits(std::size_t{262144} - 1, 'x');
+
+  EXPECT_EQ(problem_of(with_metadata("  annotations: {a: " + fits + "}\n")), "");
+  EXPECT_THAT(problem_of(with_metadata("  annotations: {a: " + fits + "x}\n")),
+              HasSubstr("metadata.annotations: are 262145 bytes together"));
+  EXPECT_THAT(problem_of(with_metadata("  annotations: {a: " + fits + fits + fits + fits + "}\n")),
+              HasSubstr("metadata.annotations: are "));
+}
+
+TEST(Decode, NamesThatCouldLeaveADirectoryAreRefused) {
+  for (const char* name : {"../up", "a/b", "A", "a_b", "-", "\"\"", "123"}) {
+    const std::string text = "apiVersion: v1\nkind: Secret\nmetadata: {name: " + std::string(name);
+    EXPECT_THAT(problem_of(text + "}\n"), HasSubstr("metadata.name: ")) << name;
+  }
+  EXPECT_THAT(problem_of(with_metadata("  namespace: a.b\n")), HasSubstr("metadata.namespace: "));
+}
+
+TEST(Decode, WhatIsMissingIsNamed) {
+  EXPECT_EQ(problem_of("apiVersion: v1\nmetadata: {name: a}\n"), "kind: is missing");
+  EXPECT_EQ(problem_of("kind: Secret\nmetadata: {name: a}\n"), "apiVersion: is missing");
+  EXPECT_EQ(problem_of("kind: Secret\napiVersion: v1\n"), "metadata: is missing");
+  EXPECT_EQ(problem_of("kind: Secret\napiVersion: v1\nmetadata: {}\n"),
+            "metadata.name: is missing");
+}
+
+TEST(Decode, ADocumentThatIsNoMapIsNoObject) {
+  EXPECT_EQ(problem_of("- a\n"), ": is not an object");
+  EXPECT_EQ(problem_of("hello\n"), ": is not an object");
+}
+
+TEST(Decode, AnEmptyDocumentYieldsNothing) {
+  const Decoded decoded = decode_yaml("---\n---\n# nothing\n---\n~\n");
+
+  EXPECT_TRUE(decoded.objects.empty());
+  EXPECT_TRUE(decoded.problems.empty());
+}
+
+TEST(Decode, UnknownKindsAreSkippedWithoutAProblem) {
+  const Decoded decoded = decode_yaml(R"(
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: NOT_CHECKED}}
+---
+{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: knative}}
+---
+{apiVersion: apps/v1, kind: DeploymentList, items: [{}]}
+)");
+
+  EXPECT_THAT(decoded.skipped, ElementsAre("apps/v1 Deployment", "serving.knative.dev/v1 Service",
+                                           "apps/v1 DeploymentList"));
+  EXPECT_TRUE(decoded.problems.empty());
+}
+
+TEST(Decode, AnOldVersionOfAKnownKindIsSkippedAndSaysWhichOneToUse) {
+  const Decoded decoded = decode_yaml(R"(
+apiVersion: extensions/v1beta1
+kind: Ingress
+metadata: {name: orders, namespace: shop}
+)");
+
+  EXPECT_THAT(decoded.skipped, ElementsAre("extensions/v1beta1 Ingress"));
+  ASSERT_EQ(decoded.problems.size(), 1U);
+  EXPECT_EQ(decoded.problems[0].error.reason, Reason::Unsupported);
+  EXPECT_THAT(decoded.problems[0].error.detail, HasSubstr("use apiVersion networking.k8s.io/v1"));
+  EXPECT_EQ(decoded.problems[0].key, (ObjectKey{"Ingress", "shop", "orders"}));
+}
+
+TEST(Decode, ListsAreOpened) {
+  const Decoded decoded = decode_yaml(R"(
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Secret, metadata: {name: a}}
+- {apiVersion: v1, kind: Secret, metadata: {name: B}}
+- {apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}]}
+---
+apiVersion: v1
+kind: SecretList
+items:
+- metadata: {name: without-kind}
+)");
+
+  ASSERT_EQ(decoded.objects.size(), 3U);
+  EXPECT_EQ(key(decoded.objects[0]).name, "a");
+  EXPECT_EQ(key(decoded.objects[1]).kind, "ConfigMap");
+  EXPECT_EQ(key(decoded.objects[2]), (ObjectKey{"Secret", "default", "without-kind"}));
+  ASSERT_EQ(decoded.problems.size(), 1U);
+  EXPECT_EQ(decoded.problems[0].origin.line, 6);
+}
+
+TEST(Decode, AProblemNamesTheObjectEvenIfItsVersionIsMissing) {
+  const Decoded decoded = decode_yaml("kind: Secret\nmetadata: {name: a, namespace: shop}\n");
+
+  ASSERT_EQ(decoded.problems.size(), 1U);
+  EXPECT_EQ(decoded.problems[0].key, (ObjectKey{"Secret", "shop", "a"}));
+}
+
+TEST(Objects, AreTheSameWhereverTheyWereRead) {
+  Secret secret;
+  secret.meta.name = "a";
+  secret.meta.origin = {"a.yaml", 1};
+  Secret moved = secret;
+  moved.meta.origin = {"b.yaml", 7};
+  Secret changed = moved;
+  changed.data["x"].bytes = "1";
+
+  EXPECT_TRUE(same_content(secret, moved));
+  EXPECT_FALSE(same_content(secret, changed));
+  EXPECT_FALSE(same_content(secret, ConfigMap{secret.meta, {}}));
+}
+
+}  // namespace
+}  // namespace handfast::objects

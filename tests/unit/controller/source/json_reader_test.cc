@@ -1,0 +1,90 @@
+#include "controller/source/json_reader.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace handfast::source {
+namespace {
+
+using objects::Value;
+
+Result<Value> read(std::string_view text) { return JsonReader(text, 1).next(); }
+
+TEST(JsonReader, ReadsEveryKindOfValueWithItsLine) {
+  const auto value = read("{\"a\": [1, true, null, \"x\"],\n \"b\": {\"c\": -1.5e+3}}");
+
+  ASSERT_TRUE(value.has_value()) << value.error();
+  const Value* a = value->find("a");
+  ASSERT_NE(a, nullptr);
+  ASSERT_EQ(a->list.size(), 4U);
+  EXPECT_EQ(a->list[0].scalar, "1");
+  EXPECT_FALSE(a->list[0].quoted);
+  EXPECT_EQ(a->list[1].scalar, "true");
+  EXPECT_TRUE(a->list[2].is_null());
+  EXPECT_TRUE(a->list[3].quoted);
+  EXPECT_EQ(value->find("b")->line, 2);
+  EXPECT_EQ(value->find("b")->find("c")->scalar, "-1.5e+3");
+}
+
+TEST(JsonReader, ReadsEscapesAndSurrogatePairs) {
+  const auto value = read(R"("\"\\\/\n\u00e4\u20ac\ud83d\ude00")");
+
+  ASSERT_TRUE(value.has_value()) << value.error();
+  EXPECT_EQ(value->scalar, "\"\\/\n\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80");
+}
+
+TEST(JsonReader, ReadsOneValueAfterTheOther) {
+  JsonReader reader("{\"a\":1}\n{\"b\":2}\n", 5);
+
+  ASSERT_TRUE(reader.has_more());
+  EXPECT_EQ(reader.next()->line, 5);
+  ASSERT_TRUE(reader.has_more());
+  EXPECT_EQ(reader.next()->line, 6);
+  EXPECT_FALSE(reader.has_more());
+}
+
+TEST(JsonReader, RefusesWhatIsNoJson) {
+  for (const char* bad : {"",
+                          "{",
+                          "[",
+                          "{a: b}",
+                          "{\"a\"}",
+                          "{\"a\":}",
+                          "{\"a\":1,}",
+                          "[1,]",
+                          "[1 2]",
+                          "\"a",
+                          "\"a\nb\"",
+                          "01",
+                          "1.",
+                          ".5",
+                          "+1",
+                          "1e",
+                          "tru",
+                          "'a'",
+                          "\"\\x\"",
+                          "\"\\u12\"",
+                          "\"\\ud800\"",
+                          "\"\\ud800\\u0041\"",
+                          "\"\\udc00\"",
+                          "{\"a\":1,\"a\":2}"}) {
+    EXPECT_FALSE(read(bad).has_value()) << bad;
+  }
+}
+
+TEST(JsonReader, SaysWhere) {
+  const auto value = read("{\n  \"a\": x}");
+
+  ASSERT_FALSE(value.has_value());
+  EXPECT_EQ(value.error(), (Error{Reason::BadYaml, "2:8: expected a value"}));
+}
+
+TEST(JsonReader, RefusesDeepNesting) {
+  EXPECT_TRUE(read(std::string(63, '[') + "1" + std::string(63, ']')).has_value());
+  EXPECT_FALSE(read(std::string(64, '[') + "1" + std::string(64, ']')).has_value());
+  EXPECT_FALSE(read(std::string(1'000'000, '[')).has_value());
+}
+
+}  // namespace
+}  // namespace handfast::source
