@@ -45,6 +45,13 @@ int version_of(config::TlsVersion version) {
   return version == config::TlsVersion::Tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
 }
 
+// "shop/orders:443" -> "orders": the label that metrics go by.
+std::string_view service_of(std::string_view name) {
+  const std::size_t slash = name.find('/');
+  if (slash == std::string_view::npos) return name;
+  return name.substr(slash + 1, name.rfind(':') - slash - 1);
+}
+
 // One field of a key: its length first, so that no two lists of fields give the same text.
 void add_field(std::string& key, std::string_view field) {
   key.append(std::to_string(field.size())).append(":").append(field).append(";");
@@ -201,7 +208,7 @@ Status SnapshotBuilder::put_host(const config::VirtualHost& host) {
   std::vector<RouteLabels> labels;
   for (const config::Route& route : host.routes) {
     labels.push_back({host.host.empty() ? "_" : host.host, route.ingress_namespace, route.ingress,
-                      route.service});
+                      std::string(service_of(route.service))});
   }
   entry->metrics_lease = metrics_.intern(labels, entry->metrics_ids);
   bucket(host.host).hosts[host.host] = std::move(entry);
