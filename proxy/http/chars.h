@@ -9,10 +9,11 @@
 
 namespace handfast::http {
 
-inline constexpr std::uint8_t kTokenChar = 1;   // tchar: names, methods
-inline constexpr std::uint8_t kValueChar = 2;   // HTAB, SP, visible ASCII, obs-text
-inline constexpr std::uint8_t kTargetChar = 4;  // visible ASCII but '#'
-inline constexpr std::uint8_t kHostChar = 8;    // unreserved (RFC 3986 2.3)
+inline constexpr std::uint8_t kTokenChar = 1;     // tchar: names, methods
+inline constexpr std::uint8_t kValueChar = 2;     // HTAB, SP, visible ASCII, obs-text
+inline constexpr std::uint8_t kTargetChar = 4;    // visible ASCII but '#'
+inline constexpr std::uint8_t kHostChar = 8;      // unreserved (RFC 3986 2.3)
+inline constexpr std::uint8_t kOddNameChar = 16;  // tchar but letters, digits and '-'
 
 namespace chars_detail {
 
@@ -30,6 +31,7 @@ constexpr std::array<std::uint8_t, 256> make_classes() {
     if (is_alnum(c) || (c != 0 && kTokenMarks.find(as_char) != std::string_view::npos)) {
       bits |= kTokenChar;
     }
+    if ((bits & kTokenChar) != 0 && !is_alnum(c) && c != '-') bits |= kOddNameChar;
     if (c == '\t' || (c >= 0x20 && c != 0x7f)) bits |= kValueChar;
     if (c > 0x20 && c < 0x7f && c != '#') bits |= kTargetChar;
     if (is_alnum(c) || (c != 0 && kHostMarks.find(as_char) != std::string_view::npos)) {
@@ -77,9 +79,11 @@ inline constexpr auto kHex = make_hex();
 
 }  // namespace chars_detail
 
-constexpr bool has_class(char c, std::uint8_t classes) {
-  return (chars_detail::kClasses[static_cast<unsigned char>(c)] & classes) != 0;
+// All classes of a byte, as bits.
+constexpr unsigned classes_of(char c) {
+  return chars_detail::kClasses[static_cast<unsigned char>(c)];
 }
+constexpr bool has_class(char c, std::uint8_t classes) { return (classes_of(c) & classes) != 0; }
 constexpr char to_lower(char c) { return chars_detail::kLower[static_cast<unsigned char>(c)]; }
 constexpr char to_folded(char c) { return chars_detail::kFolded[static_cast<unsigned char>(c)]; }
 constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }

@@ -1,5 +1,6 @@
 #include "proxy/http/fields.h"
 
+#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -12,12 +13,21 @@ namespace {
 constexpr std::uint64_t kOnes = 0x0101010101010101U;
 constexpr std::uint64_t kHighs = 0x8080808080808080U;
 
-// Whether one of eight bytes is below 0x20 or 0x7f: the classic zero-byte test, exact as a whole.
-bool any_control(std::uint64_t word) {
+// The high bit of each of eight bytes that is below 0x20 or 0x7f; of bytes in front of a true one
+// (less significant) exact, behind it perhaps too many: the classic zero-byte test.
+std::uint64_t control_bytes(std::uint64_t word) {
   const std::uint64_t below_blank = (word - kOnes * 0x20U) & ~word;
   const std::uint64_t delete_zeroed = word ^ (kOnes * 0x7fU);
   const std::uint64_t is_delete = (delete_zeroed - kOnes) & ~delete_zeroed;
-  return ((below_blank | is_delete) & kHighs) != 0;
+  return (below_blank | is_delete) & kHighs;
+}
+
+// Eight bytes, the first one least significant.
+std::uint64_t load_word(const char* at) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, at, sizeof word);
+  if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
+  return word;
 }
 
 Refusal read_connection_options(std::string_view value, FieldFacts& facts) {
@@ -103,18 +113,18 @@ Refusal value_refusal(const Cursor& in) {
 }  // namespace
 
 const char* find_non_value(const char* at, const char* end) {
-  while (true) {
-    while (end - at >= 8) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, at, sizeof word);
-      if (any_control(word)) break;
+  while (end - at >= 8) {
+    const std::uint64_t found = control_bytes(load_word(at));
+    if (found == 0) {
       at += 8;
+      continue;
     }
-    // The rest, or eight bytes with a control byte, which may be a HTAB.
-    const char* const stop = end - at >= 8 ? at + 8 : end;
-    while (at != stop && has_class(*at, kValueChar)) ++at;
-    if (at != stop || at == end) return at;
+    at += std::countr_zero(found) / 8;
+    if (*at != '\t') return at;
+    ++at;
   }
+  while (at != end && has_class(*at, kValueChar)) ++at;
+  return at;
 }
 
 bool skip_crlf(Cursor& in) {
@@ -125,7 +135,12 @@ bool skip_crlf(Cursor& in) {
 
 Refusal read_field(Cursor& in, Header& field) {
   const char* const name = in.at;
-  while (in.at != in.end && has_class(*in.at, kTokenChar)) ++in.at;
+  unsigned seen = 0;
+  for (; in.at != in.end; ++in.at) {
+    const unsigned classes = classes_of(*in.at);
+    if ((classes & kTokenChar) == 0) break;
+    seen |= classes;
+  }
   if (in.at == in.end) return {400, "head cut short"};
   if (*in.at != ':' || in.at == name) return name_refusal(in, name);
   field.name = {name, static_cast<std::size_t>(in.at - name)};
@@ -137,7 +152,8 @@ Refusal read_field(Cursor& in, Header& field) {
   if (!skip_crlf(in)) return value_refusal(in);
   while (value_end != value && is_blank(value_end[-1])) --value_end;
   field.value = {value, static_cast<std::size_t>(value_end - value)};
-  field.id = identify_header(field.name);
+  const bool odd = (seen & kOddNameChar) != 0;
+  field.id = odd ? identify_aliased_header(field.name) : identify_plain_header(field.name);
   return {};
 }
 

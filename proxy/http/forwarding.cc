@@ -14,6 +14,40 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
   out.append(name).append(": ").append(value).append("\r\n");
 }
 
+// Appends fields line by line, but copies lines that follow one another in the sender's bytes just
+// as they would be written here, which most do, in one piece.
+class FieldWriter {
+ public:
+  explicit FieldWriter(std::string& out) : out_(out) {}
+
+  void add(const Header& field) {
+    const char* const name_end = field.name.data() + field.name.size();
+    const char* const value_end = field.value.data() + field.value.size();
+    if (name_end + 2 != field.value.data() || name_end[0] != ':' || name_end[1] != ' ') {
+      flush();
+      append_field(out_, field.name, field.value);
+      return;
+    }
+    if (begin_ == nullptr || end_ + 2 != field.name.data() || end_[0] != '\r' || end_[1] != '\n') {
+      flush();
+      begin_ = field.name.data();
+    }
+    end_ = value_end;
+  }
+
+  // After the last field.
+  void flush() {
+    if (begin_ == nullptr) return;
+    out_.append(begin_, end_).append("\r\n");
+    begin_ = nullptr;
+  }
+
+ private:
+  std::string& out_;
+  const char* begin_ = nullptr;  // lines not yet written; the last without its CRLF
+  const char* end_ = nullptr;
+};
+
 void append_number(std::string& out, std::uint64_t number) {
   char digits[std::numeric_limits<std::uint64_t>::digits10 + 1];
   const auto end = std::to_chars(digits, digits + sizeof digits, number);
@@ -115,16 +149,15 @@ bool passes_to_client(const Header& header, const PassingFields& fields) {
 }
 
 void append_asserted(std::string& out, const RequestHead& head, const ForwardContext& context) {
-  append_field(out, "X-Request-ID", context.request_id);
-  append_field(out, "X-Real-IP", context.client_address);
-  append_field(out, "X-Forwarded-For", context.client_address);
-  if (!head.authority.empty()) append_field(out, "X-Forwarded-Host", head.authority);
-  out.append("X-Forwarded-Port: ");
+  out.append("X-Request-ID: ").append(context.request_id);
+  out.append("\r\nX-Real-IP: ").append(context.client_address);
+  out.append("\r\nX-Forwarded-For: ").append(context.client_address);
+  if (!head.authority.empty()) out.append("\r\nX-Forwarded-Host: ").append(head.authority);
+  out.append("\r\nX-Forwarded-Port: ");
   append_number(out, context.public_port);
-  out.append("\r\n");
-  append_field(out, "X-Forwarded-Proto", context.scheme);
-  append_field(out, "X-Forwarded-Scheme", context.scheme);
-  append_field(out, "X-Scheme", context.scheme);
+  out.append("\r\nX-Forwarded-Proto: ").append(context.scheme);
+  out.append("\r\nX-Forwarded-Scheme: ").append(context.scheme);
+  out.append("\r\nX-Scheme: ").append(context.scheme).append("\r\n");
 }
 
 void append_response_framing(std::string& out, const ResponseHead& head, bool chunked) {
@@ -146,9 +179,11 @@ void append_request_head(std::string& out, const RequestHead& head, const Forwar
   out.append(head.method).append(" ").append(head.target).append(" HTTP/1.1\r\n");
   append_field(out, "Host", head.authority);
   const PassingFields fields(head.headers);
+  FieldWriter writer(out);
   for (const Header& header : head.headers.items()) {
-    if (passes_to_backend(header, head, fields)) append_field(out, header.name, header.value);
+    if (passes_to_backend(header, head, fields)) writer.add(header);
   }
+  writer.flush();
   append_asserted(out, head, context);
   if (head.framing == Framing::Length) {
     append_content_length(out, head.content_length);
@@ -163,12 +198,14 @@ void append_response_head(std::string& out, const ResponseHead& head, ResponseFr
   append_number(out, static_cast<unsigned>(head.status));
   out.append(" ").append(head.reason).append("\r\n");
   const PassingFields fields(head.headers);
+  FieldWriter writer(out);
   bool dated = head.status < 200;
   for (const Header& header : head.headers.items()) {
     if (!passes_to_client(header, fields)) continue;
-    append_field(out, header.name, header.value);
+    writer.add(header);
     dated = dated || header.id == HeaderId::Date;
   }
+  writer.flush();
   if (!dated) append_field(out, "Date", http_date_now());  // RFC 9110 6.6.1
   append_response_framing(out, head, framing.chunked);
   if (framing.close) {

@@ -1,32 +1,56 @@
 #include "proxy/http/header_id.h"
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 #include "proxy/http/chars.h"
 
 namespace handfast::http {
 namespace {
 
-// Precondition: literal is folded and not longer than name.
-bool folded_prefix(std::string_view name, std::string_view literal) {
-  for (std::size_t i = 0; i < literal.size(); ++i) {
-    if (to_folded(name[i]) != literal[i]) return false;
+// Names are compared a word at a time, with the bit of the letter case set in both. In tokens that
+// makes nothing equal but letters that differ in case: the literals hold letters and '-' only.
+template <class Word>
+bool same_word(const char* text, const char* literal) {
+  constexpr Word kCaseBits = static_cast<Word>(0x2020202020202020U);
+  Word a = 0;
+  Word b = 0;
+  std::memcpy(&a, text, sizeof a);
+  std::memcpy(&b, literal, sizeof b);
+  return static_cast<Word>(a | kCaseBits) == b;
+}
+
+// Precondition: text has at least as many bytes as the literal has letters.
+template <std::size_t kSize>
+bool begins(const char* text, const char (&literal)[kSize]) {
+  constexpr std::size_t kLength = kSize - 1;
+  if constexpr (kLength >= 8) {
+    for (std::size_t i = 0; i + 8 < kLength; i += 8) {
+      if (!same_word<std::uint64_t>(text + i, literal + i)) return false;
+    }
+    return same_word<std::uint64_t>(text + kLength - 8, literal + kLength - 8);
+  } else if constexpr (kLength >= 4) {
+    return same_word<std::uint32_t>(text, literal) &&
+           same_word<std::uint32_t>(text + kLength - 4, literal + kLength - 4);
+  } else {
+    static_assert(kLength == 2);
+    return same_word<std::uint16_t>(text, literal);
   }
-  return true;
 }
 
-bool folded_starts_with(std::string_view name, std::string_view literal) {
-  return name.size() >= literal.size() && folded_prefix(name, literal);
+template <std::size_t kSize>
+HeaderId match(std::string_view name, const char (&literal)[kSize], HeaderId id) {
+  return name.size() == kSize - 1 && begins(name.data(), literal) ? id : HeaderId::Other;
 }
 
-// `id` if name is the literal but for case, `alias` if it only folds to it.
-HeaderId match(std::string_view name, std::string_view literal, HeaderId id,
-               HeaderId alias = HeaderId::Protected) {
-  if (name.size() != literal.size() || !folded_prefix(name, literal)) return HeaderId::Other;
-  return equal_ignore_case(name, literal) ? id : alias;
+template <std::size_t kSize>
+HeaderId protect_prefix(std::string_view name, const char (&literal)[kSize]) {
+  return name.size() >= kSize - 1 && begins(name.data(), literal) ? HeaderId::Protected
+                                                                  : HeaderId::Other;
 }
-
-HeaderId protect(bool matches) { return matches ? HeaderId::Protected : HeaderId::Other; }
 
 HeaderId identify_proxy(std::string_view name) {
   switch (name.size()) {
@@ -57,20 +81,20 @@ HeaderId identify_transfer(std::string_view name) {
 }
 
 HeaderId identify_extension(std::string_view name) {
-  if (name.size() < 6 || to_folded(name[1]) != '-') return HeaderId::Other;
+  if (name.size() < 6 || name[1] != '-') return HeaderId::Other;
   switch (to_lower(name[2])) {
     case 'c':
-      return protect(folded_starts_with(name, "x-client-cert"));
+      return protect_prefix(name, "x-client-cert");
     case 'f':
-      return protect(folded_starts_with(name, "x-forwarded-"));
+      return protect_prefix(name, "x-forwarded-");
     case 'o':
-      return protect(folded_starts_with(name, "x-original-"));
+      return protect_prefix(name, "x-original-");
     case 'r':
       if (name.size() == 9) return match(name, "x-real-ip", HeaderId::Protected);
       return match(name, "x-request-id", HeaderId::Protected);
     case 's':
-      if (name.size() == 8 && folded_prefix(name, "x-scheme")) return HeaderId::Protected;
-      return protect(folded_starts_with(name, "x-ssl-"));
+      if (name.size() == 8 && begins(name.data(), "x-scheme")) return HeaderId::Protected;
+      return protect_prefix(name, "x-ssl-");
     default:
       return HeaderId::Other;
   }
@@ -78,7 +102,7 @@ HeaderId identify_extension(std::string_view name) {
 
 }  // namespace
 
-HeaderId identify_header(std::string_view name) {
+HeaderId identify_plain_header(std::string_view name) {
   if (name.empty()) return HeaderId::Other;
   switch (to_lower(name.front())) {
     case 'c':
@@ -100,17 +124,34 @@ HeaderId identify_header(std::string_view name) {
       return match(name, "referer", HeaderId::Referer);
     case 's':
       if (name.size() == 6) return match(name, "server", HeaderId::Server);
-      return protect(folded_starts_with(name, "ssl-client-"));
+      return protect_prefix(name, "ssl-client-");
     case 't':
       return identify_transfer(name);
     case 'u':
       if (name.size() == 7) return match(name, "upgrade", HeaderId::Upgrade);
-      return match(name, "user-agent", HeaderId::UserAgent, HeaderId::Other);
+      return match(name, "user-agent", HeaderId::UserAgent);
     case 'x':
       return identify_extension(name);
     default:
       return HeaderId::Other;
   }
+}
+
+HeaderId identify_aliased_header(std::string_view name) {
+  // Longer than every name and prefix that is looked for.
+  std::array<char, 32> folded;
+  const std::size_t length = std::min(name.size(), folded.size());
+  for (std::size_t i = 0; i < length; ++i) folded[i] = to_folded(name[i]);
+  const HeaderId id = identify_plain_header({folded.data(), length});
+  return id == HeaderId::Other || id == HeaderId::UserAgent ? HeaderId::Other : HeaderId::Protected;
+}
+
+HeaderId identify_header(std::string_view name) {
+  for (const char c : name) {
+    if (has_class(c, kOddNameChar) || !has_class(c, kTokenChar))
+      return identify_aliased_header(name);
+  }
+  return identify_plain_header(name);
 }
 
 }  // namespace handfast::http

@@ -16,4 +16,9 @@ namespace handfast::http {
 // `name` in any case; empty: Other.
 [[nodiscard]] HeaderId identify_header(std::string_view name);
 
+// The two halves of it, for who has looked at the bytes of the name already: a token without and
+// one with characters of kOddNameChar.
+[[nodiscard]] HeaderId identify_plain_header(std::string_view name);
+[[nodiscard]] HeaderId identify_aliased_header(std::string_view name);
+
 }  // namespace handfast::http

@@ -131,6 +131,32 @@ TEST(ForwardedRequest, PassesExpectOfHttp11Only) {
               Not(HasSubstr("Expect")));
 }
 
+TEST(ForwardedRequest, IsTheSameWhereverTheFieldsLie) {
+  const std::string name = "X-A";
+  const std::string value = "1";
+  RequestHead head;
+  head.method = "GET";
+  head.target = "/";
+  head.authority = "shop.example";
+  head.headers.add({name, value, HeaderId::Other});
+  head.headers.add({"X-B", {}, HeaderId::Other});
+  head.headers.add({name, value, HeaderId::Other});
+  std::string out;
+
+  append_request_head(out, head, kContext);
+
+  EXPECT_EQ(out,
+            std::string("GET / HTTP/1.1\r\nHost: shop.example\r\nX-A: 1\r\nX-B: \r\nX-A: 1\r\n")
+                .append(kOurs)
+                .append("\r\n"));
+}
+
+TEST(ForwardedRequest, WritesFieldsOneWay) {
+  EXPECT_EQ(
+      forward_fields("A: 1\r\nB:2\r\nC:\r\nD: \r\nE:  3 \r\nF: 4\r\nTE: x\r\nG: 5\t\r\nH: 6\r\n"),
+      "A: 1\r\nB: 2\r\nC: \r\nD: \r\nE: 3\r\nF: 4\r\nG: 5\r\nH: 6\r\n\r\n");
+}
+
 TEST(ForwardedResponse, HasTheBackendsStatusAndFields) {
   EXPECT_EQ(answer("HTTP/1.0 404 Gone Fishing\r\nDate: d\r\nServer: s\r\nSet-Cookie: a\r\n"
                    "Set-Cookie: b\r\nX-Request-ID: c\r\nContent-Length: 3\r\n\r\n"),
