@@ -28,14 +28,26 @@ constexpr std::size_t kMostResponseBytes = 64u << 20;
               detail.append(" the proxy: ").append(std::generic_category().message(error)));
 }
 
+// How long a call may take, and whether it was called off.
+struct Limit {
+  Clock::time_point deadline;
+  const std::atomic<bool>& stopped;
+};
+
 // Waits until the socket can do it or the deadline has passed.
-Status wait_for(int fd, short events, Clock::time_point deadline) {
+Status wait_for(int fd, short events, const Limit& limit) {
+  // How soon stop() is noticed.
+  constexpr long long kSlice = 100;
   while (true) {
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (limit.stopped.load(std::memory_order_relaxed)) {
+      return fail(Reason::Io, "the controller is stopping");
+    }
+    const long long left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(limit.deadline - Clock::now())
+            .count();
     if (left <= 0) return fail(Reason::Io, "the proxy did not answer in time");
     pollfd waiting{fd, events, 0};
-    const int ready = ::poll(&waiting, 1, static_cast<int>(std::min<long long>(left, 60'000)));
+    const int ready = ::poll(&waiting, 1, static_cast<int>(std::min(left, kSlice)));
     if (ready > 0) return {};
     if (ready < 0 && errno != EINTR) return io_error("can't wait for", errno);
   }
@@ -67,13 +79,13 @@ Result<UniqueFd> connect_to(const std::string& path) {
   return fd;
 }
 
-Status send_all(int fd, std::string_view bytes, Clock::time_point deadline) {
+Status send_all(int fd, std::string_view bytes, const Limit& limit) {
   while (!bytes.empty()) {
     const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     } else if (errno == EAGAIN) {
-      if (Status ready = wait_for(fd, POLLOUT, deadline); !ready) return ready;
+      if (Status ready = wait_for(fd, POLLOUT, limit); !ready) return ready;
     } else if (errno != EINTR) {
       return io_error("can't write to", errno);
     }
@@ -81,7 +93,7 @@ Status send_all(int fd, std::string_view bytes, Clock::time_point deadline) {
   return {};
 }
 
-Result<std::string> receive_all(int fd, Clock::time_point deadline) {
+Result<std::string> receive_all(int fd, const Limit& limit) {
   std::string bytes;
   std::array<char, 16384> chunk{};
   while (true) {
@@ -93,7 +105,7 @@ Result<std::string> receive_all(int fd, Clock::time_point deadline) {
         return fail(Reason::BadResponse, "the proxy's answer is too long");
       }
     } else if (errno == EAGAIN) {
-      if (Status ready = wait_for(fd, POLLIN, deadline); !ready) return fail(ready.error());
+      if (Status ready = wait_for(fd, POLLIN, limit); !ready) return fail(ready.error());
     } else if (errno != EINTR) {
       return io_error("can't read from", errno);
     }
@@ -128,7 +140,7 @@ std::optional<std::string_view> try_header(std::string_view head, std::string_vi
 Result<ProxyClient::Response> ProxyClient::exchange(std::string_view method,
                                                     std::string_view target,
                                                     std::string_view body) const {
-  const Clock::time_point deadline = Clock::now() + deadline_;
+  const Limit limit{Clock::now() + deadline_, stopped_};
   const auto fd = connect_to(path_);
   if (!fd) return fail(fd.error());
   Response response;
@@ -145,8 +157,8 @@ Result<ProxyClient::Response> ProxyClient::exchange(std::string_view method,
     request.append(std::to_string(body.size())).append("\r\n");
   }
   request.append("\r\n").append(body);
-  if (Status sent = send_all(fd->get(), request, deadline); !sent) return fail(sent.error());
-  const auto bytes = receive_all(fd->get(), deadline);
+  if (Status sent = send_all(fd->get(), request, limit); !sent) return fail(sent.error());
+  const auto bytes = receive_all(fd->get(), limit);
   if (!bytes) return fail(bytes.error());
 
   const std::size_t end_of_head = bytes->find("\r\n\r\n");

@@ -1,8 +1,9 @@
 #pragma once
 // The controller's end of the control protocol (docs/generation-format.md).
 //
-// Threading: one thread's; calls block, each for no longer than its deadline.
+// Threading: one thread's, but for stop(); calls block, each for no longer than its deadline.
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -42,6 +43,9 @@ class ProxyClient final : public ProxyControl {
   LoadResult load(std::uint64_t generation) override;
   Result<config::StateAnswer> state() override;
 
+  // From any thread, for good: calls under way and later ones fail at once.
+  void stop() { stopped_.store(true, std::memory_order_relaxed); }
+
  private:
   struct Response {
     bool absent = false;
@@ -53,6 +57,7 @@ class ProxyClient final : public ProxyControl {
 
   std::string path_;
   std::chrono::milliseconds deadline_;
+  std::atomic<bool> stopped_{false};
 };
 
 }  // namespace handfast::publish

@@ -14,6 +14,17 @@ std::string_view to_string(Severity severity) {
   return "error";
 }
 
+Finding to_finding(const objects::Decoded::Problem& problem) {
+  Finding finding;
+  finding.severity = Severity::Error;
+  finding.reason = problem.error.reason;
+  finding.object = problem.key;
+  finding.origin = problem.origin;
+  finding.field = problem.field;
+  finding.message = problem.error.detail;
+  return finding;
+}
+
 std::string to_text(const Finding& finding) {
   std::string out;
   if (!finding.origin.file.empty()) {
@@ -23,9 +34,8 @@ std::string to_text(const Finding& finding) {
   }
   out += to_string(finding.severity);
   out += ": ";
-  out += finding.object.kind + ' ';
-  if (!finding.object.ns.empty()) out += finding.object.ns + '/';
-  out += finding.object.name + ": ";
+  // Of a file that doesn't parse, no object is known.
+  if (!finding.object.kind.empty()) out += objects::to_string(finding.object) + ": ";
   if (!finding.field.empty()) out += finding.field + ": ";
   out += finding.message;
   if (!finding.remedy.empty()) out += ' ' + finding.remedy;

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "controller/objects/decode.h"
 #include "controller/objects/objects.h"
 #include "proxy/base/reason.h"
 
@@ -31,6 +32,9 @@ struct Finding {
 using Report = std::vector<Finding>;
 
 [[nodiscard]] std::string_view to_string(Severity severity);  // "info", "warning", "error"
+
+// What a source could not read, as a finding: an error of the object, as far as it is known.
+[[nodiscard]] Finding to_finding(const objects::Decoded::Problem& problem);
 
 // One line: "shop.yaml:12: error: Ingress shop/orders: <field>: <message> <remedy> [reason]".
 [[nodiscard]] std::string to_text(const Finding& finding);

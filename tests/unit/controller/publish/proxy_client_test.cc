@@ -127,6 +127,19 @@ TEST(ProxyClient, DoesNotWaitForever) {
   EXPECT_EQ(result.error.detail, "the proxy did not answer in time");
 }
 
+TEST(ProxyClient, CanBeCalledOff) {
+  FakeProxy proxy;
+  proxy.listen();
+  ProxyClient client{proxy.path};
+
+  std::thread stopper{[&client] { client.stop(); }};
+  const auto result = client.load(1);
+  stopper.join();
+
+  EXPECT_EQ(result.kind, Kind::Failed);
+  EXPECT_EQ(result.error.detail, "the controller is stopping");
+}
+
 TEST(ProxyClient, ReadsTheState) {
   FakeProxy proxy;
   proxy.answer("\r\n\r\n", http("200 OK", R"({"generation":7,"policies":[],"endpoints":[]})"));

@@ -1,0 +1,45 @@
+#pragma once
+// The controller's loop: a source's thread hands in batches, one thread works.
+//
+// What queues up while a round is under way becomes one batch, by object: the queue is never longer
+// than the objects that changed.
+//
+// Threading: on_batch(), stop() and is_ready() from any thread; run() on one. Ownership: borrows
+// the Reconciler, which is run()'s alone while that runs.
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include "controller/reconcile/reconciler.h"
+#include "controller/source/source.h"
+
+namespace handfast::reconcile {
+
+class Controller final : public source::Sink {
+ public:
+  explicit Controller(Reconciler& reconciler) : reconciler_(reconciler) {}
+
+  void on_batch(source::Batch batch) override;
+
+  // Until stop(). A round that is under way ends first.
+  void run();
+  void stop();
+
+ private:
+  struct Queue {
+    std::map<objects::ObjectKey, source::Event> events;
+    source::Batch last;  // everything but the events
+    bool synced = false;
+  };
+  [[nodiscard]] static source::Batch take(Queue queue);
+
+  Reconciler& reconciler_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<Queue> queue_;  // guarded by mutex_
+  bool stopping_ = false;       // guarded by mutex_
+};
+
+}  // namespace handfast::reconcile

@@ -1,0 +1,87 @@
+#pragma once
+// What the controller does, without threads and without waiting: takes batches of objects, and when
+// something is due translates, publishes and tells.
+//
+//   take(batch) -> work(now) -> … -> due(): when to call work() again
+//
+// Level-based: every round looks at the whole state, so nothing is lost that a failed round did not
+// do. A round that fails is tried again after 0.5 s, doubling to 30 s, or at the next change.
+//
+// Threading: one thread's, but for is_ready(). Ownership: borrows its parts.
+
+#include <atomic>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "controller/metrics/metrics.h"
+#include "controller/publish/publisher.h"
+#include "controller/reconcile/findings_log.h"
+#include "controller/source/source.h"
+#include "controller/state/cluster_state.h"
+#include "controller/translate/translate.h"
+#include "proxy/base/clock.h"
+
+namespace handfast::reconcile {
+
+class Reconciler {
+ public:
+  struct Parts {
+    publish::GenerationWriter& writer;
+    publish::Publisher& publisher;
+    metrics::Metrics& metrics;
+    const Clock& clock;
+  };
+
+  // `last_good`: of the generation that is current; see last_good.h.
+  Reconciler(Parts parts, translate::Options options, translate::LastGood last_good);
+
+  void take(source::Batch batch);
+
+  // Does what is due by now.
+  void work();
+
+  // When work() has something to do next; nothing before the source has told all that it has.
+  [[nodiscard]] std::optional<Monotonic> due() const;
+
+  // Whether the proxy has acknowledged a generation. Any thread.
+  [[nodiscard]] bool is_ready() const { return ready_.load(std::memory_order_relaxed); }
+
+ private:
+  void publish();
+  void poll();
+  void settle(const publish::Outcome& outcome);
+  void tell(const publish::Outcome& outcome);
+  void tell_findings(const translate::Report& report);
+  void tell_routes(const std::vector<config::Shard>& shards);
+  void tell_last_good();
+  [[nodiscard]] bool is_on_disk(const std::string& directory) const;
+
+  Parts parts_;
+  const translate::Options options_;
+  state::ClusterState state_;
+  translate::MaterialCache cache_;
+  translate::LastGood last_good_;
+  // Of the newest generation written, until it is acknowledged.
+  std::optional<translate::LastGood> written_items_;
+
+  std::set<objects::ObjectKey> known_;
+  std::map<std::string, std::size_t> objects_by_kind_;
+  translate::Report source_findings_;
+  translate::Report report_;
+  FindingsLog findings_log_;
+
+  bool synced_ = false;
+  bool is_dirty_ = false;
+  Monotonic retry_at_{};
+  std::chrono::milliseconds backoff_;
+  Monotonic poll_at_{};
+  Monotonic translate_at_{};
+  Monotonic started_{};  // the publish that isn't acknowledged yet
+  publish::Outcome::Kind told_kind_ = publish::Outcome::Kind::Unchanged;
+  std::string told_detail_;
+  std::atomic<bool> ready_{false};
+};
+
+}  // namespace handfast::reconcile
