@@ -1,0 +1,171 @@
+// handfast-controller: watches objects, publishes generations. Parses options, builds, runs.
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "controller/metrics/endpoint.h"
+#include "controller/reconcile/controller.h"
+#include "controller/reconcile/last_good.h"
+#include "controller/source/manifest_source.h"
+#include "controller/translate/flags.h"
+#include "proxy/base/log.h"
+#include "proxy/base/options.h"
+#include "proxy/base/process.h"
+#include "proxy/config/document.h"
+#include "proxy/pki/library.h"
+
+namespace handfast {
+namespace {
+
+struct Settings {
+  std::string manifests, state_directory, control_path, metrics;
+  translate::Options translate;
+};
+
+OptionSet make_options() {
+  OptionSet options{"handfast-controller", "turns manifests into what handfast-proxy serves"};
+  options.add_text("manifests", "DIR", "", "directory of manifests, watched; required");
+  options.add_text("state-dir", "DIR", "/run/handfast", "where generations are written, mode 0700");
+  options.add_text("control", "PATH", "",
+                   "the proxy's control socket (control.sock in the state directory)");
+  options.add_text("metrics", "ADDR:PORT", "0.0.0.0:10254",
+                   "/metrics, /healthz, /readyz; off for none");
+  translate::add_flags(options);
+  options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
+                     "least level on stderr");
+  return options;
+}
+
+Result<Settings> read_options(const ParsedOptions& parsed) {
+  Settings settings;
+  settings.manifests = parsed.text("manifests");
+  settings.state_directory = parsed.text("state-dir");
+  settings.control_path = parsed.text("control");
+  settings.metrics = parsed.text("metrics");
+  if (settings.manifests.empty()) {
+    return fail(Reason::InvalidValue, "--manifests: is missing; name the directory to watch");
+  }
+  if (settings.state_directory.empty()) {
+    return fail(Reason::InvalidValue, "--state-dir: must not be empty");
+  }
+  if (settings.control_path.empty()) {
+    settings.control_path = settings.state_directory + "/control.sock";
+  }
+  auto options = translate::read_flags(parsed);
+  if (!options) return fail(std::move(options.error()));
+  settings.translate = std::move(*options);
+  return settings;
+}
+
+LogLevel level_of(const std::string& name) {
+  if (name == "debug") return LogLevel::Debug;
+  if (name == "warning") return LogLevel::Warning;
+  return name == "error" ? LogLevel::Error : LogLevel::Info;
+}
+
+int usage_error(const Error& error) {
+  std::fprintf(stderr, "handfast-controller: %s\n", error.detail.c_str());
+  return 2;
+}
+
+int start_error(const Error& error) {
+  log(LogLevel::Error, "the controller can't start",
+      {{"reason", to_string(error.reason)}, {"detail", error.detail}});
+  return 1;
+}
+
+// What lies in the state directory, for the first translation.
+Result<translate::LastGood> recover(publish::GenerationWriter& writer) {
+  translate::LastGood found;
+  Status recovered = writer.recover(
+      [&found](const config::Shard& shard) { reconcile::remember_items(shard, found); });
+  if (!recovered) return fail(std::move(recovered.error()));
+  const auto& certificate = writer.manifest(writer.current()).default_certificate;
+  if (certificate) reconcile::remember_items(*certificate, found);
+  return reconcile::after_acknowledgement(
+      std::move(found), {},
+      [&writer](const std::string& directory) { return writer.has_directory(directory); });
+}
+
+int run(const Settings& settings, const sigset_t& signals) {
+  auto files = publish::DirectoryFileSystem::open(settings.state_directory);
+  if (!files) return start_error(files.error());
+  publish::GenerationWriter writer{**files};
+  auto last_good = recover(writer);
+  if (!last_good) return start_error(last_good.error());
+  log(LogLevel::Info, "state directory read",
+      {{"current", std::to_string(writer.current())},
+       {"last_good_items", std::to_string(last_good->size())}});
+
+  const SystemClock clock;
+  metrics::Metrics metrics;
+  publish::ProxyClient proxy{settings.control_path};
+  publish::Publisher publisher{writer, proxy, clock};
+  reconcile::Reconciler reconciler{
+      {writer, publisher, metrics, clock}, settings.translate, std::move(*last_good)};
+  reconcile::Controller controller{reconciler};
+  source::ManifestSource source{settings.manifests};
+
+  std::unique_ptr<metrics::Endpoint> endpoint;
+  if (settings.metrics != "off") {
+    auto opened = metrics::Endpoint::open(
+        settings.metrics,
+        {[&metrics] { return metrics.render(); }, [&reconciler] { return reconciler.is_ready(); }});
+    if (!opened && opened.error().reason == Reason::InvalidValue) {
+      return usage_error({Reason::InvalidValue, "--metrics: " + opened.error().detail});
+    }
+    if (!opened) return start_error(opened.error());
+    endpoint = std::move(*opened);
+  }
+
+  std::thread source_thread{[&source, &controller] { source.run(controller); }};
+  std::thread controller_thread{[&controller] { controller.run(); }};
+  int signal_number = 0;
+  ::sigwait(&signals, &signal_number);
+  log(LogLevel::Info, "stopping", {{"signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT"}});
+  source.stop();
+  proxy.stop();
+  controller.stop();
+  source_thread.join();
+  controller_thread.join();
+  return 0;
+}
+
+int main_of(int argc, char** argv) {
+  const OptionSet options = make_options();
+  const auto parsed = options.parse(argc, argv, environ);
+  if (!parsed) return usage_error(parsed.error());
+  if (parsed->help()) {
+    std::fputs(options.usage().c_str(), stdout);
+    return 0;
+  }
+  pki::start_openssl();
+  if (parsed->version()) {
+    std::printf("handfast-controller %s (%s, %s)\n", HANDFAST_VERSION,
+                pki::openssl_version().c_str(), config::yaml_library().data());
+    return 0;
+  }
+  const auto settings = read_options(*parsed);
+  if (!settings) return usage_error(settings.error());
+  set_log_level(level_of(parsed->text("log-level")));
+  forbid_core_dumps();
+
+  // Every thread inherits this; run() waits for the signals.
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT}) ::sigaddset(&signals, number);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  return run(*settings, signals);
+}
+
+}  // namespace
+}  // namespace handfast
+
+int main(int argc, char** argv) { return handfast::main_of(argc, argv); }

@@ -1,0 +1,55 @@
+// handfast: the person's tool. Picks the command.
+
+#include <cstdio>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "cmd/handfast/lint.h"
+#include "cmd/handfast/run.h"
+#include "cmd/handfast/verify.h"
+#include "proxy/config/document.h"
+#include "proxy/pki/library.h"
+
+namespace {
+
+constexpr std::string_view kUsage =
+    "Usage: handfast COMMAND [options]\n"
+    "an ingress controller whose every hop to a backend is verified mutual TLS\n"
+    "\n"
+    "  run DIR       serve the manifests in DIR: controller and proxy, no cluster needed\n"
+    "  lint PATH...  tell what is wrong with manifests, and what to do\n"
+    "  verify        judge a certificate chain on files as the proxy would\n"
+    "\n"
+    "  COMMAND --help  the options of a command\n"
+    "  --help          this\n"
+    "  --version       the version, and the libraries it runs on\n";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  handfast::pki::start_openssl();
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  if (command == "run") return handfast::run_command(argc - 1, argv + 1);
+  if (command == "lint") return handfast::lint_command(argc - 1, argv + 1);
+  if (command == "verify") {
+    const std::vector<std::string_view> arguments(argv + 2, argv + argc);
+    return handfast::verify_command(arguments);
+  }
+  if (command == "--help" || command == "-h" || command == "help") {
+    std::fputs(kUsage.data(), stdout);
+    return 0;
+  }
+  if (command == "--version" || command == "version") {
+    std::printf("handfast %s (%s, %s)\n", HANDFAST_VERSION,
+                handfast::pki::openssl_version().c_str(), handfast::config::yaml_library().data());
+    return 0;
+  }
+  if (command.empty()) {
+    std::fputs(kUsage.data(), stderr);
+  } else {
+    std::fprintf(stderr, "handfast: %.*s: is not a command; see handfast --help\n",
+                 static_cast<int>(command.size()), command.data());
+  }
+  return 2;
+}
