@@ -1,7 +1,5 @@
 #include "proxy/pki/identity.h"
 
-#include <openssl/pem.h>
-
 #include <algorithm>
 #include <array>
 #include <span>
@@ -9,6 +7,7 @@
 
 #include "proxy/base/check.h"
 #include "proxy/pki/asn1_text.h"
+#include "proxy/pki/key_decoder.h"
 #include "proxy/pki/names.h"
 #include "proxy/pki/pem.h"
 #include "proxy/pki/strength.h"
@@ -18,9 +17,6 @@ namespace {
 
 // More than any peer accepts; keeps the ordering below cheap for hostile input.
 constexpr std::size_t kMaxChain = 64;
-
-// Called where OpenSSL would ask for a passphrase on the terminal. (0 would mean an empty one.)
-int refuse_passphrase(char*, int, int, void*) { return -1; }
 
 X509StackPtr new_stack() {
   X509StackPtr stack{sk_X509_new_null()};
@@ -61,8 +57,7 @@ Result<EvpPkeyPtr> load_key(std::string_view key_pem) {
   if (block->encrypted) {
     return fail(Reason::Passphrase, "the private key is encrypted and no passphrase is given");
   }
-  const BioPtr bio = read_only_bio(block->text);
-  EvpPkeyPtr key{PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, nullptr)};
+  EvpPkeyPtr key = decode_private_key(*block);
   if (!key) {
     return fail(Reason::BadKey, "the private key can't be decoded: " + drain_openssl_errors());
   }

@@ -11,6 +11,7 @@
 // Errors carry the reason that the caller gives and say entry, line and remedy, never content.
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
 

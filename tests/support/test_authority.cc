@@ -8,7 +8,9 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <array>
+#include <source_location>
 
 #include "proxy/base/check.h"
 
@@ -50,7 +52,7 @@ std::shared_ptr<EVP_PKEY> generate(const char* type, EVP_PKEY* parameters = null
   return owned(key);
 }
 
-std::shared_ptr<EVP_PKEY> dsa_key() {
+std::shared_ptr<EVP_PKEY> dsa_parameters() {
   const KeyContext context{EVP_PKEY_CTX_new_from_name(nullptr, "DSA", nullptr)};
   unsigned int bits = 2048;
   const std::array<OSSL_PARAM, 2> settings{OSSL_PARAM_construct_uint("pbits", &bits),
@@ -59,8 +61,13 @@ std::shared_ptr<EVP_PKEY> dsa_key() {
   must(context && EVP_PKEY_paramgen_init(context.get()) == 1 &&
        EVP_PKEY_CTX_set_params(context.get(), settings.data()) == 1 &&
        EVP_PKEY_generate(context.get(), &parameters) == 1);
-  const auto kept = owned(parameters);
-  return generate("DSA", parameters);
+  return owned(parameters);
+}
+
+std::shared_ptr<EVP_PKEY> dsa_key() {
+  // Half a second of search for primes: once.
+  static const std::shared_ptr<EVP_PKEY> parameters = dsa_parameters();
+  return generate("DSA", parameters.get());
 }
 
 std::shared_ptr<EVP_PKEY> ec_key(const char* curve, bool explicit_parameters = false) {

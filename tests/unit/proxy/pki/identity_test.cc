@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <openssl/err.h>
 
+#include <thread>
+
 #include "tests/support/test_authority.h"
 
 namespace handfast::pki {
@@ -54,6 +56,41 @@ TEST_F(IdentityTest, TakesEveryUsualFormOfAKey) {
   }
   const auto edwards = root_.issue("a.svc", {.key = KeyType::Ed25519});
   EXPECT_EQ(reason_of(edwards.cert_pem(), edwards.key_pem()), Reason::Ok);
+}
+
+TEST_F(IdentityTest, TakesOneKeyAfterAnotherWhateverCameBetween) {
+  // The decoders are used again and again; nothing of a key may stay in them.
+  for (const KeyType type : {KeyType::P256, KeyType::Rsa2048, KeyType::Ed25519}) {
+    const auto first = root_.issue("a.svc", {.key = type});
+    const auto second = root_.issue("b.svc", {.key = type});
+    std::string torn = first.key_pem();
+    torn.erase(torn.find('\n') + 20, 8);
+
+    EXPECT_EQ(reason_of(first.cert_pem(), first.key_pem()), Reason::Ok);
+    EXPECT_EQ(reason_of(first.cert_pem(), torn), Reason::BadKey);
+    EXPECT_EQ(reason_of(first.cert_pem(), second.key_pem()), Reason::KeyMismatch);
+    EXPECT_EQ(reason_of(second.cert_pem(), second.key_pem()), Reason::Ok);
+  }
+}
+
+TEST_F(IdentityTest, LoadsOnManyThreadsAtOnce) {
+  const auto elliptic = root_.issue("a.svc");
+  const auto rsa = root_.issue("b.svc", {.key = KeyType::Rsa2048});
+  std::vector<int> wrong(4, 0);
+  std::vector<std::thread> threads;
+
+  for (int& count : wrong) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) {
+        count += Identity::load(elliptic.cert_pem(), elliptic.key_pem()) ? 0 : 1;
+        count += Identity::load(rsa.cert_pem(), rsa.traditional_key_pem()) ? 0 : 1;
+        count += Identity::load(rsa.cert_pem(), elliptic.key_pem()) ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+
+  EXPECT_EQ(wrong, std::vector<int>(4, 0));
 }
 
 TEST_F(IdentityTest, TakesAKeyBehindTheParametersThatOpensslWrites) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <openssl/err.h>
 
+#include <limits>
 #include <thread>
 
 #include "proxy/pki/identity.h"
