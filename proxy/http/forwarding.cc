@@ -1,6 +1,7 @@
 #include "proxy/http/forwarding.h"
 
 #include <charconv>
+#include <cstdint>
 #include <limits>
 
 #include "proxy/http/chars.h"

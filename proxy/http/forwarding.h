@@ -26,14 +26,18 @@ struct ForwardContext {
 // X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Proto, X-Forwarded-Scheme, X-Scheme, and the
 // framing (Content-Length or Transfer-Encoding: chunked). Not written: hop-by-hop fields, Upgrade,
 // protected ones, Content-Length and Transfer-Encoding as they came.
-// The client's own X-Forwarded-For goes into X-Original-Forwarded-For only when trusted networks
-// are configured, which they aren't yet: it is dropped.
+// Of a client that sent no authority (HTTP/1.0) Host goes out empty and X-Forwarded-Host not at
+// all. Expect passes as it came, but not from HTTP/1.0, which must not ask (RFC 9110 10.1.1).
+// Content-Length goes out only if the client sent one. The client's own X-Forwarded-For goes into
+// X-Original-Forwarded-For only when trusted networks are configured, which they aren't yet: it is
+// dropped.
 void append_request_head(std::string& out, const RequestHead& head, const ForwardContext& context);
 
 // Writes the status line and head for an HTTP/1.x client: the backend's fields without hop-by-hop
 // ones, then framing and Connection as the two flags say. `chunked`: we encode the body in chunks
 // (never to an HTTP/1.0 client). `close`: adds "Connection: close"; otherwise, to an HTTP/1.0
-// client that asked, "Connection: keep-alive".
+// client that asked, "Connection: keep-alive". Never both lengths; neither for 1xx and 204. A Date
+// is added if the backend sent none (RFC 9110 6.6.1).
 struct ResponseFraming {
   bool chunked = false;
   bool close = false;

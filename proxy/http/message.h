@@ -29,9 +29,10 @@ enum class HeaderId : std::uint8_t {
   Upgrade,
   UserAgent,
   Referer,
-  // Headers that we assert: stripped from clients in every spelling ('_' and '.' count as '-').
-  // Includes X-Forwarded-*, Forwarded, X-Real-IP, X-Scheme, X-Request-ID, X-Original-*,
-  // ssl-client-*, X-SSL-*, X-Client-Cert*, X-Forwarded-Client-Cert, Proxy.
+  // Headers that we assert: stripped from clients in every spelling (header_id.h). Includes
+  // X-Forwarded-*, Forwarded, X-Real-IP, X-Scheme, X-Request-ID, X-Original-*, ssl-client-*,
+  // X-SSL-*, X-Client-Cert*, X-Forwarded-Client-Cert, Proxy; and aliases of the framing and
+  // hop-by-hop names above (Content_Length).
   Protected,
 };
 

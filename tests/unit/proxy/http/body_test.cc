@@ -1,7 +1,7 @@
 #include "proxy/http/body.h"
 
+#include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <ostream>
 #include <string>

@@ -2,6 +2,7 @@
 // What holds of every head that the parsers let through, whatever the input: for the mutation test
 // and the fuzz targets.
 
+#include <cstdint>
 #include <string_view>
 
 #include "proxy/http/authority.h"

@@ -1,5 +1,6 @@
 // Heads with random damage: whatever comes out holds the invariants, however the input was split.
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <string_view>

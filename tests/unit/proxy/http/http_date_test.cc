@@ -1,6 +1,8 @@
 #include "proxy/http/http_date.h"
 
 #include <array>
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 #include <gtest/gtest.h>
