@@ -1,0 +1,284 @@
+"""The programs under test: `handfast run` over a directory, or controller and proxy apart."""
+
+import itertools
+import os
+import pathlib
+import re
+import signal
+import tempfile
+
+from . import clients, manifests
+from .processes import Process, wait_for_line
+from .waiting import eventually
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+# HANDFAST_BIN decides; ctest tells where its own build lies.
+BIN = pathlib.Path(os.environ.get("HANDFAST_BIN") or os.environ.get("HANDFAST_BIN_DEFAULT") or
+                   ROOT / "build/release/bin").resolve()
+
+# Fresh connections that must all agree before a change counts as seen: with SO_REUSEPORT the
+# kernel spreads them over the workers.
+STREAK = 8
+
+SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
+
+
+class Manifests:
+    """A directory of manifests; each file comes and changes by one rename."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(exist_ok=True)
+        self._numbers = itertools.count()
+        self._staging = self.folder.parent / f"{self.folder.name}.staging"
+        self._staging.mkdir(exist_ok=True)
+
+    def apply(self, file, *objects):
+        flat = [one for group in objects
+                for one in (group if isinstance(group, list) else [group])]
+        self.write(file, manifests.dump(*flat))
+
+    def write(self, file, text):
+        place = self.folder / file
+        if not place.suffix:
+            place = place.with_suffix(".yaml")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        new = self._staging / f"{next(self._numbers)}"
+        new.write_bytes(text if isinstance(text, bytes) else text.encode())
+        new.rename(place)
+
+    def delete(self, file):
+        place = self.folder / file
+        if not place.suffix:
+            place = place.with_suffix(".yaml")
+        place.unlink()
+
+
+class Metrics:
+    """A scrape of /metrics."""
+
+    LINE = re.compile(r'^(\w+)(?:\{(.*)\})? (\S+)$')
+    LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+    def __init__(self, text):
+        self.text = text
+        self.samples = []
+        for line in text.splitlines():
+            match = self.LINE.match(line)
+            if match:
+                self.samples.append((match[1], dict(self.LABEL.findall(match[2] or "")),
+                                     float(match[3])))
+
+    def all(self, name, **labels):
+        return [(found, value) for sample, found, value in self.samples
+                if sample == name and all(found.get(k) == v for k, v in labels.items())]
+
+    def value(self, name, **labels):
+        """The sum over the series that match; None if there is none."""
+        found = self.all(name, **labels)
+        return sum(value for _, value in found) if found else None
+
+
+class Front:
+    """What both forms have in common: listeners, requests, logs, metrics."""
+
+    proxy = None  # the process whose output is the proxy's
+    name = "handfast"
+
+    def __init__(self):
+        self._markers = itertools.count()
+        self.http = self.https = self.metrics_address = None
+
+    def _read_listeners(self, process):
+        found = {}
+        for listener in ("http", "https", "metrics"):
+            line = wait_for_line(process, f"the listener {listener}", message="listening",
+                                 listener=listener)
+            host, _, port = line["address"].rpartition(":")
+            found[listener] = (host.strip("[]"), int(port))
+        self.http, self.https = found["http"], found["https"]
+        self.metrics_address = found["metrics"]
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def connect(self, tls=None, server_name=None, **options):
+        return clients.RawConnection(self.https if tls else self.http, tls=tls,
+                                     server_name=server_name, **options)
+
+    def get(self, host, target="/", method="GET", headers=(), body=None, tls=None, **options):
+        address = self.https if tls else self.http
+        return clients.fetch(address, host, target, method, headers, body, tls=tls, **options)
+
+    def wait_for(self, host, status, target="/", text=None, tls=None, streak=STREAK, **options):
+        """Until `streak` fresh connections in a row answer `status` (and hold `text`)."""
+        def check():
+            for _ in range(streak):
+                answer = self.get(host, target, tls=tls, **options)
+                if answer.status != status or (text and text.encode() not in answer.body):
+                    raise AssertionError(f"{host}: {answer!r}")
+            return answer
+
+        return eventually(check, f"{status} from {host}{target} {text or ''}")
+
+    # --- what it tells --------------------------------------------------------------------------
+
+    def metrics(self):
+        return Metrics(clients.fetch(self.metrics_address, "metrics", "/metrics").body.decode())
+
+    def generation(self):
+        return int(self.metrics().value("handfast_generation") or 0)
+
+    def is_ready(self):
+        return clients.fetch(self.metrics_address, "metrics", "/readyz").status == 200
+
+    def access_log(self, host=None, target=None):
+        return [line for line in self.proxy.out.records()
+                if host in (None, line.get("host")) and target in (None, line.get("target"))]
+
+    def last_log(self, host, target=None, **fields):
+        """The newest line of the access log for a host, once it has these fields."""
+        def check():
+            found = self.access_log(host, target)
+            if not found or any(found[-1].get(k) != v for k, v in fields.items()):
+                raise AssertionError(f"{found[-1:]}")
+            return found[-1]
+
+        return eventually(check, f"an access log line of {host} with {fields}", patience=10)
+
+    def reason(self, host, target=None):
+        """The word that the last request's log line has, after it was written."""
+        return self.last_log(host, target).get("upstream_tls_error")
+
+
+class Handfast(Front):
+    """`handfast run` over a directory that tests write."""
+
+    def __init__(self, *flags, workers=2, folder=None, start=True):
+        super().__init__()
+        self._temporary = tempfile.TemporaryDirectory(prefix="handfast-it-")
+        self.folder = pathlib.Path(folder or self._temporary.name)
+        self.manifests = Manifests(self.folder / "manifests")
+        self.state = self.folder / "state"
+        self.flags = [*flags]
+        self.workers = workers
+        self.proxy = None
+        if start:
+            self.start()
+
+    def start(self, wait_ready=True):
+        self.proxy = Process(
+            [BIN / "handfast", "run", self.manifests.folder, "--http", "127.0.0.1:0", "--https",
+             "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--admin", "off", "--state-dir",
+             self.state, "--workers", self.workers, *self.flags], self.folder)
+        self._read_listeners(self.proxy)
+        if wait_ready:
+            eventually(self.is_ready, "readiness")
+        return self
+
+    def apply(self, file, *objects):
+        self.manifests.apply(file, *objects)
+
+    def delete(self, file):
+        self.manifests.delete(file)
+
+    def barrier(self):
+        """Returns when what was written before is decided and every worker serves the outcome:
+        an Ingress written after it is served."""
+        host = f"marker-{next(self._markers)}.test"
+        self.apply("marker", manifests.ingress("marker", host, namespace="marker", service="none"))
+        self.wait_for(host, 503, streak=16)
+
+    def stop(self):
+        """Ends it; an exit code other than 0 or a sanitizer's report is an error."""
+        if self.proxy is None:
+            return
+        code = self.proxy.stop(patience=60)
+        tail = self.proxy.tail()
+        errors = self.proxy.err.text()
+        self.proxy = None
+        if SANITIZER.search(errors):
+            raise AssertionError(f"a sanitizer complained\n{errors[-20000:]}")
+        if code != 0:
+            raise AssertionError(f"exit {code}\n{tail}")
+
+    def close(self):
+        try:
+            self.stop()
+        finally:
+            self._temporary.cleanup()
+
+
+class Pair(Front):
+    """Controller and proxy as processes of their own, to be killed and restarted apart."""
+
+    def __init__(self, *controller_flags, workers=2, folder=None):
+        super().__init__()
+        self._temporary = tempfile.TemporaryDirectory(prefix="handfast-it-")
+        self.folder = pathlib.Path(folder or self._temporary.name)
+        self.manifests = Manifests(self.folder / "manifests")
+        self.state = self.folder / "state"
+        self.controller_flags = [*controller_flags]
+        self.workers = workers
+        self.controller = self.proxy = None
+        self.past = []  # processes that ended
+
+    def start_controller(self):
+        self.controller = Process(
+            [BIN / "handfast-controller", "--manifests", self.manifests.folder, "--state-dir",
+             self.state, "--metrics", "127.0.0.1:0", *self.controller_flags], self.folder)
+
+    def start_proxy(self, wait=True):
+        self.proxy = Process(
+            [BIN / "handfast-proxy", "--state-dir", self.state, "--http", "127.0.0.1:0", "--https",
+             "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--admin", "off", "--workers",
+             self.workers], self.folder)
+        if wait:
+            self.find_proxy()
+
+    def find_proxy(self):
+        self._read_listeners(self.proxy)
+
+    def start(self):
+        self.start_controller()
+        eventually(self.state.exists, "the state directory")
+        self.start_proxy()
+        eventually(self.is_ready, "readiness")
+        return self
+
+    def kill_proxy(self):
+        self.proxy.signal(signal.SIGKILL)
+        self.proxy.kill()
+        self.past.append(self.proxy)
+
+    def kill_controller(self):
+        self.controller.signal(signal.SIGKILL)
+        self.controller.kill()
+        self.past.append(self.controller)
+
+    def close(self):
+        try:
+            codes = {}
+            for process in (self.proxy, self.controller):
+                if process is None:
+                    continue
+                codes[process.name] = process.stop(patience=60)
+                self.past.append(process)
+            for process in self.past:
+                errors = process.err.text()
+                if SANITIZER.search(errors):
+                    raise AssertionError(f"a sanitizer complained\n{errors[-20000:]}")
+            if any(code != 0 for code in codes.values()):
+                raise AssertionError(f"exit codes {codes}\n{self.past[-1].tail()}")
+        finally:
+            self._temporary.cleanup()
+
+
+def run_lint(*paths, flags=()):
+    """`handfast lint`; answers (exit code, what it printed)."""
+    process = Process([BIN / "handfast", "lint", *flags, *paths])
+    code = process.wait(60)
+    text = process.out.text() + process.err.text()
+    process.kill()
+    if SANITIZER.search(text):
+        raise AssertionError(text)
+    return code, text

@@ -1,0 +1,81 @@
+"""Kubernetes objects as dicts. JSON is YAML, so they are written as JSON."""
+
+import base64
+import json
+
+NGINX = "nginx.ingress.kubernetes.io/"
+OWN = "handfast.dev/"
+
+
+def dump(*objects):
+    return "\n---\n".join(json.dumps(one, indent=1) for one in objects) + "\n"
+
+
+def metadata(name, namespace, annotations=None, **more):
+    found = {"name": name, "namespace": namespace, **more}
+    if annotations:
+        found["annotations"] = annotations
+    return found
+
+
+def ingress_class(name="handfast", controller="handfast.dev/ingress-controller"):
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+            "metadata": {"name": name}, "spec": {"controller": controller}}
+
+
+def ingress(name, host=None, *, namespace="shop", service=None, port=443, path="/",
+            path_type="Prefix", annotations=None, prefix=NGINX, tls=None, paths=None,
+            class_name="handfast", **more):
+    """`annotations` are given without prefix; `paths` is [(path, type, service, port)]."""
+    paths = paths or [(path, path_type, service or name, port)]
+    rule = {"http": {"paths": [
+        {"path": p, "pathType": kind,
+         "backend": {"service": {"name": to,
+                                 "port": {"number": number} if isinstance(number, int)
+                                 else {"name": number}}}}
+        for p, kind, to, number in paths]}}
+    if host is not None:
+        rule["host"] = host
+    spec = {"ingressClassName": class_name, "rules": [rule]}
+    if tls is not None:
+        spec["tls"] = tls
+    full = {(prefix + key if "/" not in key else key): value
+            for key, value in (annotations or {}).items()}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": metadata(name, namespace, full, **more), "spec": spec}
+
+
+def service(name, *ports, namespace="shop", port=443, port_name="main"):
+    """A Service and the EndpointSlice that leads to `ports` of 127.0.0.1."""
+    objects = [{"apiVersion": "v1", "kind": "Service", "metadata": metadata(name, namespace),
+                "spec": {"ports": [{"name": port_name, "port": port, "targetPort": port}]}}]
+    for number, target in enumerate(ports):
+        objects.append(endpoint_slice(f"{name}-{number}", name, target, namespace=namespace,
+                                      port_name=port_name))
+    return objects
+
+
+def endpoint_slice(name, service_name, port, *, namespace="shop", port_name="main",
+                   addresses=("127.0.0.1",), conditions=None):
+    return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": metadata(name, namespace, labels={
+                "kubernetes.io/service-name": service_name}),
+            "addressType": "IPv4", "ports": [{"name": port_name, "port": port, "protocol": "TCP"}],
+            "endpoints": [{"addresses": list(addresses),
+                           "conditions": conditions or {"ready": True}}]}
+
+
+def secret(name, *, namespace="shop", **keys):
+    """Keys as Python names: tls_crt, tls_key, ca_crt, ca_crl; or any by `data={...}`."""
+    data = dict(keys.pop("data", {}))
+    data.update({key.replace("_", ".", 1): value for key, value in keys.items()
+                 if value is not None})
+    encoded = {key: base64.b64encode(value if isinstance(value, bytes) else
+                                     value.encode()).decode() for key, value in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata(name, namespace),
+            "type": "Opaque", "data": encoded}
+
+
+def config_map(name, *, namespace="shop", **data):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(name, namespace),
+            "data": {key.replace("_", ".", 1): value for key, value in data.items()}}

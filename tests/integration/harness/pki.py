@@ -1,0 +1,220 @@
+"""Authorities, certificates and revocation lists, made when a test asks for them.
+
+P-256 unless a test wants otherwise: a key takes a tenth of a millisecond.
+"""
+
+import datetime
+import ipaddress
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+UTC = datetime.timezone.utc
+USAGES = {
+    "server": [ExtendedKeyUsageOID.SERVER_AUTH],
+    "client": [ExtendedKeyUsageOID.CLIENT_AUTH],
+    "both": [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
+    "email": [ExtendedKeyUsageOID.EMAIL_PROTECTION],
+    "none": None,
+}
+
+
+def from_now(**delta):
+    """A point in time relative to now: from_now(days=-1) is yesterday."""
+    return datetime.datetime.now(UTC).replace(microsecond=0) + datetime.timedelta(**delta)
+
+
+def new_key(kind="p256"):
+    if kind == "p256":
+        return ec.generate_private_key(ec.SECP256R1())
+    if kind == "p384":
+        return ec.generate_private_key(ec.SECP384R1())
+    if kind == "ed25519":
+        return ed25519.Ed25519PrivateKey.generate()
+    return rsa.generate_private_key(public_exponent=65537, key_size=int(kind[3:]))
+
+
+def _digest(key, name="sha256"):
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return None
+    return {"sha256": hashes.SHA256, "sha1": hashes.SHA1}[name]()
+
+
+def _pem(certificate):
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _not_after(certificate):
+    when = getattr(certificate, "not_valid_after_utc", None)  # from cryptography 42 on
+    return int((when or certificate.not_valid_after.replace(tzinfo=UTC)).timestamp())
+
+
+def name_of(common_name, organization="integration"):
+    parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)]
+    if common_name:
+        parts.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+    return x509.Name(parts)
+
+
+class Leaf:
+    """A certificate with its key and the intermediates that belong in its chain."""
+
+    def __init__(self, certificate, key, intermediates=()):
+        self.certificate = certificate
+        self.key = key
+        self.intermediates = list(intermediates)
+
+    @property
+    def serial(self):
+        return self.certificate.serial_number
+
+    @property
+    def common_name(self):
+        found = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return found[0].value if found else ""
+
+    @property
+    def not_after(self):
+        """Unix seconds."""
+        return _not_after(self.certificate)
+
+    @property
+    def cert_pem(self):
+        return _pem(self.certificate)
+
+    @property
+    def chain_pem(self):
+        return self.cert_pem + "".join(_pem(one) for one in self.intermediates)
+
+    @property
+    def key_pem(self):
+        return self.key.private_bytes(serialization.Encoding.PEM,
+                                      serialization.PrivateFormat.PKCS8,
+                                      serialization.NoEncryption()).decode()
+
+    def key_pem_as(self, form, passphrase=None):
+        shape = {"pkcs8": serialization.PrivateFormat.PKCS8,
+                 "traditional": serialization.PrivateFormat.TraditionalOpenSSL}[form]
+        closed = (serialization.BestAvailableEncryption(passphrase.encode()) if passphrase
+                  else serialization.NoEncryption())
+        return self.key.private_bytes(serialization.Encoding.PEM, shape, closed).decode()
+
+    def write(self, folder, stem):
+        """Writes stem.crt (the chain) and stem.key; answers both paths."""
+        crt, key = folder / f"{stem}.crt", folder / f"{stem}.key"
+        crt.write_text(self.chain_pem)
+        key.write_text(self.key_pem)
+        return crt, key
+
+
+class Authority:
+    def __init__(self, name, *, parent=None, not_before=None, not_after=None, key=None,
+                 is_ca=True, path_length=None, crl_sign=True, digest="sha256"):
+        self.name = name_of(name)
+        self.key = key or new_key()
+        self.parent = parent
+        self.digest = digest
+        issuer = parent or self
+        builder = (x509.CertificateBuilder()
+                   .subject_name(self.name).issuer_name(issuer.name)
+                   .public_key(self.key.public_key())
+                   .serial_number(x509.random_serial_number())
+                   .not_valid_before(not_before or from_now(hours=-1))
+                   .not_valid_after(not_after or from_now(days=365))
+                   .add_extension(x509.BasicConstraints(is_ca, path_length if is_ca else None),
+                                  critical=True)
+                   .add_extension(_key_usage(key_cert_sign=is_ca, crl_sign=crl_sign and is_ca,
+                                             digital_signature=not is_ca), critical=True)
+                   .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()),
+                                  critical=False)
+                   .add_extension(_issuer_key(issuer), critical=False))
+        self.certificate = builder.sign(issuer.key, _digest(issuer.key, digest))
+        self.issued_crls = 0
+
+    @property
+    def serial(self):
+        return self.certificate.serial_number
+
+    @property
+    def cert_pem(self):
+        return _pem(self.certificate)
+
+    @property
+    def cert_der(self):
+        return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    def intermediate(self, name, **options):
+        return Authority(name, parent=self, **options)
+
+    def chain(self):
+        """The intermediates from this authority up, without the root."""
+        found, authority = [], self
+        while authority.parent is not None:
+            found.append(authority.certificate)
+            authority = authority.parent
+        return found
+
+    def issue(self, common_name, *, dns=(), ips=(), uris=(), usage="server", not_before=None,
+              not_after=None, key=None, digest=None, with_chain=True):
+        key = key or new_key()
+        builder = (x509.CertificateBuilder()
+                   .subject_name(name_of(common_name)).issuer_name(self.name)
+                   .public_key(key.public_key())
+                   .serial_number(x509.random_serial_number())
+                   .not_valid_before(not_before or from_now(hours=-1))
+                   .not_valid_after(not_after or from_now(days=90))
+                   .add_extension(x509.BasicConstraints(False, None), critical=True)
+                   .add_extension(_key_usage(digital_signature=True), critical=True)
+                   .add_extension(_issuer_key(self), critical=False))
+        names = ([x509.DNSName(name) for name in dns] +
+                 [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips] +
+                 [x509.UniformResourceIdentifier(uri) for uri in uris])
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        if USAGES[usage]:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(USAGES[usage]), critical=False)
+        certificate = builder.sign(self.key, _digest(self.key, digest or self.digest))
+        return Leaf(certificate, key, self.chain() if with_chain else ())
+
+    def server(self, *names, **options):
+        """A server certificate for DNS names."""
+        return self.issue(names[0] if names else "", dns=names, usage="server", **options)
+
+    def client(self, common_name="handfast", **options):
+        return self.issue(common_name, usage="client", **options)
+
+    def crl(self, revoked=(), **options):
+        return self._crl(revoked, **options).public_bytes(serialization.Encoding.PEM).decode()
+
+    def crl_der(self, revoked=(), **options):
+        return self._crl(revoked, **options).public_bytes(serialization.Encoding.DER)
+
+    def _crl(self, revoked, *, last_update=None, next_update=None, number=None, delta_base=None):
+        self.issued_crls += 1
+        builder = (x509.CertificateRevocationListBuilder()
+                   .issuer_name(self.name)
+                   .last_update(last_update or from_now(hours=-1))
+                   .next_update(next_update or from_now(days=30))
+                   .add_extension(x509.CRLNumber(number or self.issued_crls), critical=False)
+                   .add_extension(_issuer_key(self), critical=False))
+        if delta_base is not None:
+            builder = builder.add_extension(x509.DeltaCRLIndicator(delta_base), critical=True)
+        for one in revoked:
+            serial = one if isinstance(one, int) else one.serial
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder().serial_number(serial)
+                .revocation_date(from_now(hours=-1)).build())
+        return builder.sign(self.key, _digest(self.key))
+
+
+def _key_usage(digital_signature=False, key_cert_sign=False, crl_sign=False):
+    return x509.KeyUsage(digital_signature=digital_signature, key_cert_sign=key_cert_sign,
+                         crl_sign=crl_sign, content_commitment=False, key_encipherment=False,
+                         data_encipherment=False, key_agreement=False, encipher_only=False,
+                         decipher_only=False)
+
+
+def _issuer_key(authority):
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
