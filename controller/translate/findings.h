@@ -1,9 +1,12 @@
 #pragma once
 // Writing findings about one object, and the texts that all findings share.
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "controller/objects/objects.h"
 #include "controller/translate/report.h"

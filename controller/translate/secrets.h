@@ -16,6 +16,7 @@
 #include "controller/translate/material.h"
 #include "controller/translate/material_cache.h"
 #include "proxy/base/result.h"
+#include "proxy/config/model.h"
 
 namespace handfast::translate {
 
