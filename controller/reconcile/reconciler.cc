@@ -142,7 +142,11 @@ void Reconciler::settle(const Outcome& outcome) {
     backoff_ = kFirstBackoff;
     poll_at_ = now + (outcome.kind == Kind::Pending ? kPollPending : kPollServed);
   }
-  const bool served = outcome.kind == Kind::Acknowledged || outcome.kind == Kind::Unchanged;
+  // What became current because no proxy was there counts too: a proxy that starts serves it, maybe
+  // before it is asked, and a bad update in between must find something good.
+  const bool served = outcome.kind == Kind::Acknowledged || outcome.kind == Kind::Unchanged ||
+                      (outcome.kind == Kind::Pending && outcome.generation != 0 &&
+                       parts_.writer.current() == outcome.generation);
   if (served && written_items_) {
     last_good_ =
         after_acknowledgement(std::move(*written_items_), last_good_,

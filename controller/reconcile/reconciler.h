@@ -63,7 +63,7 @@ class Reconciler {
   state::ClusterState state_;
   translate::MaterialCache cache_;
   translate::LastGood last_good_;
-  // Of the newest generation written, until it is acknowledged.
+  // Of the newest generation written, until it is acknowledged or current.
   std::optional<translate::LastGood> written_items_;
 
   std::set<objects::ObjectKey> known_;
