@@ -14,13 +14,15 @@ class HandfastCase(unittest.TestCase):
 
     flags = ()
     workers = 2
+    controller_metrics = False
     numbers = itertools.count(1)
 
     @classmethod
     def setUpClass(cls):
         cls.ca = Authority("backends")
         cls.other_ca = Authority("others")
-        cls.handfast = Handfast(*cls.flags, workers=cls.workers)
+        cls.handfast = Handfast(*cls.flags, workers=cls.workers,
+                                controller_metrics=cls.controller_metrics)
         cls.handfast.apply("class", manifests.ingress_class())
 
     @classmethod
@@ -82,5 +84,10 @@ class HandfastCase(unittest.TestCase):
         """The host settles on `status`, with the word in the access log; `word` may be a tuple."""
         words = word if isinstance(word, tuple) else (word,)
         self.wait_for(status)
-        self.get("/why")
-        self.assertIn(self.handfast.reason(self.host, "/why"), words)
+        self.assertIn(self.reason_now(), words)
+
+    def reason_now(self, **options):
+        """The word that a request of now is logged with."""
+        target = f"/why-{next(self.numbers)}"
+        self.get(target, **options)
+        return self.handfast.reason(self.host, target)

@@ -44,11 +44,15 @@ class RawConnection:
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(timeout)
-        sock.connect(address)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if tls:
-            context = tls if isinstance(tls, ssl.SSLContext) else any_client_context()
-            sock = context.wrap_socket(sock, server_hostname=server_name)
+        try:
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls:
+                context = tls if isinstance(tls, ssl.SSLContext) else any_client_context()
+                sock = context.wrap_socket(sock, server_hostname=server_name)
+        except BaseException:
+            sock.close()
+            raise
         self.sock = sock
         self.buffer = b""
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import tempfile
 
 from . import clients, manifests
@@ -23,6 +24,12 @@ STREAK = 8
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
 
 
+def free_port():
+    """For the one listener that can't bind port 0 and tell: the controller's metrics."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
 class Manifests:
     """A directory of manifests; each file comes and changes by one rename."""
 
@@ -39,19 +46,18 @@ class Manifests:
         self.write(file, manifests.dump(*flat))
 
     def write(self, file, text):
-        place = self.folder / file
-        if not place.suffix:
-            place = place.with_suffix(".yaml")
+        place = self._place(file)
         place.parent.mkdir(parents=True, exist_ok=True)
         new = self._staging / f"{next(self._numbers)}"
         new.write_bytes(text if isinstance(text, bytes) else text.encode())
         new.rename(place)
 
     def delete(self, file):
-        place = self.folder / file
-        if not place.suffix:
-            place = place.with_suffix(".yaml")
-        place.unlink()
+        self._place(file).unlink()
+
+    def _place(self, file):
+        return self.folder / (file if file.endswith((".yaml", ".yml", ".json")) else
+                              f"{file}.yaml")
 
 
 class Metrics:
@@ -125,6 +131,10 @@ class Front:
     def metrics(self):
         return Metrics(clients.fetch(self.metrics_address, "metrics", "/metrics").body.decode())
 
+    def controller_metrics(self):
+        return Metrics(clients.fetch(self.controller_address, "metrics",
+                                     "/metrics").body.decode())
+
     def generation(self):
         return int(self.metrics().value("handfast_generation") or 0)
 
@@ -153,8 +163,11 @@ class Front:
 class Handfast(Front):
     """`handfast run` over a directory that tests write."""
 
-    def __init__(self, *flags, workers=2, folder=None, start=True):
+    def __init__(self, *flags, workers=2, folder=None, start=True, controller_metrics=False):
         super().__init__()
+        self.controller_address = ("127.0.0.1", free_port()) if controller_metrics else None
+        if controller_metrics:
+            flags = (*flags, "--controller-metrics", f"127.0.0.1:{self.controller_address[1]}")
         self._temporary = tempfile.TemporaryDirectory(prefix="handfast-it-")
         self.folder = pathlib.Path(folder or self._temporary.name)
         self.manifests = Manifests(self.folder / "manifests")
@@ -225,7 +238,7 @@ class Pair(Front):
     def start_controller(self):
         self.controller = Process(
             [BIN / "handfast-controller", "--manifests", self.manifests.folder, "--state-dir",
-             self.state, "--metrics", "127.0.0.1:0", *self.controller_flags], self.folder)
+             self.state, "--metrics", "off", *self.controller_flags], self.folder)
 
     def start_proxy(self, wait=True):
         self.proxy = Process(
@@ -249,11 +262,13 @@ class Pair(Front):
         self.proxy.signal(signal.SIGKILL)
         self.proxy.kill()
         self.past.append(self.proxy)
+        self.proxy = None
 
     def kill_controller(self):
         self.controller.signal(signal.SIGKILL)
         self.controller.kill()
         self.past.append(self.controller)
+        self.controller = None
 
     def close(self):
         try:
@@ -263,6 +278,7 @@ class Pair(Front):
                     continue
                 codes[process.name] = process.stop(patience=60)
                 self.past.append(process)
+            self.proxy = self.controller = None
             for process in self.past:
                 errors = process.err.text()
                 if SANITIZER.search(errors):
