@@ -41,6 +41,7 @@ void Loop::read_clock() {
 }
 
 void Loop::run() {
+  stopping_ = false;
   std::array<epoll_event, 256> events;
   while (!stopping_) {
     const int timeout = timers_.wait_milliseconds(clock_.now());

@@ -58,7 +58,7 @@ class Loop {
   static Result<std::unique_ptr<Loop>> create(const Clock& clock);
   ~Loop();
 
-  // Until stop(). What was posted before stop() still runs.
+  // Until stop(). What was posted before stop() still runs. May be called again after.
   void run();
   void stop();
 

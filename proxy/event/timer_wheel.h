@@ -49,7 +49,8 @@ class TimerWheel {
 
   explicit TimerWheel(Monotonic start) : start_(start) {}
 
-  // Fires what is due. A timer may be set, cancelled or destroyed from within any callback.
+  // Fires what is due. A timer may be set or cancelled from within any callback, and destroyed from
+  // within any but its own.
   void advance(Monotonic now);
   // Milliseconds until advance() should be called again; -1: no timer is filed.
   [[nodiscard]] int wait_milliseconds(Monotonic now) const;

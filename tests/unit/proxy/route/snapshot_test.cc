@@ -1,0 +1,68 @@
+#include "proxy/route/snapshot.h"
+
+#include <gtest/gtest.h>
+
+namespace handfast::route {
+namespace {
+
+class SnapshotTest : public ::testing::Test {
+ protected:
+  void add_host(const std::string& name) {
+    config::VirtualHost host;
+    host.host = name;
+    auto& slot = snapshot_.buckets[snapshot_bucket(name)];
+    auto bucket = slot == nullptr ? std::make_shared<SnapshotBucket>()
+                                  : std::make_shared<SnapshotBucket>(*slot);
+    bucket->hosts[name] = std::make_shared<HostEntry>(host);
+    slot = std::move(bucket);
+  }
+  std::string found(std::string_view host) const {
+    const HostEntry* entry = snapshot_.find_host(host);
+    return entry == nullptr ? "none" : "'" + entry->config.host + "'";
+  }
+
+  Snapshot snapshot_;
+};
+
+TEST_F(SnapshotTest, FindsNothingWhenEmpty) {
+  EXPECT_EQ(found("shop.example"), "none");
+  EXPECT_EQ(snapshot_.find_service("shop/a:80"), nullptr);
+  EXPECT_EQ(snapshot_.find_policy("shop/a/a:80"), nullptr);
+}
+
+TEST_F(SnapshotTest, AnExactHostComesBeforeAWildcardAndThatBeforeTheCatchAll) {
+  add_host("shop.example");
+  add_host("*.example");
+  add_host("");
+
+  EXPECT_EQ(found("shop.example"), "'shop.example'");
+  EXPECT_EQ(found("other.example"), "'*.example'");
+  EXPECT_EQ(found("example"), "''");
+  EXPECT_EQ(found(""), "''");
+}
+
+TEST_F(SnapshotTest, AWildcardStandsForExactlyOneLabel) {
+  add_host("*.example");
+
+  EXPECT_EQ(found("a.example"), "'*.example'");
+  EXPECT_EQ(found("a.b.example"), "none");
+  EXPECT_EQ(found("example"), "none");
+  EXPECT_EQ(found(".example"), "none");
+}
+
+TEST_F(SnapshotTest, AHostTooLongForAnyNameIsNotFound) {
+  add_host("*.example");
+
+  EXPECT_EQ(found("a." + std::string(300, 'x')), "none");
+}
+
+TEST_F(SnapshotTest, ManyHostsAreAllFound) {
+  for (int i = 0; i < 2000; ++i) add_host("h" + std::to_string(i) + ".example");
+  for (int i = 0; i < 2000; ++i) {
+    const std::string name = "h" + std::to_string(i) + ".example";
+    ASSERT_EQ(found(name), "'" + name + "'");
+  }
+}
+
+}  // namespace
+}  // namespace handfast::route
