@@ -45,6 +45,19 @@ void RequestIds::next(char* out) {
   }
 }
 
+Context::Context(event::Loop& its_loop, BufferPool& its_buffers, SnapshotHolder& its_snapshots,
+                 upstream::Pool& its_pool, upstream::Balancer& its_balancer,
+                 upstream::Resolver& its_resolver, ExchangeObserver& its_observer,
+                 RequestIds& its_request_ids, const Limits& its_limits)
+    : loop(its_loop),
+      buffers(its_buffers),
+      snapshots(its_snapshots),
+      pool(its_pool),
+      balancer(its_balancer),
+      resolver(its_resolver),
+      observer(its_observer),
+      request_ids(its_request_ids),
+      limits(its_limits) {}
 Context::~Context() = default;
 
 Exchange::~Exchange() { drop_connection(); }
