@@ -1,7 +1,5 @@
 // handfast-proxy: serves traffic by the files of a state directory. Parses options, builds, runs.
 
-#include <openssl/crypto.h>
-#include <openssl/ssl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -15,6 +13,7 @@
 
 #include "proxy/base/log.h"
 #include "proxy/base/options.h"
+#include "proxy/pki/library.h"
 #include "proxy/server/server.h"
 
 namespace {
@@ -129,6 +128,7 @@ handfast::LogLevel level_of(const std::string& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  handfast::pki::start_openssl();
   const OptionSet options = make_options();
   const auto parsed = options.parse(argc, argv, environ);
   if (!parsed) {
@@ -140,7 +140,8 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (parsed->version()) {
-    std::printf("handfast-proxy " HANDFAST_VERSION " (%s)\n", OpenSSL_version(OPENSSL_VERSION));
+    std::printf("handfast-proxy " HANDFAST_VERSION " (%s)\n",
+                handfast::pki::openssl_version().c_str());
     return 0;
   }
   auto server_options = read_options(*parsed);
@@ -151,7 +152,6 @@ int main(int argc, char** argv) {
   handfast::set_log_level(level_of(parsed->text("log-level")));
   protect_memory();
   raise_descriptor_limit();
-  OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);  // what is allowed is decided in the code
 
   // Every thread inherits this; the server reads the signals from a descriptor.
   sigset_t signals;
