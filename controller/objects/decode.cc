@@ -79,7 +79,7 @@ std::optional<std::string> to_utc(const std::string& text) {
     offset_minutes = (rest[0] == '-' ? -1 : 1) * (hours * 60 + minutes);
   }
 
-  using namespace std::chrono;
+  using std::chrono::days, std::chrono::floor, std::chrono::year_month_day;
   const year_month_day date{std::chrono::year{year},
                             std::chrono::month{static_cast<unsigned>(month)},
                             std::chrono::day{static_cast<unsigned>(day)}};
@@ -87,10 +87,11 @@ std::optional<std::string> to_utc(const std::string& text) {
       second < 0) {
     return std::nullopt;
   }
-  const sys_seconds time =
-      sys_days{date} + hours{hour} + minutes{minute - offset_minutes} + seconds{second};
+  const std::chrono::sys_seconds time = std::chrono::sys_days{date} + std::chrono::hours{hour} +
+                                        std::chrono::minutes{minute - offset_minutes} +
+                                        std::chrono::seconds{second};
   const year_month_day utc_date{floor<days>(time)};
-  const hh_mm_ss clock{time - floor<days>(time)};
+  const std::chrono::hh_mm_ss clock{time - floor<days>(time)};
   std::array<char, 64> out{};
   const int length = std::snprintf(
       out.data(), out.size(), "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(utc_date.year()),

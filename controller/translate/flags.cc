@@ -29,7 +29,7 @@ void add_flags(OptionSet& options) {
   options.add_text("default-backend-service", "NS/NAME", "",
                    "Service for what no Ingress routes (first port)");
   options.add_text("default-upstream-ca", "REF", "",
-                   "secret:ns/name, configmap:ns/name or system, where no CA is given");
+                   "secret:ns/name, configmap:ns/name or system, if no CA is given");
   options.add_list("allow-insecure-upstream", "NS/NAME",
                    "Ingresses (patterns) that may turn verification off");
   options.add_repeated("minimum-upstream-tls", "SPEC",
