@@ -78,6 +78,12 @@ expect() {
   show "curl -s -w 'HTTP %{http_code}\n' -H 'Host: shop.example' http://$http/orders"
 }
 
+# The access log must give the word as the reason.
+says() {
+  until_holds "the access log does not say $1" grep -q "\"upstream_tls_error\":\"$1\"" access.log
+  show "tail -1 access.log | grep -o '\"upstream_tls_error\":\"[a-z_]*\"'"
+}
+
 free_ports() {
   python3 -c 'import socket, sys
 held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
@@ -138,7 +144,7 @@ serial() { openssl x509 -in "$1" -noout -serial | cut -d= -f2; }
 
 # --- manifests -----------------------------------------------------------------------------------
 
-# secret KEY=FILE…: the Secret as YAML, as `kubectl create secret generic --from-file` would.
+# secret KEY=FILE…: the Secret as YAML, as `kubectl create secret generic --from-file` makes it.
 secret() {
   printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: orders-tls, namespace: shop}\nstringData:\n'
   local item
@@ -148,12 +154,15 @@ secret() {
   done
 }
 
-# apply FILE: puts a manifest in place by one rename, as an editor or kubelet does.
-apply() { cat >"new" && mv new "manifests/$1"; }
+# put FILE: stdin becomes the manifest by one rename, as an editor does it.
+put() { cat >new && mv new "manifests/$1"; }
+
+# The Secret becomes what the arguments say, shown as one would type it.
+change_secret() { show "secret $* >new && mv new manifests/secret.yaml"; }
 
 write_manifests() {
   mkdir manifests
-  apply ingress.yaml <<'YAML'
+  put ingress.yaml <<'YAML'
 apiVersion: networking.k8s.io/v1
 kind: IngressClass
 metadata: {name: handfast}
@@ -177,7 +186,7 @@ spec:
             pathType: Prefix
             backend: {service: {name: orders, port: {number: 443}}}
 YAML
-  apply service.yaml <<YAML
+  put service.yaml <<YAML
 apiVersion: v1
 kind: Service
 metadata: {name: orders, namespace: shop}
@@ -198,8 +207,6 @@ endpoints:
 YAML
 }
 
-full_secret() { secret tls.crt="$1.crt" tls.key="$1.key" ca.crt=ca.crt ca.crl=ca.crl; }
-
 # --- the steps -----------------------------------------------------------------------------------
 
 title "0. A CA, a client certificate, a backend that demands one, and manifests"
@@ -210,11 +217,12 @@ python3 "$here/backend.py" "$work" >backend.log 2>&1 &
 backend=$!
 until_holds "the backend did not start" test -s backend.port
 write_manifests "$(<backend.port)"
-full_secret client-1 | apply secret.yaml
 show cat manifests/ingress.yaml
+echo "  'secret' stands for 'kubectl create secret generic orders-tls --dry-run=client -o yaml --from-file …':"
+change_secret tls.crt=client-1.crt tls.key=client-1.key ca.crt=ca.crt ca.crl=ca.crl
 show ls manifests
 echo "  backend: 127.0.0.1:$(<backend.port), a Python TLS server; it refuses whoever shows no certificate:"
-show "curl -s -S -k https://127.0.0.1:$(<backend.port)/ || true"
+show "curl -s -S -k --tls-max 1.2 https://127.0.0.1:$(<backend.port)/ || true"
 
 title "1. handfast run: from manifests to mutual TLS"
 read -r p1 p2 p3 < <(free_ports 3)
@@ -234,7 +242,7 @@ echo "  serial now: $(serial client-1.crt); next: $(serial client-2.crt)"
 python3 "$here/load.py" "$http" shop.example >load.log 2>&1 &
 load=$!
 until_holds "the load did not start" grep -q running load.log
-show "full_secret client-2 | apply secret.yaml"
+change_secret tls.crt=client-2.crt tls.key=client-2.key ca.crt=ca.crt ca.crl=ca.crl
 loaded=0
 wait $load || loaded=$?
 load=""
@@ -245,12 +253,10 @@ expect 200 "CN=handfast-2 serial=$(serial client-2.crt)"
 
 title "3. The backend's certificate is revoked: ca.crl in the Secret"
 show "openssl ca -config ca.cnf -revoke backend.crt"
-make_crl
-show "full_secret client-2 | apply secret.yaml"
+show "openssl ca -config ca.cnf -gencrl -out ca.crl"
+change_secret tls.crt=client-2.crt tls.key=client-2.key ca.crt=ca.crt ca.crl=ca.crl
 expect 502
-logged() { grep -q '"upstream_tls_error":"revoked"' access.log; }
-until_holds "the access log does not say upstream_tls_error=revoked" logged
-show "grep -o '\"upstream_tls_error\":\"revoked\"' access.log | tail -1"
+says revoked
 
 title "4. The backend gets a new certificate"
 issue backend server '/CN=orders'
@@ -258,11 +264,12 @@ show "kill -HUP $backend   # the backend reads its certificate again"
 expect 200 "CN=handfast-2"
 
 title "5. ca.crt is taken out of the Secret: nothing to verify with, so nothing is sent"
-show "secret tls.crt=client-2.crt tls.key=client-2.key ca.crl=ca.crl | apply secret.yaml"
+change_secret tls.crt=client-2.crt tls.key=client-2.key ca.crl=ca.crl
 expect 503
+says ca_missing
 
 title "6. ca.crt is put back"
-show "full_secret client-2 | apply secret.yaml"
+change_secret tls.crt=client-2.crt tls.key=client-2.key ca.crt=ca.crt ca.crl=ca.crl
 expect 200 "CN=handfast-2"
 
 title "7. What /metrics says"

@@ -8,11 +8,15 @@ import tree
 # The adapters that call a library which throws; its exceptions become an Error there.
 MAY_CATCH = {
     "proxy/config/document.cc": "yaml-cpp",
+    "controller/source/yaml_piece.cc": "yaml-cpp",
+    "controller/metrics/endpoint.cc": "cpprestsdk",
 }
 
 _RULES = (
     (re.compile(r"\bthrow\b"), "throws: return an Error"),
-    (re.compile(r"\busing\s+namespace\b"), "using namespace: name what is used"),
+    # Literals have no other way in than their namespace.
+    (re.compile(r"\busing\s+namespace\b(?!\s+std::(?:\w+::)*\w*literals\s*;)"),
+     "using namespace: name what is used"),
     (re.compile(r"\b(?:co_await|co_return|co_yield)\b"), "a coroutine: write the state machine"),
     (re.compile(r"\bdynamic_cast\s*<"), "dynamic_cast: let the type say what it can"),
 )
