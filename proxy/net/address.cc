@@ -12,6 +12,10 @@ namespace handfast::net {
 Result<Address> Address::from_ip(std::string_view ip, std::uint16_t port) {
   const std::string text(ip);
   Address address;
+  // Text behind a NUL would be cut off below.
+  if (ip.find('\0') != std::string_view::npos) {
+    return fail(Reason::InvalidValue, "an IP address holds a NUL byte");
+  }
   if (auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage_);
       ::inet_pton(AF_INET, text.c_str(), &v4->sin_addr) == 1) {
     v4->sin_family = AF_INET;
@@ -36,7 +40,12 @@ Result<Address> Address::parse(std::string_view text) {
   }
   std::string_view ip = text.substr(0, colon);
   const std::string_view digits = text.substr(colon + 1);
-  if (ip.size() >= 2 && ip.front() == '[' && ip.back() == ']') ip = ip.substr(1, ip.size() - 2);
+  if (ip.size() >= 2 && ip.front() == '[' && ip.back() == ']') {
+    ip = ip.substr(1, ip.size() - 2);
+  } else if (ip.find(':') != std::string_view::npos) {
+    // "2001:db8::1:80" is an address of its own: which part is the port?
+    return fail(Reason::InvalidValue, "'" + std::string(text) + "' needs brackets: [ADDRESS]:PORT");
+  }
   std::uint16_t port = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
   if (error != std::errc() || end != digits.data() + digits.size()) {
