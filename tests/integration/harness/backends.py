@@ -273,19 +273,23 @@ class OpensslServer:
 
 
 class Nginx:
-    """nginx with one TLS server whose answer names the client certificate that it saw. Its
+    """nginx with one server whose answer names the client certificate that it saw. Its
     listening socket is ours, handed over as in a binary upgrade, so that no port is guessed."""
 
     def __init__(self, leaf, *, client_ca=None, verify="on", extra="", location=None,
                  keepalive_requests=1_000_000):
+        """Without a leaf it speaks plain HTTP."""
         if shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None:
             raise RuntimeError("nginx is not installed")
         self._folder = tempfile.TemporaryDirectory(prefix="handfast-it-")
         self.folder = pathlib.Path(self._folder.name)
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=511)
         self.port = self._socket.getsockname()[1]
-        leaf.write(self.folder, "server")
+        self.tls = leaf is not None
         lines = []
+        if leaf is not None:
+            leaf.write(self.folder, "server")
+            lines.append("ssl_certificate server.crt; ssl_certificate_key server.key;")
         if client_ca is not None:
             (self.folder / "ca.crt").write_text(client_ca)
             lines.append(f"ssl_client_certificate ca.crt; ssl_verify_client {verify};")
@@ -302,8 +306,7 @@ http {{
   access_log access.log; {paths}
   keepalive_requests {keepalive_requests}; keepalive_timeout 600s;
   server {{
-    listen 127.0.0.1:{self.port} ssl;
-    ssl_certificate server.crt; ssl_certificate_key server.key;
+    listen 127.0.0.1:{self.port}{" ssl" if leaf else ""};
     {" ".join(lines)}
     {extra}
     location / {{ {location} }}
@@ -324,8 +327,9 @@ http {{
         if not self.process.is_running():
             raise RuntimeError(self.process.tail())
         with socket.create_connection(("127.0.0.1", self.port), timeout=2) as sock:
-            context = clients.any_client_context()
-            with context.wrap_socket(sock):
+            if not self.tls:
+                return True
+            with clients.any_client_context().wrap_socket(sock):
                 return True
 
     def access_log(self):

@@ -5,6 +5,9 @@ P-256 unless a test wants otherwise: a key takes a tenth of a millisecond.
 
 import datetime
 import ipaddress
+import pathlib
+import subprocess
+import tempfile
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -36,10 +39,8 @@ def new_key(kind="p256"):
     return rsa.generate_private_key(public_exponent=65537, key_size=int(kind[3:]))
 
 
-def _digest(key, name="sha256"):
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return None
-    return {"sha256": hashes.SHA256, "sha1": hashes.SHA1}[name]()
+def _digest(key):
+    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
 
 
 def _pem(certificate):
@@ -111,11 +112,10 @@ class Leaf:
 
 class Authority:
     def __init__(self, name, *, parent=None, not_before=None, not_after=None, key=None,
-                 is_ca=True, path_length=None, crl_sign=True, digest="sha256"):
+                 is_ca=True, path_length=None, crl_sign=True):
         self.name = name_of(name)
         self.key = key or new_key()
         self.parent = parent
-        self.digest = digest
         issuer = parent or self
         builder = (x509.CertificateBuilder()
                    .subject_name(self.name).issuer_name(issuer.name)
@@ -130,7 +130,7 @@ class Authority:
                    .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()),
                                   critical=False)
                    .add_extension(_issuer_key(issuer), critical=False))
-        self.certificate = builder.sign(issuer.key, _digest(issuer.key, digest))
+        self.certificate = builder.sign(issuer.key, _digest(issuer.key))
         self.issued_crls = 0
 
     @property
@@ -157,7 +157,7 @@ class Authority:
         return found
 
     def issue(self, common_name, *, dns=(), ips=(), uris=(), usage="server", not_before=None,
-              not_after=None, key=None, digest=None, with_chain=True):
+              not_after=None, key=None, with_chain=True):
         key = key or new_key()
         builder = (x509.CertificateBuilder()
                    .subject_name(name_of(common_name)).issuer_name(self.name)
@@ -175,12 +175,27 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         if USAGES[usage]:
             builder = builder.add_extension(x509.ExtendedKeyUsage(USAGES[usage]), critical=False)
-        certificate = builder.sign(self.key, _digest(self.key, digest or self.digest))
+        certificate = builder.sign(self.key, _digest(self.key))
         return Leaf(certificate, key, self.chain() if with_chain else ())
 
     def server(self, *names, **options):
         """A server certificate for DNS names."""
         return self.issue(names[0] if names else "", dns=names, usage="server", **options)
+
+    def server_signed_with_sha1(self, name):
+        """cryptography no longer makes these; the openssl command line still does."""
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            (folder / "ca.crt").write_text(self.cert_pem)
+            (folder / "ca.key").write_text(Leaf(self.certificate, self.key).key_pem)
+            subprocess.run(
+                ["openssl", "req", "-x509", "-sha1", "-CA", "ca.crt", "-CAkey", "ca.key",
+                 "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                 "leaf.key", "-out", "leaf.crt", "-subj", f"/CN={name}", "-addext",
+                 f"subjectAltName=DNS:{name}"], cwd=folder, check=True, capture_output=True)
+            return Leaf(x509.load_pem_x509_certificate((folder / "leaf.crt").read_bytes()),
+                        serialization.load_pem_private_key((folder / "leaf.key").read_bytes(),
+                                                           None), self.chain())
 
     def client(self, common_name="handfast", **options):
         return self.issue(common_name, usage="client", **options)
