@@ -20,9 +20,12 @@ constexpr const char* kCiphers =
 // A chain of certificates larger than this is an attack on our memory.
 constexpr long kMaxCertificateBytes = 100 * 1024;
 
+// 80 bits of security and less are refused whatever the machine's openssl.cnf says, and suites
+// without authentication or encryption too.
+constexpr int kSecurityLevel = 2;
+
 void configure_common(SSL_CTX* context) {
-  // 80 bits of security and less are refused whatever the machine's openssl.cnf says.
-  SSL_CTX_set_security_level(context, 2);
+  SSL_CTX_set_security_level(context, kSecurityLevel);
   check(SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1, "TLS 1.2");
   check(SSL_CTX_set_max_proto_version(context, 0) == 1, "TLS maximum");
   check(SSL_CTX_set_cipher_list(context, kCiphers) == 1, "cipher list");
@@ -149,6 +152,7 @@ Result<std::unique_ptr<TlsStream>> ClientContext::connect(
   bool set = SSL_set_min_proto_version(raw, policy->min_version) == 1 &&
              SSL_set_max_proto_version(raw, policy->max_version) == 1;
   if (!policy->ciphers.empty()) set = set && SSL_set_cipher_list(raw, policy->ciphers.c_str()) == 1;
+  SSL_set_security_level(raw, kSecurityLevel);  // "@SECLEVEL=" in a list would have lowered it
   if (policy->sni) set = set && SSL_set_tlsext_host_name(raw, policy->sni->c_str()) == 1;
   if (const pki::Identity* identity = policy->identity.get(); identity != nullptr) {
     set = set && SSL_use_cert_and_key(raw, identity->leaf(), identity->key(),
@@ -162,14 +166,26 @@ Result<std::unique_ptr<TlsStream>> ClientContext::connect(
 }
 
 Status check_cipher_list(const std::string& ciphers) {
+  if (ciphers.find("@SECLEVEL") != std::string::npos) {
+    return fail(Reason::InvalidValue, "a cipher list must not set @SECLEVEL");
+  }
   ERR_clear_error();
   const SslCtxPtr context(SSL_CTX_new(TLS_client_method()));
   check(context != nullptr, "SSL_CTX_new");
   configure_common(context.get());
-  if (SSL_CTX_set_cipher_list(context.get(), ciphers.c_str()) == 1) return {};
+  bool left = false;
+  if (SSL_CTX_set_cipher_list(context.get(), ciphers.c_str()) == 1) {
+    SSL_CTX_set_max_proto_version(context.get(), TLS1_2_VERSION);  // those of 1.3 are always there
+    const SslPtr ssl(SSL_new(context.get()));
+    check(ssl != nullptr, "SSL_new");
+    STACK_OF(SSL_CIPHER)* const supported = SSL_get1_supported_ciphers(ssl.get());
+    left = sk_SSL_CIPHER_num(supported) > 0;
+    sk_SSL_CIPHER_free(supported);
+  }
   ERR_clear_error();
+  if (left) return {};
   return fail(Reason::InvalidValue,
-              "'" + ciphers.substr(0, 80) + "' names no cipher that OpenSSL knows");
+              "'" + ciphers.substr(0, 80) + "' names no cipher for TLS 1.2 that may be used");
 }
 
 }  // namespace handfast::tls

@@ -77,7 +77,8 @@ void TlsStream::fail_with(int ssl_error) {
   if (state_ == State::Failed) return;
   FailureContext context;
   context.handshake_done = state_ == State::Open;
-  context.server_hello_seen = SSL_get_state(ssl_.get()) > TLS_ST_CW_CLNT_HELLO;
+  const OSSL_HANDSHAKE_STATE at = SSL_get_state(ssl_.get());
+  context.server_hello_seen = at != TLS_ST_BEFORE && at != TLS_ST_CW_CLNT_HELLO;
   context.certificate_requested = certificate_requested_;
   context.end_of_stream = socket_ended_;
   if (!verdict_.ok()) {

@@ -97,6 +97,8 @@ inline std::pair<UniqueFd, UniqueFd> tcp_pair() {
   UniqueFd server(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   check(static_cast<bool>(server), "accept on loopback");
   ::fcntl(client.get(), F_SETFL, ::fcntl(client.get(), F_GETFL) | O_NONBLOCK);
+  const int on = 1;
+  ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return {std::move(client), std::move(server)};
 }
 

@@ -1,0 +1,197 @@
+// Our side as the server: which certificate a client sees, resumption, byte by byte.
+
+#include <gtest/gtest.h>
+#include <sys/epoll.h>
+
+#include <map>
+
+#include "tests/unit/proxy/tls/tls_peer.h"
+
+namespace handfast::tls {
+namespace {
+
+using handfast::testing::TlsPeer;
+
+class Certificates final : public CertificateSelector {
+ public:
+  const pki::Identity* select_certificate(std::string_view server_name) override {
+    asked.emplace_back(server_name);
+    const auto found = by_name.find(server_name);
+    return found == by_name.end() ? fallback.get() : found->second.get();
+  }
+  std::shared_ptr<const pki::Identity> fallback;
+  std::map<std::string, std::shared_ptr<const pki::Identity>, std::less<>> by_name;
+  std::vector<std::string> asked;
+};
+
+class DownstreamTlsTest : public ::testing::Test {
+ protected:
+  DownstreamTlsTest() {
+    certificates_.fallback = testing::load_identity(root_.issue("default.example"));
+    certificates_.by_name["shop.example"] = testing::load_identity(root_.issue("shop.example"));
+  }
+
+  void connect(ServerContext& context, const testing::SslCtx& client, const char* sni,
+               SSL_SESSION* session = nullptr) {
+    auto [far, near] = testing::tcp_pair();
+    peer_ = std::make_unique<TlsPeer>(std::move(far), client, /*server=*/false, sni);
+    if (session != nullptr) SSL_set_session(peer_->ssl(), session);
+    stream_ = context.accept(net::Socket(std::move(near)), pool_);
+  }
+  void handshake() {
+    for (int i = 0; i < 20; ++i) {
+      peer_->pump();
+      stream_->socket().note_events(EPOLLIN | EPOLLOUT);
+      stream_->advance_handshake();
+      stream_->flush();
+    }
+  }
+  std::string seen_subject() {
+    const X509* seen = SSL_get0_peer_certificate(peer_->ssl());
+    return seen == nullptr ? "" : pki::describe(*seen).subject;
+  }
+
+  BufferPool pool_;
+  testing::TestAuthority root_{"root"};
+  Certificates certificates_;
+  TicketKeys tickets_ = make_ticket_keys();
+  ServerContext context_{certificates_, tickets_};
+  testing::SslCtx client_ = testing::make_client_ctx();
+  std::unique_ptr<TlsPeer> peer_;
+  std::unique_ptr<TlsStream> stream_;
+};
+
+TEST_F(DownstreamTlsTest, ShowsTheCertificateOfTheNameThatWasAskedFor) {
+  connect(context_, client_, "Shop.Example");
+  handshake();
+
+  EXPECT_EQ(seen_subject(), "CN=shop.example");
+  EXPECT_EQ(stream_->server_name(), "shop.example");
+  EXPECT_EQ(stream_->state(), TlsStream::State::Open);
+}
+
+TEST_F(DownstreamTlsTest, ShowsTheDefaultWithoutAName) {
+  connect(context_, client_, nullptr);
+  handshake();
+
+  EXPECT_EQ(seen_subject(), "CN=default.example");
+  EXPECT_EQ(certificates_.asked, std::vector<std::string>{""});
+}
+
+TEST_F(DownstreamTlsTest, SpeaksHttp11OverAlpnAndRefusesAClientThatOnlySpeaksOther) {
+  static constexpr unsigned char kH2AndHttp[] = "\x02h2\x08http/1.1";
+  connect(context_, client_, "shop.example");
+  SSL_set_alpn_protos(peer_->ssl(), kH2AndHttp, sizeof kH2AndHttp - 1);
+  handshake();
+  const unsigned char* chosen = nullptr;
+  unsigned length = 0;
+  SSL_get0_alpn_selected(peer_->ssl(), &chosen, &length);
+  EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(chosen), length), "http/1.1");
+
+  connect(context_, client_, "shop.example");
+  SSL_set_alpn_protos(peer_->ssl(), kH2AndHttp, 3);
+  handshake();
+  EXPECT_EQ(stream_->state(), TlsStream::State::Failed);
+}
+
+TEST_F(DownstreamTlsTest, RefusesTls11) {
+  SSL_CTX_set_security_level(client_.get(), 0);
+  SSL_CTX_set_min_proto_version(client_.get(), TLS1_1_VERSION);
+  SSL_CTX_set_max_proto_version(client_.get(), TLS1_1_VERSION);
+  connect(context_, client_, "shop.example");
+  handshake();
+
+  EXPECT_EQ(stream_->state(), TlsStream::State::Failed);
+  EXPECT_FALSE(peer_->done);
+}
+
+class DownstreamResumptionTest : public DownstreamTlsTest,
+                                 public ::testing::WithParamInterface<int> {
+ protected:
+  DownstreamResumptionTest() {
+    SSL_CTX_set_max_proto_version(client_.get(), GetParam());
+    SSL_CTX_set_session_cache_mode(client_.get(), SSL_SESS_CACHE_CLIENT);
+  }
+  // A session made with context_, for use with another.
+  std::shared_ptr<SSL_SESSION> first_session() {
+    connect(context_, client_, "shop.example");
+    handshake();
+    stream_->write("x");
+    stream_->flush();
+    peer_->pump();
+    peer_->shutdown();
+    return {SSL_get1_session(peer_->ssl()), SSL_SESSION_free};
+  }
+};
+
+TEST_P(DownstreamResumptionTest, AnotherWorkerWithTheSameKeysResumes) {
+  const auto session = first_session();
+  ServerContext other(certificates_, tickets_);
+  connect(other, client_, "shop.example", session.get());
+  handshake();
+
+  EXPECT_EQ(stream_->state(), TlsStream::State::Open);
+  EXPECT_EQ(SSL_session_reused(peer_->ssl()), 1);
+}
+
+TEST_P(DownstreamResumptionTest, OtherKeysMeanAFullHandshake) {
+  const auto session = first_session();
+  ServerContext other(certificates_, make_ticket_keys());
+  connect(other, client_, "shop.example", session.get());
+  handshake();
+
+  EXPECT_EQ(stream_->state(), TlsStream::State::Open);
+  EXPECT_EQ(SSL_session_reused(peer_->ssl()), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, DownstreamResumptionTest,
+                         ::testing::Values(TLS1_2_VERSION, TLS1_3_VERSION));
+
+// The client's bytes arrive one by one, as they may.
+TEST_F(DownstreamTlsTest, CompletesAHandshakeThatArrivesByteByByte) {
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    auto [far, near] = testing::tcp_pair();
+    testing::Peer wire(std::move(far));
+    stream_ = context_.accept(net::Socket(std::move(near)), pool_);
+    SSL_CTX_set_max_proto_version(client_.get(), version);
+    const std::shared_ptr<SSL> client(SSL_new(client_.get()), SSL_free);
+    BIO* const in = BIO_new(BIO_s_mem());
+    BIO* const out = BIO_new(BIO_s_mem());
+    BIO_set_mem_eof_return(in, -1);
+    SSL_set_bio(client.get(), in, out);
+    SSL_set_connect_state(client.get());
+    for (int turn = 0; turn < 10 && stream_->state() == TlsStream::State::Handshaking; ++turn) {
+      SSL_do_handshake(client.get());
+      char space[8192];
+      const int size = BIO_read(out, space, sizeof space);
+      for (int i = 0; i < size; ++i) {
+        wire.send({space + i, 1});
+        wire.pump();
+        stream_->socket().note_events(EPOLLIN | EPOLLOUT);
+        stream_->advance_handshake();
+        stream_->flush();
+      }
+      wire.pump();
+      const std::string answer = wire.take();
+      BIO_write(in, answer.data(), static_cast<int>(answer.size()));
+    }
+
+    EXPECT_EQ(stream_->state(), TlsStream::State::Open);
+    EXPECT_EQ(SSL_do_handshake(client.get()), 1);
+  }
+}
+
+TEST_F(DownstreamTlsTest, GarbageFailsWithoutACrash) {
+  auto [far, near] = testing::tcp_pair();
+  testing::Peer wire(std::move(far));
+  stream_ = context_.accept(net::Socket(std::move(near)), pool_);
+  wire.send("GET / HTTP/1.1\r\n\r\n");
+  wire.pump();
+  stream_->socket().note_events(EPOLLIN | EPOLLOUT);
+
+  EXPECT_EQ(stream_->advance_handshake(), TlsStream::State::Failed);
+  EXPECT_NE(stream_->read({}).state, net::IoState::Data);
+}
+
+}  // namespace
+}  // namespace handfast::tls

@@ -1,0 +1,278 @@
+// Our side as the client: what each way of failing is called, and what is kept.
+
+#include <gtest/gtest.h>
+#include <sys/epoll.h>
+
+#include "tests/unit/proxy/event/loop_driver.h"
+#include "tests/unit/proxy/tls/tls_peer.h"
+
+namespace handfast::tls {
+namespace {
+
+using handfast::testing::make_policy;
+using handfast::testing::make_server_ctx;
+using handfast::testing::TestAuthority;
+using handfast::testing::TestCertificate;
+using handfast::testing::TlsPeer;
+
+constexpr std::uint32_t kBoth = EPOLLIN | EPOLLOUT;
+
+class UpstreamTlsTest : public ::testing::Test {
+ protected:
+  UpstreamTlsTest() { policy_->sni = "orders.shop.svc"; }
+
+  void connect(const testing::SslCtx& server) {
+    auto [far, near] = testing::tcp_pair();
+    peer_ = std::make_unique<TlsPeer>(std::move(far), server, /*server=*/true);
+    adopt(std::move(near));
+  }
+  void adopt(UniqueFd near) {
+    auto stream = context_.connect(net::Socket(std::move(near)), pool_, policy_);
+    ASSERT_TRUE(stream) << stream.error();
+    stream_ = std::move(*stream);
+  }
+  // Lets both sides go on until ours is open or has failed.
+  TlsStream::State handshake() {
+    for (int i = 0; i < 20; ++i) step();
+    return stream_->state();
+  }
+  void step() {
+    stream_->socket().note_events(kBoth);
+    stream_->advance_handshake();
+    stream_->flush();
+    if (peer_ != nullptr) peer_->pump();
+  }
+  net::IoResult read() {
+    stream_->socket().note_events(kBoth);
+    return stream_->read(space_);
+  }
+  Reason fails_with(const testing::SslCtx& server) {
+    connect(server);
+    if (handshake() != TlsStream::State::Failed) return Reason::Ok;
+    return stream_->failure().reason;
+  }
+
+  testing::FakeClock clock_;
+  BufferPool pool_;
+  ClientContext context_{clock_};
+  TestAuthority root_{"shop-root"};
+  TestCertificate leaf_ = root_.issue("orders.shop.svc");
+  std::shared_ptr<UpstreamPolicy> policy_ = make_policy(root_, {"orders.shop.svc"});
+  std::unique_ptr<TlsPeer> peer_;
+  std::unique_ptr<TlsStream> stream_;
+  std::array<char, 40'000> space_;
+};
+
+TEST_F(UpstreamTlsTest, VerifiesTheBackendAndExchangesBytes) {
+  connect(make_server_ctx(leaf_));
+  ASSERT_EQ(handshake(), TlsStream::State::Open);
+  stream_->write("ping");
+  stream_->flush();
+  peer_->pump();
+  peer_->send("pong");
+  peer_->pump();
+
+  EXPECT_EQ(peer_->received, "ping");
+  const net::IoResult result = read();
+  EXPECT_EQ(std::string_view(space_.data(), result.bytes), "pong");
+  EXPECT_GT(stream_->verdict().valid_until, clock_.unix_now());
+  EXPECT_FALSE(stream_->certificate_requested());
+}
+
+TEST_F(UpstreamTlsTest, PresentsItsIdentityToABackendThatAsks) {
+  const TestCertificate client = root_.issue("handfast-client");
+  policy_->identity = testing::load_identity(client);
+  connect(make_server_ctx(leaf_, &root_));
+
+  ASSERT_EQ(handshake(), TlsStream::State::Open);
+  ASSERT_TRUE(peer_->done);
+  X509* seen = SSL_get0_peer_certificate(peer_->ssl());
+  ASSERT_NE(seen, nullptr);
+  EXPECT_EQ(X509_cmp(seen, client.x509()), 0);
+  EXPECT_TRUE(stream_->certificate_requested());
+}
+
+TEST_F(UpstreamTlsTest, SendsTheNameOfThePolicyAndNoneWithoutOne) {
+  connect(make_server_ctx(leaf_));
+  handshake();
+  EXPECT_STREQ(SSL_get_servername(peer_->ssl(), TLSEXT_NAMETYPE_host_name), "orders.shop.svc");
+
+  policy_->sni.reset();
+  connect(make_server_ctx(leaf_));
+  ASSERT_EQ(handshake(), TlsStream::State::Open);
+  EXPECT_EQ(SSL_get_servername(peer_->ssl(), TLSEXT_NAMETYPE_host_name), nullptr);
+}
+
+TEST_F(UpstreamTlsTest, NamesAnIssuerThatItDoesNotTrust) {
+  const TestAuthority stranger("stranger");
+  EXPECT_EQ(fails_with(make_server_ctx(stranger.issue("orders.shop.svc"))),
+            Reason::UntrustedIssuer);
+}
+
+TEST_F(UpstreamTlsTest, NamesACertificateThatHasExpired) {
+  EXPECT_EQ(fails_with(make_server_ctx(
+                root_.issue("orders.shop.svc", {.not_after = testing::kYear2020 + 1000}))),
+            Reason::Expired);
+}
+
+TEST_F(UpstreamTlsTest, NamesACertificateForAnotherHost) {
+  EXPECT_EQ(fails_with(make_server_ctx(root_.issue("billing.shop.svc"))), Reason::NameMismatch);
+}
+
+TEST_F(UpstreamTlsTest, NamesARevokedCertificate) {
+  testing::add_crl(*policy_, root_.crl_pem({&leaf_}));
+  EXPECT_EQ(fails_with(make_server_ctx(leaf_)), Reason::Revoked);
+}
+
+TEST_F(UpstreamTlsTest, AnEmptyPolicyTrustsNobody) {
+  policy_->trust.clear();
+  EXPECT_EQ(fails_with(make_server_ctx(leaf_)), Reason::UntrustedIssuer);
+}
+
+TEST_F(UpstreamTlsTest, ARefusalOfOurCertificateHasItsWordUnderTls12) {
+  const TestAuthority other("other");
+  policy_->identity = testing::load_identity(other.issue("handfast-client"));
+  policy_->max_version = TLS1_2_VERSION;
+  EXPECT_EQ(fails_with(make_server_ctx(leaf_, &root_)), Reason::ClientCertificateRejected);
+}
+
+TEST_F(UpstreamTlsTest, AMissingCertificateOfOursHasTheSameWordUnderTls12) {
+  policy_->max_version = TLS1_2_VERSION;
+  EXPECT_EQ(fails_with(make_server_ctx(leaf_, &root_)), Reason::ClientCertificateRejected);
+}
+
+// Our side of the handshake is done before the backend has looked: the reader finds the alert.
+TEST_F(UpstreamTlsTest, ARefusalOfOurCertificateHasItsWordUnderTls13) {
+  const TestAuthority other("other");
+  policy_->identity = testing::load_identity(other.issue("handfast-client"));
+  connect(make_server_ctx(leaf_, &root_));
+  ASSERT_EQ(handshake(), TlsStream::State::Open);
+
+  EXPECT_EQ(read().state, net::IoState::Failed);
+  EXPECT_EQ(stream_->failure().reason, Reason::ClientCertificateRejected);
+}
+
+TEST_F(UpstreamTlsTest, AMissingCertificateOfOursHasTheSameWordUnderTls13) {
+  connect(make_server_ctx(leaf_, &root_));
+  ASSERT_EQ(handshake(), TlsStream::State::Open);
+
+  EXPECT_EQ(read().state, net::IoState::Failed);
+  EXPECT_EQ(stream_->failure().reason, Reason::ClientCertificateRejected);
+}
+
+TEST_F(UpstreamTlsTest, APeerThatSpeaksHttpIsNotTls) {
+  auto [far, near] = testing::tcp_pair();
+  testing::Peer plain(std::move(far));
+  adopt(std::move(near));
+  plain.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+  plain.finish();
+  plain.pump();
+
+  EXPECT_EQ(handshake(), TlsStream::State::Failed);
+  EXPECT_EQ(stream_->failure().reason, Reason::NotTls);
+}
+
+TEST_F(UpstreamTlsTest, APeerThatClosesInTheHandshakeHasItsWord) {
+  auto [far, near] = testing::tcp_pair();
+  testing::Peer plain(std::move(far));
+  adopt(std::move(near));
+  plain.finish();
+  plain.pump();
+
+  EXPECT_EQ(handshake(), TlsStream::State::Failed);
+  EXPECT_EQ(stream_->failure().reason, Reason::HandshakeClosed);
+}
+
+TEST_F(UpstreamTlsTest, NoCommonVersionIsAProtocolFailure) {
+  policy_->max_version = TLS1_2_VERSION;
+  testing::SslCtx server = make_server_ctx(leaf_);
+  SSL_CTX_set_min_proto_version(server.get(), TLS1_3_VERSION);
+  EXPECT_EQ(fails_with(server), Reason::Protocol);
+}
+
+// What went wrong after the peer has spoken TLS isn't "not TLS".
+TEST_F(UpstreamTlsTest, GarbageBehindTheServerHelloIsAProtocolFailure) {
+  auto [far, near] = testing::tcp_pair();
+  testing::Peer wire(std::move(far));
+  adopt(std::move(near));
+  step();
+  wire.pump();
+  const testing::SslCtx ctx = make_server_ctx(leaf_);
+  const std::shared_ptr<SSL> server(SSL_new(ctx.get()), SSL_free);
+  BIO* const in = BIO_new(BIO_s_mem());
+  BIO* const out = BIO_new(BIO_s_mem());
+  SSL_set_bio(server.get(), in, out);
+  SSL_set_accept_state(server.get());
+  BIO_write(in, wire.received.data(), static_cast<int>(wire.received.size()));
+  SSL_do_handshake(server.get());
+  char* flight = nullptr;
+  const long size = BIO_get_mem_data(out, &flight);
+  const std::string bytes(flight, static_cast<std::size_t>(size));
+  const auto high = static_cast<unsigned char>(bytes[3]);
+  const auto low = static_cast<unsigned char>(bytes[4]);
+  const std::size_t hello = 5 + (static_cast<std::size_t>(high) << 8 | low);
+  wire.send(bytes.substr(0, hello));
+  wire.send("this is no record of TLS at all");
+  wire.pump();
+
+  EXPECT_EQ(handshake(), TlsStream::State::Failed);
+  EXPECT_EQ(stream_->failure().reason, Reason::Protocol);
+}
+
+TEST_F(UpstreamTlsTest, AnEndWithoutCloseNotifyIsAFailureAndNotAnEnd) {
+  connect(make_server_ctx(leaf_));
+  ASSERT_EQ(handshake(), TlsStream::State::Open);
+  peer_->close();
+  stream_->socket().note_events(EPOLLRDHUP);
+
+  EXPECT_EQ(read().state, net::IoState::Failed);
+  EXPECT_EQ(stream_->failure().reason, Reason::BadResponse);
+}
+
+TEST_F(UpstreamTlsTest, AnEndWithCloseNotifyIsAnEnd) {
+  connect(make_server_ctx(leaf_));
+  ASSERT_EQ(handshake(), TlsStream::State::Open);
+  peer_->shutdown();
+
+  EXPECT_EQ(read().state, net::IoState::End);
+  EXPECT_EQ(stream_->state(), TlsStream::State::Closed);
+}
+
+TEST_F(UpstreamTlsTest, TakesAWriteOfMegabytesWhole) {
+  connect(make_server_ctx(leaf_));
+  ASSERT_EQ(handshake(), TlsStream::State::Open);
+  std::string big(5 << 20, '\0');
+  for (std::size_t i = 0; i < big.size(); ++i) big[i] = static_cast<char>(i * 31 % 251);
+
+  stream_->write(big);
+  for (int i = 0; i < 2000 && peer_->received.size() < big.size(); ++i) {
+    stream_->socket().note_events(EPOLLOUT);
+    ASSERT_NE(stream_->flush(), net::FlushState::Failed);
+    peer_->pump();
+  }
+
+  EXPECT_EQ(stream_->queued(), 0u);
+  EXPECT_TRUE(peer_->received == big);
+}
+
+// An anonymous suite has no certificate to verify: whatever the list says, it must not be had.
+TEST_F(UpstreamTlsTest, ACipherListCannotTurnAuthenticationOff) {
+  policy_->max_version = TLS1_2_VERSION;
+  policy_->ciphers = "ADH-AES256-GCM-SHA384:AECDH-AES256-SHA:@SECLEVEL=0";
+  testing::SslCtx anonymous = testing::make_ctx(TLS_server_method());
+  SSL_CTX_set_max_proto_version(anonymous.get(), TLS1_2_VERSION);
+  ASSERT_EQ(SSL_CTX_set_cipher_list(anonymous.get(),
+                                    "ADH-AES256-GCM-SHA384:AECDH-AES256-SHA:@SECLEVEL=0"),
+            1);
+  SSL_CTX_set_dh_auto(anonymous.get(), 1);
+  auto [far, near] = testing::tcp_pair();
+  peer_ = std::make_unique<TlsPeer>(std::move(far), anonymous, /*server=*/true);
+  auto stream = context_.connect(net::Socket(std::move(near)), pool_, policy_);
+  if (!stream) return;  // refused before a byte was sent: as good
+  stream_ = std::move(*stream);
+
+  EXPECT_EQ(handshake(), TlsStream::State::Failed);
+}
+
+}  // namespace
+}  // namespace handfast::tls
