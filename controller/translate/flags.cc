@@ -19,9 +19,9 @@ Status read_name(const ParsedOptions& parsed, std::string_view flag,
 void add_flags(OptionSet& options) {
   const Options defaults;
   options.add_text("controller-class", "NAME", defaults.controller_name,
-                   "controller of our IngressClasses");
+                   "controller of our classes");
   options.add_text("ingress-class", "NAME", defaults.ingress_class,
-                   "our value of the annotation kubernetes.io/ingress.class");
+                   "our value of kubernetes.io/ingress.class");
   options.add_flag("watch-ingress-without-class", "Ingresses without a class are ours too");
   options.add_text("cluster-domain", "DOMAIN", defaults.cluster_domain,
                    "used in the names that backends must prove");
