@@ -32,8 +32,7 @@ OptionSet make_options() {
   OptionSet options{"handfast-controller", "turns manifests into what handfast-proxy serves"};
   options.add_text("manifests", "DIR", "", "directory of manifests, watched; required");
   options.add_text("state-dir", "DIR", "/run/handfast", "where generations are written, mode 0700");
-  options.add_text("control", "PATH", "",
-                   "the proxy's control socket (control.sock in the state directory)");
+  options.add_text("control", "PATH", "", "control socket (control.sock in the state directory)");
   options.add_text("metrics", "ADDR:PORT", "0.0.0.0:10254",
                    "/metrics, /healthz, /readyz; off for none");
   translate::add_flags(options);
