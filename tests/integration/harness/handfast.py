@@ -194,6 +194,20 @@ class Handfast(Front):
     def delete(self, file):
         self.manifests.delete(file)
 
+    def child(self, program):
+        """The process id of a child of `handfast run`."""
+        def find():
+            for status in pathlib.Path("/proc").glob("[0-9]*/status"):
+                try:
+                    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                except OSError:
+                    continue
+                if int(fields["PPid"]) == self.proxy.pid and fields["Name"].strip() == program[:15]:
+                    return int(status.parent.name)
+            return None
+
+        return eventually(find, f"the process {program}")
+
     def barrier(self):
         """Returns when what was written before is decided and every worker serves the outcome:
         an Ingress written after it is served."""
@@ -287,6 +301,16 @@ class Pair(Front):
                 raise AssertionError(f"exit codes {codes}\n{self.past[-1].tail()}")
         finally:
             self._temporary.cleanup()
+
+
+def resident_kilobytes(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
+
+def is_sanitized():
+    """Whether the programs are built with a sanitizer, whose own memory drowns theirs."""
+    return b"__asan_init" in (BIN / "handfast-proxy").read_bytes()
 
 
 def run_lint(*paths, flags=()):
