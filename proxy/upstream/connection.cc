@@ -64,7 +64,11 @@ void Connection::on_event(std::uint32_t events) {
     case State::Busy:
       stream_->socket().note_events(events);
       if ((events & EPOLLOUT) != 0 && stream_->queued() > 0) pool_.loop_.at_round_end(*this);
-      pump();
+      if (!request_flushed_ && (events & ~std::uint32_t{EPOLLOUT}) != 0) {
+        on_event_before_request();
+      } else {
+        pump();
+      }
       return;
     case State::Closed:
       return;
@@ -125,6 +129,7 @@ void Connection::note_tls_facts() {
     const pki::CertificateInfo info = pki::describe(*peer);
     tls_facts_.peer_subject = info.subject;
     tls_facts_.peer_serial = info.serial;
+    if (policy_->verify) peer_not_after_ = info.not_after;
   }
 }
 
@@ -142,6 +147,7 @@ void Connection::begin(std::string_view method) {
   method_.assign(method);
   parser_.reset();
   informational_ = 0;
+  request_flushed_ = false;
   ++requests_;
   arm(pool_.timeouts_.transfer);
 }
@@ -165,6 +171,7 @@ void Connection::on_round_end() {
   if (state_ != State::Busy && state_ != State::Ready) return;
   const std::size_t before = stream_->queued();
   const net::FlushState flushed = stream_->flush();
+  if (before > 0) request_flushed_ = true;
   if (flushed == net::FlushState::Failed && state_ == State::Busy) {
     // A backend may answer and close before it has read everything, and a TLS backend says why it
     // refused us in an alert: read before judging.
@@ -184,11 +191,12 @@ void Connection::on_round_end() {
 
 void Connection::resume() { pump(); }
 
-// Reads and hands on what there is, until the backend has no more or the user has no room.
+// Reads and hands on what there is, until the backend has no more or the user has no room. What
+// comes before the request went out is no answer to it.
 void Connection::pump() {
   if (pumping_) return;
   pumping_ = true;
-  while (state_ == State::Busy && phase_ != Phase::Finished) {
+  while (state_ == State::Busy && phase_ != Phase::Finished && request_flushed_) {
     if (phase_ == Phase::Head ? pump_head() : pump_body()) continue;
     if (state_ != State::Busy || phase_ == Phase::Finished) break;
     if (phase_ == Phase::Body && !user_->wants_upstream_body()) break;
@@ -278,15 +286,29 @@ void Connection::finish_response() {
   user_->on_upstream_end();
 }
 
+// Whether the backend is there and has sent nothing but TLS records without payload: also bytes
+// that lie in the socket or in OpenSSL's buffer, of which no event will tell.
+bool Connection::is_silent() {
+  char byte = 0;
+  return stream_->read({&byte, 1}).state == net::IoState::WouldBlock &&
+         !stream_->socket().hung_up();
+}
+
 // While pooled, the only honest events are a close and TLS records without payload.
 void Connection::on_idle_event() {
-  char byte = 0;
-  const net::IoResult result = stream_->read({&byte, 1});
-  if (result.state == net::IoState::WouldBlock && !stream_->socket().hung_up()) {
+  if (is_silent()) {
     stream_->flush();
-    return;
+  } else {
+    pool_.close(*this);
   }
-  pool_.close(*this);
+}
+
+// Taken from the pool, or new, and its request still waits for the end of the round.
+void Connection::on_event_before_request() {
+  if (is_silent()) return;
+  Error error{Reason::BadResponse, "the backend closed or spoke before it was asked"};
+  if (tls_ != nullptr && tls_->state() == tls::TlsStream::State::Failed) error = tls_->failure();
+  fail(std::move(error));
 }
 
 void Connection::on_timeout() {

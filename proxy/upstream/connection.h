@@ -106,6 +106,8 @@ class Connection final : public event::Handler, public event::RoundEnd, public L
   void on_end_of_stream();
   void finish_response();
   void on_idle_event();
+  void on_event_before_request();
+  [[nodiscard]] bool is_silent();
   void on_timeout();
   void fail(Error error);
   void arm(std::chrono::milliseconds after);
@@ -134,13 +136,16 @@ class Connection final : public event::Handler, public event::RoundEnd, public L
   bool pumping_ = false;
   bool above_mark_ = false;
   bool send_failed_ = false;
-  int informational_ = 0;  // 1xx heads of this response
+  bool request_flushed_ = false;  // bytes of this request have gone out
+  bool superseded_ = false;       // the policy's identity or rules were replaced: never pooled
+  int informational_ = 0;         // 1xx heads of this response
   std::optional<Error>
       early_failure_;  // found inside Pool::connect(), told at the end of the round
   std::uint64_t requests_ = 0;
   // Which trust the peer's chain was last judged under, and until when that judgement holds.
   std::string epoch_;
   UnixSeconds valid_until_ = 0;
+  UnixSeconds peer_not_after_ = 0;  // of a verified peer's own certificate
   Monotonic started_;
   TlsFacts tls_facts_;
 };

@@ -78,9 +78,9 @@ Connection* Pool::connect(const net::Address& address, const std::string& servic
 void Pool::release(Connection& connection) {
   connection.user_ = nullptr;
   const bool whole = connection.phase_ == Connection::Phase::Finished;
-  if (!whole || !connection.keep_alive_ || connection.send_failed_ ||
-      connection.stream_->queued() > 0 || connection.stream_->socket().hung_up() ||
-      connection.requests_ >= kMaxRequests) {
+  if (!whole || !connection.keep_alive_ || connection.send_failed_ || connection.superseded_ ||
+      connection.stream_->queued() > 0 || connection.requests_ >= kMaxRequests ||
+      !connection.is_silent()) {
     close(connection);
     return;
   }
@@ -148,13 +148,14 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
     if (!policies.contains(connection->policy_->name)) continue;
     const auto policy = snapshot.find_policy(connection->policy_->name);
     const bool gone = policy == nullptr || policy->refused.has_value();
-    const bool idle = connection->linked();
-    if (idle && (gone || policy->key != connection->policy_->key)) {
+    const bool same_rules = !gone && policy->key == connection->policy_->key;
+    if (!same_rules && connection->linked()) {
       closing.push_back(connection);
       continue;
     }
-    if (gone || policy->epoch == connection->epoch_ || connection->ssl() == nullptr ||
-        connection->state_ == Connection::State::Handshaking) {
+    if (!same_rules) connection->superseded_ = true;
+    if (gone || (same_rules && policy->epoch == connection->epoch_) ||
+        connection->ssl() == nullptr || connection->state_ == Connection::State::Handshaking) {
       continue;
     }
     X509* leaf = SSL_get1_peer_certificate(connection->ssl());
@@ -186,19 +187,21 @@ void Pool::on_judged(std::uint64_t id, const std::string& epoch, const pki::Verd
 }
 
 void Pool::close_expired() {
-  std::vector<Connection*> expired;
+  std::vector<std::pair<Connection*, Reason>> expired;
+  const auto past = [this](UnixSeconds end) { return end != 0 && loop_.unix_now() > end; };
   for (const auto& [id, connection] : by_id_) {
     const auto& identity = connection->policy_->identity;
-    const bool ours = identity != nullptr && loop_.unix_now() > identity->info().not_after;
-    const bool theirs =
-        connection->valid_until_ != 0 && loop_.unix_now() > connection->valid_until_;
-    // What a CRL says may only have grown old: connections in use live on until a certificate ends.
-    if (ours || (theirs && connection->linked())) expired.push_back(connection);
+    if (identity != nullptr && past(identity->info().not_after)) {
+      expired.emplace_back(connection, Reason::ClientCertificateExpired);
+    } else if (past(connection->peer_not_after_) ||
+               (connection->linked() && past(connection->valid_until_))) {
+      // A CRL may only have grown old: connections in use live on until a certificate ends.
+      expired.emplace_back(connection, Reason::Expired);
+    }
   }
-  for (Connection* connection : expired) {
+  for (const auto& [connection, reason] : expired) {
     hooks_.on_closed_by_change("expired");
-    connection->fail(
-        {Reason::ClientCertificateExpired, "a certificate of this connection has expired"});
+    connection->fail({reason, "a certificate of this connection has expired"});
   }
   std::erase_if(idle_, [](const auto& group) { return group.second->empty(); });
 }

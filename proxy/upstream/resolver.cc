@@ -83,8 +83,9 @@ void Resolver::resolve(const Key& key) {
     if (answer && !answer->empty()) {
       entry.addresses = std::make_shared<const std::vector<net::Address>>(std::move(*answer));
       entry.answered = clock_.now();
-    } else if (answer) {
-      entry.addresses = nullptr;  // it resolves, to nothing that we may connect to
+    } else if (answer || clock_.now() - entry.answered >= kKeep) {
+      // It resolves, to nothing that we may connect to; or the last good answer is too old.
+      entry.addresses = nullptr;
     }
     addresses = entry.addresses != nullptr ? entry.addresses
                                            : std::make_shared<const std::vector<net::Address>>();
