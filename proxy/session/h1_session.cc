@@ -178,6 +178,11 @@ bool H1Session::read_more(std::span<char> space) {
     if (state_ == State::Head) in_.release_if_empty();
     return false;
   }
+  if (result.state == net::IoState::End && state_ == State::Head &&
+      (!out_.empty() || stream_->queued() > 0)) {
+    end_wanted_ = true;  // the client has said its last, but not heard ours yet
+    return false;
+  }
   close();  // in order between requests; in the middle of one there is nobody left to answer
   return false;
 }
