@@ -6,6 +6,7 @@ import http.client
 import os
 import random
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -96,23 +97,25 @@ class HttpCase(HandfastCase):
     PAIRS = (("plain.test", None), ("secure.test", None), ("plain.test", True),
              ("secure.test", True))
 
-    def each_pair(self):
+    def each_pair(self, check):
         for host, tls in self.PAIRS:
             with self.subTest(host=host, front="https" if tls else "http"):
-                yield host, tls
+                check(host, tls)
 
 
 class Bodies(HttpCase):
     def test_requests_with_a_length_arrive_whole(self):
-        for host, tls in self.each_pair():
+        def check(host, tls):
             with self.handfast.connect(tls=tls, server_name=host) as connection:
                 for size in SIZES:
                     data = pattern(size)
                     answer = connection.request(host, "/", "POST", body=data)
                     self.assertEqual(answer.body.decode(), f"{size} {digest(data)}")
 
+        self.each_pair(check)
+
     def test_requests_in_chunks_arrive_whole(self):
-        for host, tls in self.each_pair():
+        def check(host, tls):
             with self.handfast.connect(tls=tls, server_name=host) as connection:
                 for size in SIZES:
                     data = pattern(size)
@@ -127,13 +130,17 @@ class Bodies(HttpCase):
                     answer = connection.response("POST")
                     self.assertEqual(answer.body.decode(), f"{size} {digest(data)}")
 
+        self.each_pair(check)
+
     def test_responses_of_every_framing_arrive_whole(self):
-        for host, tls in self.each_pair():
+        def check(host, tls):
             for framing in ("length", "chunked", "close"):
                 for size in SIZES:
                     answer = self.handfast.get(host, f"/{framing}/{size}", tls=tls)
                     self.assertEqual(len(answer.body), size, framing)
                     self.assertEqual(digest(answer.body), digest(pattern(size)))
+
+        self.each_pair(check)
 
     def test_32_mib_pass_both_ways(self):
         data = pattern(LARGE)
@@ -186,13 +193,15 @@ class Bodies(HttpCase):
 
 class KeepAlive(HttpCase):
     def test_a_connection_serves_many_requests_and_so_does_the_backends(self):
-        for host, tls in self.each_pair():
+        def check(host, tls):
             backend = self.plain if host == "plain.test" else self.secure
             before = backend.accepted
             with self.handfast.connect(tls=tls, server_name=host) as connection:
                 for _ in range(100):
                     self.assertEqual(connection.request(host, "/length/10").status, 200)
             self.assertLessEqual(backend.accepted - before, 1)
+
+        self.each_pair(check)
 
     def test_connection_close_of_the_client_is_honoured(self):
         with self.handfast.connect() as connection:
@@ -232,13 +241,15 @@ class KeepAlive(HttpCase):
         self.assertEqual(set(statuses), {200})
 
     def test_pipelined_requests_are_answered_in_order(self):
-        for host, tls in self.each_pair():
+        def check(host, tls):
             with self.handfast.connect(tls=tls, server_name=host) as connection:
                 sizes = [SIZES[i % 6] for i in range(30)]
                 connection.send("".join(f"GET /length/{size} HTTP/1.1\r\nHost: {host}\r\n\r\n"
                                         for size in sizes))
                 for size in sizes:
                     self.assertEqual(connection.response().body, pattern(size))
+
+        self.each_pair(check)
 
     def test_pipelined_bodies_do_not_run_together(self):
         data = pattern(5000)
@@ -261,7 +272,6 @@ class KeepAlive(HttpCase):
                 self.assertEqual(connection.response("POST").status, 200)
 
     def test_client_that_closes_its_sending_side_still_gets_its_answer(self):
-        import socket
         with self.handfast.connect() as connection:
             connection.send("GET /length/70000 HTTP/1.1\r\nHost: plain.test\r\n\r\n")
             connection.sock.shutdown(socket.SHUT_WR)
@@ -665,7 +675,6 @@ class Errors(HandfastCase):
             self.assertEqual(self.get(method=method, body=body).status, 200)
 
     def test_connection_that_nobody_accepts_answers_504(self):
-        import socket
         full = socket.create_server(("127.0.0.1", 0), backlog=0)
         self.addCleanup(full.close)
         for _ in range(4):
