@@ -76,6 +76,11 @@ int Socket::take_connect_error() noexcept {
   return error;
 }
 
+void Socket::reset_on_close() noexcept {
+  const linger now{1, 0};
+  ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
 void Socket::shutdown_write() noexcept { ::shutdown(fd_.get(), SHUT_WR); }
 
 }  // namespace handfast::net

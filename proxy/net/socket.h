@@ -43,6 +43,8 @@ class Socket {
   // SO_ERROR once writable after connect(): 0 or an errno.
   [[nodiscard]] int take_connect_error() noexcept;
   void shutdown_write() noexcept;
+  // close() will reset the connection: the peer can't take what it has for the whole.
+  void reset_on_close() noexcept;
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] bool readable() const noexcept { return readable_; }

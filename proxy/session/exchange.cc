@@ -72,7 +72,7 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   tried_.clear();
   ++serial_;
   tries_ = 0;
-  request_complete_ = request_sent_ = request_body_sent_ = head_sent_ = false;
+  request_complete_ = request_sent_ = request_body_sent_ = head_sent_ = fresh_ = false;
   context_.request_ids.next(request_id_.data());
   started_ = context_.loop.clock().now();
   unix_milliseconds_ = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -109,17 +109,17 @@ void Exchange::route() {
            refusal_status(route_->refused->reason));
     return;
   }
-  if (!facts_.tls && route_->ssl_redirect && redirect_to_https(*route_)) return;
+  if (!facts_.tls && route_->ssl_redirect && redirect_to_https(path.value_or("/"))) return;
   choose_endpoint();
 }
 
-bool Exchange::redirect_to_https(const config::Route& /*route*/) {
-  if (head.path.starts_with(kAcmePrefix)) return false;
+bool Exchange::redirect_to_https(std::string_view path) {
+  if (path.starts_with(kAcmePrefix)) return false;
   if (head.host.empty()) {
     answer_status(400, {});
     return true;
   }
-  std::string_view target = head.target;
+  std::string_view target = head.target == "*" ? std::string_view() : head.target;
   if (target.ends_with('/'))
     target.remove_suffix(1);  // as ingress-nginx without preserve-trailing-slash
   std::string location = "Location: https://";
@@ -210,7 +210,7 @@ void Exchange::try_endpoint(const net::Address& address) {
   const net::Address target = address;  // may point into a list that goes away
   ++tries_;
   upstream_address_ = target.to_string();
-  connection_ = context_.pool.take(target, policy.get(), *this);
+  if (!fresh_) connection_ = context_.pool.take(target, policy.get(), *this);
   if (connection_ != nullptr) {
     upstream_reused_ = true;
     send_request();
@@ -341,7 +341,12 @@ void Exchange::on_upstream_failed(const Error& error) {
     const bool stale = request_sent_;
     request_sent_ = false;
     state_ = State::Connecting;
-    if (!stale) tried_.push_back(address);
+    // Other connections that were kept alive are most likely as stale as this one.
+    if (stale) {
+      fresh_ = true;
+    } else {
+      tried_.push_back(address);
+    }
     choose_endpoint();
     return;
   }
@@ -373,7 +378,7 @@ void Exchange::abort() {
   if (state_ == State::Idle) return;
   drop_connection();
   if (status_ == 0) status_ = 499;  // nginx's "client closed request"
-  report();
+  report(/*cut=*/head_sent_);
   state_ = State::Idle;
   ++serial_;
   snapshot_.reset();
@@ -381,7 +386,7 @@ void Exchange::abort() {
 
 void Exchange::finish(bool cut) {
   drop_connection();
-  report();
+  report(cut);
   state_ = State::Idle;
   ++serial_;
   snapshot_.reset();
@@ -389,7 +394,7 @@ void Exchange::finish(bool cut) {
   cut ? client->on_exchange_cut() : client->on_exchange_done();
 }
 
-void Exchange::report() {
+void Exchange::report(bool cut) {
   const auto value_of = [this](http::HeaderId id) {
     const http::Header* header = head.headers.find(id);
     return header == nullptr ? std::string_view() : header->value;
@@ -410,7 +415,7 @@ void Exchange::report() {
   record.status = status_;
   record.request_body_bytes = request_bytes_;
   record.response_body_bytes = response_bytes_;
-  record.response_cut = head_sent_ && reason_ != Reason::Ok && upstream_status_ != 0;
+  record.response_cut = cut;
   record.route = route_;
   if (route_ != nullptr && route_index_ < host_->metrics_ids.size()) {
     record.metrics_id = host_->metrics_ids[route_index_];

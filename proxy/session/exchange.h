@@ -91,7 +91,8 @@ class Exchange final : public upstream::ConnectionUser {
   enum class State : std::uint8_t { Idle, Connecting, Streaming };
 
   void route();
-  bool redirect_to_https(const config::Route& route);
+  // `path`: normalised. False: it is served over plain HTTP after all.
+  bool redirect_to_https(std::string_view path);
   void choose_endpoint();
   void use_addresses(const std::vector<net::Address>& addresses);
   void await_name(const config::Endpoint& endpoint);
@@ -104,7 +105,7 @@ class Exchange final : public upstream::ConnectionUser {
   void drop_connection();
   void note_connection();
   void finish(bool cut);
-  void report();
+  void report(bool cut);
 
   Context& context_;
   ClientSide* client_ = nullptr;
@@ -123,6 +124,7 @@ class Exchange final : public upstream::ConnectionUser {
   bool request_sent_ = false;  // the head went to the connection that we have
   bool request_body_sent_ = false;
   bool head_sent_ = false;  // the client has the response's head
+  bool fresh_ = false;      // the next try is made on a new connection
 
   // For the record.
   std::array<char, 32> request_id_{};

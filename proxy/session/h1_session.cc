@@ -135,7 +135,7 @@ void H1Session::start_exchange(std::size_t head_size) {
   body_ = http::BodyDecoder(head.framing, head.content_length);
   request_complete_ = body_.done();
   keep_alive_ = head.keep_alive && !context_.draining;
-  chunked_response_ = false;
+  chunked_response_ = until_close_response_ = false;
   state_ = State::Exchanging;
   arm(context_.limits.body);
   exchange_->start(*this, facts_);
@@ -223,6 +223,7 @@ void H1Session::send_head(const http::ResponseHead& head) {
   const bool unframed =
       head.framing == http::Framing::Chunked || head.framing == http::Framing::UntilClose;
   chunked_response_ = unframed && !old_client;
+  until_close_response_ = unframed && old_client;
   // A request that isn't complete when its answer begins leaves bytes that nobody will read.
   if (!request_complete_ || (unframed && old_client) || context_.draining) keep_alive_ = false;
   std::string& scratch = context_.scratch;
@@ -294,6 +295,7 @@ void H1Session::on_exchange_cut() {
   // The response can't be completed; only an end without the last chunk or byte tells the client.
   push_out();
   stream_->flush();
+  if (until_close_response_) stream_->socket().reset_on_close();
   close();
 }
 
@@ -342,7 +344,8 @@ void H1Session::on_flushed() {
     end_wanted_ = false;
     stream_->end_write();
     stream_->flush();
-    if (request_complete_ && in_.empty()) {
+    // With unread bytes in the socket, closing would reset what was just sent.
+    if (request_complete_ && in_.empty() && !stream_->socket().readable()) {
       close();
       return;
     }

@@ -102,6 +102,7 @@ class H1Session final : public event::Handler, public event::RoundEnd, public Cl
   bool request_complete_ = false;
   bool keep_alive_ = true;  // after this response
   bool chunked_response_ = false;
+  bool until_close_response_ = false;  // only the end of the connection ends it
   bool above_mark_ = false;
   bool end_wanted_ = false;  // close once everything is sent
 };

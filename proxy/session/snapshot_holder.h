@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <utility>
@@ -72,10 +73,15 @@ class SnapshotHolder {
   [[nodiscard]] Pin pin() { return Pin(*this, held_.back()); }
 
  private:
+  // Also from the middle: a stream that is open for a day must not keep every generation of it.
   void collect() {
-    while (held_.size() > 1 && held_.front().pins == 0) {
-      retire_(std::move(held_.front().snapshot));
-      held_.pop_front();
+    for (auto held = held_.begin(); std::next(held) != held_.end();) {
+      if (held->pins > 0) {
+        ++held;
+        continue;
+      }
+      retire_(std::move(held->snapshot));
+      held = held_.erase(held);
     }
   }
 

@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 
 #include <memory>
 #include <string>
@@ -42,6 +43,7 @@ class TlsPeer {
  public:
   TlsPeer(UniqueFd fd, const SslCtx& ctx, bool server, const char* sni = nullptr)
       : fd_(std::move(fd)), ssl_(SSL_new(ctx.get()), SSL_free) {
+    ::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL
     ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
     SSL_set_fd(ssl_.get(), fd_.get());
     if (sni != nullptr) SSL_set_tlsext_host_name(ssl_.get(), sni);
