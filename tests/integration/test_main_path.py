@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import clients, manifests  # noqa: E402
 from harness.backends import Backend, Nginx, OpensslServer  # noqa: E402
 from harness.case import HandfastCase  # noqa: E402
+from harness.handfast import Handfast  # noqa: E402
 from harness.load_runner import Load  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
@@ -402,6 +403,77 @@ class Routing(HandfastCase):
                              "ports": [{"port": 443}]}})
 
         self.assert_refused(503, "not_permitted")
+
+
+class StateDirectory(HandfastCase):
+    def test_keys_are_private_and_unused_ones_go_away(self):
+        backend = self.use(Backend(self.server(), client_ca=self.ca.cert_pem))
+        self.apply_ingress(backend.port)
+        for number in range(5):
+            self.apply_secret(self.ca.client(f"{self.name}-{number}"), self.ca)
+            self.wait_for(200, text=f"{self.name}-{number}")
+
+        for folder, _, files in os.walk(self.handfast.state):
+            self.assertEqual(os.stat(folder).st_mode & 0o077, 0, folder)
+            for file in files:
+                path = os.path.join(folder, file)
+                if not os.path.islink(path):
+                    self.assertEqual(os.stat(path).st_mode & 0o077, 0, path)
+        keys = list(self.handfast.state.glob(f"tls/shop/{self.name}-tls/*/tls.key"))
+        self.assertLessEqual(len(keys), 2)
+        self.assertRegex(os.readlink(self.handfast.state / "current"), r"^generations/\d{12}$")
+        self.assertLessEqual(len(list(self.handfast.state.glob("generations/*"))), 3)
+
+    def test_keys_of_a_deleted_secret_go_away(self):
+        backend = self.use(Backend(self.server(), client_ca=self.ca.cert_pem))
+        self.apply_ingress(backend.port)
+        self.apply_secret(self.ca.client(), self.ca)
+        self.wait_for(200)
+
+        self.delete("secret")
+        self.wait_for(503)
+        self.handfast.barrier()
+
+        eventually(lambda: not list(self.handfast.state.glob(f"tls/shop/{self.name}-tls/*/*")),
+                   "no file of the Secret")
+
+    def test_no_key_is_ever_logged(self):
+        client = self.ca.client()
+        self.apply_secret(client, self.ca, tls_crt="junk", data={
+            "tls.key": client.key_pem.replace("-----END", "----END")})
+        backend = self.use(Backend())
+        self.apply_ingress(backend.port)
+        self.handfast.barrier()
+        self.wait_for(503)
+
+        told = self.handfast.proxy.err.text() + self.handfast.proxy.out.text()
+        told += self.handfast.metrics().text
+        for line in client.key_pem.splitlines()[1:-1]:
+            self.assertNotIn(line, told)
+
+
+class BlockedLog(unittest.TestCase):
+    def test_reader_of_stdout_that_does_not_read_stops_nobody(self):
+        read_end, write_end = os.pipe()
+        self.addCleanup(os.close, read_end)
+        handfast = Handfast(stdout=write_end)
+        os.close(write_end)
+        self.addCleanup(handfast.close)
+        backend = Backend()
+        self.addCleanup(backend.close)
+        handfast.apply("all", manifests.ingress_class(), manifests.ingress("a", "a.test"),
+                       manifests.service("a", backend.port))
+        handfast.wait_for("a.test", 200)
+
+        with handfast.connect() as connection:
+            for _ in range(60):  # pipelined: more lines than any ring and any pipe take
+                connection.send(b"GET /no HTTP/1.1\r\nHost: unknown.test\r\n\r\n" * 1000)
+                for _ in range(1000):
+                    self.assertEqual(connection.response().status, 404)
+
+        self.assertEqual(handfast.get("a.test").status, 200)
+        self.assertGreater(handfast.metrics().value("handfast_access_log_dropped_lines"), 0)
+        os.set_blocking(read_end, False)
 
 
 if __name__ == "__main__":

@@ -163,8 +163,10 @@ class Front:
 class Handfast(Front):
     """`handfast run` over a directory that tests write."""
 
-    def __init__(self, *flags, workers=2, folder=None, start=True, controller_metrics=False):
+    def __init__(self, *flags, workers=2, folder=None, start=True, controller_metrics=False,
+                 stdout=None):
         super().__init__()
+        self.stdout = stdout
         self.controller_address = ("127.0.0.1", free_port()) if controller_metrics else None
         if controller_metrics:
             flags = (*flags, "--controller-metrics", f"127.0.0.1:{self.controller_address[1]}")
@@ -182,7 +184,8 @@ class Handfast(Front):
         self.proxy = Process(
             [BIN / "handfast", "run", self.manifests.folder, "--http", "127.0.0.1:0", "--https",
              "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--admin", "off", "--state-dir",
-             self.state, "--workers", self.workers, *self.flags], self.folder)
+             self.state, "--workers", self.workers, *self.flags], self.folder,
+            stdout=self.stdout)
         self._read_listeners(self.proxy)
         if wait_ready:
             eventually(self.is_ready, "readiness")

@@ -16,7 +16,7 @@ _running = set()
 class Process:
     """A program in a session of its own, its output in files that can be read while it runs."""
 
-    def __init__(self, command, folder=None, name=None, env=None, pass_fds=(), cwd=None):
+    def __init__(self, command, folder=None, name=None, env=None, pass_fds=(), stdout=None):
         self.command = [str(part) for part in command]
         self.name = name or pathlib.Path(self.command[0]).name
         self._own_folder = None
@@ -27,9 +27,10 @@ class Process:
         self.out, self.err = Output(f"{stem}.out"), Output(f"{stem}.err")
         environment = dict(os.environ, **(env or {}))
         with open(self.out.path, "wb") as out, open(self.err.path, "wb") as err:
-            self._child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out,
-                                           stderr=err, start_new_session=True, env=environment,
-                                           pass_fds=pass_fds, cwd=cwd)
+            self._child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stderr=err,
+                                           stdout=out if stdout is None else stdout,
+                                           start_new_session=True, env=environment,
+                                           pass_fds=pass_fds)
         self.pid = self._child.pid
         _running.add(self)
 
