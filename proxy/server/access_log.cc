@@ -1,7 +1,9 @@
 #include "proxy/server/access_log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -165,6 +167,8 @@ void append_record(std::string& out, const session::ExchangeRecord& record) {
 
 AccessLog::AccessLog(std::size_t workers, UniqueFd fd) : fd_(std::move(fd)), scratch_(workers) {
   if (!fd_) return;
+  struct stat status{};
+  is_file_ = ::fstat(fd_.get(), &status) == 0 && S_ISREG(status.st_mode);
   for (std::size_t i = 0; i < workers; ++i) rings_.push_back(std::make_unique<LogRing>());
   thread_ = std::thread([this] { run(); });
 }
@@ -210,7 +214,11 @@ bool AccessLog::write_some() {
   if (pending_.empty()) return false;
   pollfd poll{fd_.get(), POLLOUT, 0};
   if (::poll(&poll, 1, static_cast<int>(kInterval.count())) <= 0) return false;
-  const ssize_t written = ::write(fd_.get(), pending_.data(), pending_.size());
+  // Writable means room for PIPE_BUF in a pipe; more could block, and with it the end of the
+  // program.
+  const std::size_t most =
+      is_file_ ? pending_.size() : std::min<std::size_t>(pending_.size(), PIPE_BUF);
+  const ssize_t written = ::write(fd_.get(), pending_.data(), most);
   if (written < 0) {
     if (errno == EINTR || errno == EAGAIN) return false;
     pending_.clear();  // closed: nobody reads it any more

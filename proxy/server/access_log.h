@@ -53,6 +53,7 @@ class AccessLog {
   bool write_some();
 
   UniqueFd fd_;
+  bool is_file_ = false;  // whose writes never wait for a reader
   std::vector<std::unique_ptr<LogRing>> rings_;
   std::vector<std::string> scratch_;  // one per worker
   std::atomic<std::uint64_t> dropped_{0};
