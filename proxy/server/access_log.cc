@@ -19,7 +19,6 @@ namespace handfast::server {
 namespace {
 
 constexpr std::chrono::milliseconds kInterval{50};
-constexpr std::size_t kBatch = 64 * 1024;
 // A target or a header longer than this tells nothing more, but fills the log.
 constexpr std::size_t kMaxText = 2048;
 
@@ -104,10 +103,10 @@ bool LogRing::append(std::string_view line) {
   return true;
 }
 
-std::size_t LogRing::take(std::string& out, std::size_t limit) {
+std::size_t LogRing::take(std::string& out) {
   const std::uint64_t taken = taken_.load(std::memory_order_relaxed);
   const std::uint64_t written = written_.load(std::memory_order_acquire);
-  const std::size_t bytes = std::min<std::size_t>(written - taken, limit);
+  const auto bytes = static_cast<std::size_t>(written - taken);
   const std::size_t at = taken % kSize;
   const std::size_t first = std::min(bytes, kSize - at);
   out.append(bytes_.get() + at, first);
@@ -208,23 +207,29 @@ void AccessLog::run() {
 
 // True: there may be more, and the reader takes it.
 bool AccessLog::write_some() {
-  for (auto& ring : rings_) {
-    if (pending_.size() < kBatch) ring->take(pending_, kBatch - pending_.size());
+  // Refilled once empty: each ring in its turn, and no line of one begins within a line of another.
+  if (pending_.empty()) {
+    for (auto& ring : rings_) ring->take(pending_);
   }
   if (pending_.empty()) return false;
   pollfd poll{fd_.get(), POLLOUT, 0};
   if (::poll(&poll, 1, static_cast<int>(kInterval.count())) <= 0) return false;
   // Writable means room for PIPE_BUF in a pipe; more could block, and with it the end of the
   // program.
-  const std::size_t most =
-      is_file_ ? pending_.size() : std::min<std::size_t>(pending_.size(), PIPE_BUF);
-  const ssize_t written = ::write(fd_.get(), pending_.data(), most);
+  const std::size_t left = pending_.size() - sent_;
+  const std::size_t most = is_file_ ? left : std::min<std::size_t>(left, PIPE_BUF);
+  const ssize_t written = ::write(fd_.get(), pending_.data() + sent_, most);
   if (written < 0) {
     if (errno == EINTR || errno == EAGAIN) return false;
     pending_.clear();  // closed: nobody reads it any more
+    sent_ = 0;
     return false;
   }
-  pending_.erase(0, static_cast<std::size_t>(written));
+  sent_ += static_cast<std::size_t>(written);
+  if (sent_ == pending_.size()) {
+    pending_.clear();
+    sent_ = 0;
+  }
   return true;
 }
 

@@ -29,8 +29,8 @@ class LogRing {
 
   // All of `line` or nothing. The producer's thread.
   bool append(std::string_view line);
-  // Appends what there is to `out`, at most `limit` bytes. The consumer's thread.
-  std::size_t take(std::string& out, std::size_t limit);
+  // Appends what there is to `out`, whole lines. The consumer's thread.
+  std::size_t take(std::string& out);
 
  private:
   std::unique_ptr<char[]> bytes_ = std::make_unique<char[]>(kSize);
@@ -57,7 +57,8 @@ class AccessLog {
   std::vector<std::unique_ptr<LogRing>> rings_;
   std::vector<std::string> scratch_;  // one per worker
   std::atomic<std::uint64_t> dropped_{0};
-  std::string pending_;
+  std::string pending_;   // what was taken from the rings, of which
+  std::size_t sent_ = 0;  // so much is written
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;

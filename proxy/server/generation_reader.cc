@@ -10,6 +10,8 @@ namespace handfast::server {
 namespace {
 
 constexpr std::size_t kMaxTextBytes = 8 << 20;
+// In the place of a bucket's hash: it is other than any that comes.
+constexpr const char* kNoHash = "-";
 
 config::Rejection whole(Error error, std::string file = {}) {
   return {.shard = {},
@@ -131,6 +133,13 @@ Status GenerationReader::read_bucket(std::size_t number, const std::string& hash
       return read;
   }
   pending_.hashes[number] = hash;
+  for (const config::Rejection& rejection : rejected) {
+    const auto refused = bucket->find(rejection.shard);
+    if (refused == bucket->end()) continue;
+    // Served as refused: the next generation that names it reads it again, and tells.
+    refused->second.clear();
+    pending_.hashes[number] = kNoHash;
+  }
   pending_.buckets[number] = std::move(bucket);
   return {};
 }

@@ -108,6 +108,9 @@ void Loader::look(bool forced) {
     last_seen_current_ = *current;
     const auto present = served();
     if (present != nullptr && (present->generation == *current || !(moved || forced))) return;
+    // `current` follows the acknowledgement: it may still name the one before what is served, and
+    // the trust that the newer one took away must not come back.
+    if (present != nullptr && *current < present->generation && !forced) return;
     // At start nobody else may come: whatever can be served is served, the rest answers 503.
     load_now(
         *current, [](const config::LoadAnswer&) {},

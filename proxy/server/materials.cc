@@ -37,7 +37,7 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
 }
 
 Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPairRef& files) {
-  Cached<pki::Identity>& cached = identities_[files.certificate];
+  Cached<pki::Identity>& cached = identities_[files.certificate + '\n' + files.key];
   if (auto object = cached.object.lock()) return Loaded<pki::Identity>{object, cached.hash};
   const auto certificate = read_file(root_ + "/" + files.certificate, kMaxPemBytes);
   if (!certificate) return fail(certificate.error());

@@ -54,10 +54,11 @@ class Server::SignalHandler final : public event::Handler {
 Server::Server(ServerOptions options) : options_(std::move(options)) {}
 
 Server::~Server() {
-  // Workers use everything else, and the loader is what they hand things to last.
+  // The loader first: a load under way waits for the workers. What they hand to it afterwards is
+  // dropped with it.
+  if (loader_ != nullptr) loader_->stop();
   for (auto& worker : workers_) worker->stop();
   resolver_.reset();
-  if (loader_ != nullptr) loader_->stop();
 }
 
 Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
@@ -179,6 +180,7 @@ int Server::run() {
   poll_current();
   loop_->run();
   if (!options_.control_path.empty()) ::unlink(options_.control_path.c_str());
+  loader_->stop();
   for (auto& worker : workers_) worker->stop();
   return 0;
 }

@@ -86,7 +86,8 @@ void Worker::stop() {
 void Worker::publish(Publication publication, std::function<void()> done) {
   loop_->post([this, publication = std::move(publication), done = std::move(done)] {
     swap(publication);
-    done();
+    // In the next round: what was begun under the snapshot before has then been written.
+    loop_->post(done);
   });
 }
 

@@ -1,0 +1,108 @@
+#include "proxy/server/loader.h"
+
+#include "tests/unit/proxy/server/worker_fixture.h"
+
+namespace handfast::server {
+namespace {
+
+class LoaderTest : public handfast::testing::WorkerFixture {
+ protected:
+  [[nodiscard]] std::uint64_t served() const {
+    const auto snapshot = loader_.served();
+    return snapshot == nullptr ? 0 : snapshot->generation;
+  }
+  void look(bool forced = false) {
+    loader_.look(forced);
+    wait_for_loader();
+  }
+  handfast::testing::TestAuthority root_{"root"};
+};
+
+TEST_F(LoaderTest, AnswersOnceEveryWorkerServesTheGeneration) {
+  handfast::testing::ThreadedBackend backend("one");
+  state_.write(1, plain_site(backend.address()));
+  start();
+  const auto answer = load(1);
+
+  EXPECT_EQ(answer.generation, 1u);
+  EXPECT_TRUE(answer.rejected.empty());
+  EXPECT_EQ(served(), 1u);
+}
+
+TEST_F(LoaderTest, ARejectedGenerationLeavesTheServedOneAndSaysWhy) {
+  handfast::testing::App app = handfast::testing::make_app(state_, "orders", root_);
+  state_.write(1, app.shards());
+  start();
+  ASSERT_EQ(load(1).generation, 1u);
+  app.tls.ca = {state_.put_file("orders", "ca.crt", "nothing")};
+  state_.write(2, app.shards());
+  const auto answer = load(2);
+
+  EXPECT_EQ(answer.generation, 1u);
+  ASSERT_EQ(answer.rejected.size(), 1u);
+  EXPECT_EQ(answer.rejected[0].reason, Reason::BadCa);
+  EXPECT_EQ(served(), 1u);
+}
+
+TEST_F(LoaderTest, FindsTheCurrentGenerationByItself) {
+  handfast::testing::App app = handfast::testing::make_app(state_, "orders", root_);
+  start();
+  look();
+  EXPECT_EQ(served(), 0u);
+  state_.write(3, app.shards());
+  state_.make_current(3);
+  look();
+
+  EXPECT_EQ(served(), 3u);
+}
+
+// The controller lets `current` follow after the acknowledgement: a look in between must not bring
+// the generation before back, with the trust that was just reduced.
+TEST_F(LoaderTest, NeverGoesBackToAnOlderGenerationByLooking) {
+  handfast::testing::App app = handfast::testing::make_app(state_, "orders", root_);
+  state_.write(1, app.shards());
+  state_.write(2, app.shards());
+  state_.make_current(1);
+  start();
+  ASSERT_EQ(load(2).generation, 2u);
+
+  look();
+
+  EXPECT_EQ(served(), 2u);
+}
+
+TEST_F(LoaderTest, TellsAControllerThatComesLaterWhatWasRefusedAtStart) {
+  handfast::testing::App app = handfast::testing::make_app(state_, "orders", root_);
+  app.tls.ca = {state_.put_file("orders", "ca.crt", "nothing")};
+  state_.write(1, app.shards());
+  state_.make_current(1);
+  start();
+  look();
+  ASSERT_EQ(served(), 1u);
+  const auto answer = load(1);
+
+  EXPECT_EQ(answer.generation, 1u);
+  ASSERT_EQ(answer.rejected.size(), 1u);
+  EXPECT_EQ(answer.rejected[0].shard, "tls/shop/orders/orders:443");
+}
+
+TEST_F(LoaderTest, ServesAFileWithoutAController) {
+  start();
+  state_.put("one.yaml", "this is no configuration\n");
+  std::vector<Worker*> workers;
+  for (auto& worker : workers_) workers.push_back(worker.get());
+  Loader loader({{}, state_.path() + "/one.yaml"}, clock_, route_metrics_, process_metrics_,
+                tls::make_default_certificate().value());
+  loader.set_workers(workers);
+  loader.start();
+  loader.look(/*forced=*/true);
+  std::promise<void> done;
+  loader.post([&] { done.set_value(); });
+  done.get_future().wait();
+
+  EXPECT_EQ(loader.served(), nullptr);
+  loader.stop();
+}
+
+}  // namespace
+}  // namespace handfast::server
