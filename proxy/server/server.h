@@ -68,8 +68,8 @@ class Server {
 
   ServerOptions options_;
   SystemClock clock_;
+  BufferPool buffers_;  // outlives the loop and what it deletes
   std::unique_ptr<event::Loop> loop_;
-  BufferPool buffers_;
   std::unique_ptr<AccessLog> access_log_;
   std::unique_ptr<RouteMetrics> route_metrics_;
   std::unique_ptr<ProcessMetrics> process_metrics_;

@@ -85,8 +85,9 @@ class Worker final : private session::SessionOwner,
 
   std::size_t number_;
   WorkerShared& shared_;
-  std::unique_ptr<event::Loop> loop_;
+  // Before the loop, which ends what it was given to delete, and that has buffers of the pool.
   BufferPool buffers_;
+  std::unique_ptr<event::Loop> loop_;
   tls::ServerContext server_tls_;
   tls::ClientContext client_tls_;
   session::SnapshotHolder snapshots_;
