@@ -71,7 +71,7 @@ class RawConnection:
     def fill(self):
         """Reads more; false at the end."""
         try:
-            got = self.sock.recv(65536)
+            got = self.sock.recv(262144)
         except (ConnectionResetError, BrokenPipeError, ssl.SSLError):
             got = b""
         self.buffer += got
@@ -96,11 +96,16 @@ class RawConnection:
         return line
 
     def take(self, count):
-        while len(self.buffer) < count:
+        pieces, got = [self.buffer], len(self.buffer)  # joined once: large bodies come here
+        while got < count:
+            self.buffer = b""
             if not self.fill():
-                raise EOFError(f"closed after {len(self.buffer)} of {count} bytes")
-        data, self.buffer = self.buffer[:count], self.buffer[count:]
-        return data
+                raise EOFError(f"closed after {got} of {count} bytes")
+            pieces.append(self.buffer)
+            got += len(self.buffer)
+        data = b"".join(pieces)
+        self.buffer = data[count:]
+        return data[:count] if len(data) > count else data
 
     def head(self):
         """The next status line and fields, whatever the status."""
@@ -151,10 +156,12 @@ class RawConnection:
             return
 
     def rest(self):
+        pieces = [self.buffer]
+        self.buffer = b""
         while self.fill():
-            pass
-        data, self.buffer = self.buffer, b""
-        return data
+            pieces.append(self.buffer)
+            self.buffer = b""
+        return b"".join(pieces)
 
     def request(self, host, target="/", method="GET", headers=(), body=None):
         lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
