@@ -330,6 +330,7 @@ bool Exchange::may_retry(const Error& error) const {
 
 void Exchange::on_upstream_failed(const Error& error) {
   const net::Address address = connection_->address();
+  note_connection();
   connection_ = nullptr;  // it has closed itself
   reason_ = error.reason;
   detail_ = error.detail;

@@ -80,14 +80,16 @@ int on_verify(X509_STORE_CTX* context, void* argument) {
   const auto* ssl = static_cast<const SSL*>(
       X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
   TlsStream& stream = TlsStream::of(ssl);
-  pki::Verdict verdict = stream.policy()->judge(
-      X509_STORE_CTX_get0_cert(context), X509_STORE_CTX_get0_untrusted(context), clock.unix_now());
+  X509* leaf = X509_STORE_CTX_get0_cert(context);
+  pki::Verdict verdict = stream.policy()->judge(leaf, X509_STORE_CTX_get0_untrusted(context),
+                                                clock.unix_now());
   const bool ok = verdict.ok();
   X509_STORE_CTX_set_error(
       context, ok ? X509_V_OK
                   : (verdict.openssl_error != X509_V_OK ? verdict.openssl_error
                                                         : X509_V_ERR_APPLICATION_VERIFICATION));
-  stream.set_verdict(std::move(verdict));
+  X509_up_ref(leaf);
+  stream.set_verdict(std::move(verdict), pki::X509Ptr(leaf));
   return ok ? 1 : 0;
 }
 

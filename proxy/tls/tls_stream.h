@@ -55,12 +55,18 @@ class TlsStream final : public net::Stream {
   // Upstream: what the verifier said; whether the backend asked for our certificate.
   [[nodiscard]] const pki::Verdict& verdict() const noexcept { return verdict_; }
   [[nodiscard]] bool certificate_requested() const noexcept { return certificate_requested_; }
+  // Upstream: the certificate that the verifier saw, refused or not; null before. Borrowed.
+  [[nodiscard]] const X509* peer() const noexcept { return peer_.get(); }
 
   // For the callbacks of the contexts.
   void set_server_name(std::string name) { server_name_ = std::move(name); }
   void set_policy(std::shared_ptr<const UpstreamPolicy> policy) { policy_ = std::move(policy); }
   [[nodiscard]] const UpstreamPolicy* policy() const noexcept { return policy_.get(); }
-  void set_verdict(pki::Verdict verdict) { verdict_ = std::move(verdict); }
+  // `leaf`: what was judged; OpenSSL itself forgets a certificate that was refused.
+  void set_verdict(pki::Verdict verdict, pki::X509Ptr leaf) {
+    verdict_ = std::move(verdict);
+    peer_ = std::move(leaf);
+  }
   void note_certificate_request() noexcept { certificate_requested_ = true; }
   [[nodiscard]] static TlsStream& of(const SSL* ssl);
 
@@ -82,6 +88,7 @@ class TlsStream final : public net::Stream {
   std::string server_name_;
   std::shared_ptr<const UpstreamPolicy> policy_;
   pki::Verdict verdict_;
+  pki::X509Ptr peer_;
   Error failure_;
 };
 

@@ -125,7 +125,7 @@ void Connection::note_tls_facts() {
   tls_facts_.version = SSL_get_version(ssl);
   tls_facts_.cipher = SSL_get_cipher_name(ssl);
   tls_facts_.certificate_requested = tls_->certificate_requested();
-  if (const X509* peer = SSL_get0_peer_certificate(ssl); peer != nullptr) {
+  if (const X509* peer = tls_->peer(); peer != nullptr) {
     const pki::CertificateInfo info = pki::describe(*peer);
     tls_facts_.peer_subject = info.subject;
     tls_facts_.peer_serial = info.serial;
@@ -336,6 +336,7 @@ void Connection::on_timeout() {
 
 void Connection::fail(Error error) {
   if (state_ == State::Closed) return;
+  if (state_ == State::Handshaking) note_tls_facts();  // whom we refused, or who refused us
   if (state_ == State::Connecting || state_ == State::Handshaking) {
     pool_.hooks_.on_handshake({&service_, &address_, policy_ != nullptr, error.reason});
   } else if (error.reason == Reason::ClientCertificateRejected) {
