@@ -16,6 +16,14 @@ class Value {
  public:
   enum class Kind : unsigned char { Null, Scalar, List, Map };
 
+  // Not in the class: a pair with a Value can't be made or destroyed before Value is complete.
+  Value();
+  Value(const Value&);
+  Value(Value&&) noexcept;
+  Value& operator=(const Value&);
+  Value& operator=(Value&&) noexcept;
+  ~Value();
+
   Kind kind = Kind::Null;
   std::string scalar;   // text of the scalar; numbers and booleans as written
   bool quoted = false;  // written as a string: "8080" is not a number then

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "proxy/base/check.h"
 #include "proxy/pki/asn1_text.h"

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "proxy/base/check.h"
 #include "proxy/pki/asn1_text.h"
