@@ -76,9 +76,13 @@ struct RequestHead {
   std::string_view query;      // without '?'; empty if none
   std::string_view authority;  // Host header (or absolute-form authority, which must equal it)
   std::string_view host;       // authority without port; IPv6 with its brackets
+  int major_version = 1;       // 1, or 2 with minor_version 0
   int minor_version = 1;       // HTTP/1.<minor>
   bool keep_alive = true;      // what the client wants (RFC 9112 9.3)
   bool expect_continue = false;
+  bool takes_trailers = false;  // TE: trailers (RFC 9110 10.1.4)
+  // The protocol that the client asks to change to (RFC 9110 7.8), "websocket"; empty: none.
+  std::string_view upgrade;
   Framing framing = Framing::None;
   std::uint64_t content_length = 0;  // with Framing::Length
   HeaderList headers;

@@ -1,0 +1,130 @@
+#pragma once
+// HTTP/2 (RFC 9113) without I/O: bytes in, events out, the same for a client's connection to us and
+// ours to a backend. The framing is nghttp2's, which no other file includes; what a peer may cost us
+// is ours.
+//
+//   stream: head -> data* -> end (with trailers or without) in each direction, then closed;
+//           or closed with an error at any point.
+//
+// What comes in is as strict as HTTP/1.1 here: the same rules for names, values, authority and
+// target, so that whatever goes on as HTTP/1.1 can be read in one way only. What goes out is queued
+// per stream and drawn by produce() as the peer's windows allow. Windows for what comes in open only
+// by consume(), so that whoever doesn't take what was received slows its sender, and nobody else:
+// the connection's window is given back on receipt, the stream's on consume().
+//
+// Peers that make us work for nothing are cut off: more resets (theirs, and ours that they
+// provoked), control frames, empty frames or CONTINUATIONs than limits allow end the connection with
+// ENHANCE_YOUR_CALM, and flood() names which.
+//
+// Threading: one worker's. Ownership: owns the nghttp2 session and copies of heads; borrows Events.
+// Errors: a failed feed() is final: produce() what is queued (a GOAWAY), then close.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "proxy/base/buffer.h"
+#include "proxy/base/result.h"
+#include "proxy/http/message.h"
+
+namespace handfast::http {
+
+using H2StreamId = std::int32_t;
+
+// RFC 9113 section 7; those that the proxy names itself.
+enum class H2Error : std::uint32_t {
+  None = 0x0,
+  Protocol = 0x1,
+  Internal = 0x2,
+  FlowControl = 0x3,
+  RefusedStream = 0x7,
+  Cancel = 0x8,
+  EnhanceYourCalm = 0xb,
+  Http11Required = 0xd,
+};
+
+// What flooded; the label of the metric.
+enum class H2Flood : std::uint8_t { None, Resets, Continuations, Control, EmptyFrames, Headers };
+
+struct H2Limits {
+  std::uint32_t max_streams = 128;               // that the peer may have open at once
+  std::size_t head_bytes = 32 * 1024;            // decoded: 431 to a client, reset to a backend
+  std::uint32_t stream_window = 64 * 1024;       // bytes that we hold for one stream
+  std::uint32_t connection_window = 16 << 20;    // > max_streams * stream_window: see above
+};
+
+class H2Codec {
+ public:
+  enum class Role : std::uint8_t { Server, Client };
+
+  // Called from within feed(). Everything but feed() and produce() may be called back from here.
+  class Events {
+   public:
+    virtual ~Events() = default;
+    // Server: a request's head is whole. Its views are good until on_h2_closed(). `end`: no body
+    // (on_h2_end() follows all the same). Framing is None, Length, or Chunked: length unknown.
+    virtual void on_h2_request(H2StreamId stream, const RequestHead& head) = 0;
+    // Server: a head that can't become a request: answer `status` (400, 413, 431), the rest of the
+    // stream is ignored. Calls for it end with on_h2_closed().
+    virtual void on_h2_bad_request(H2StreamId stream, int status) = 0;
+    // Client: 1xx any number of times, then the final one. Views as above (1xx: during the call).
+    virtual void on_h2_response(H2StreamId stream, const ResponseHead& head) = 0;
+    virtual void on_h2_data(H2StreamId stream, std::string_view payload) = 0;
+    // The peer's half is complete. `trailers` may be empty; hop-by-hop and framing ones are gone.
+    virtual void on_h2_end(H2StreamId stream, const HeaderList& trailers) = 0;
+    // Last call for the stream: both halves ended (None), or it was reset by either side. Client:
+    // RefusedStream also for streams beyond the last one of a GOAWAY, which had no effect.
+    virtual void on_h2_closed(H2StreamId stream, H2Error error) = 0;
+    // Everything queued on the stream has been drawn: more is welcome.
+    virtual void on_h2_drained(H2StreamId stream) = 0;
+    // The peer opens no more (client: won't serve streams after `last`).
+    virtual void on_h2_goaway(H2StreamId last, H2Error error) = 0;
+  };
+
+  H2Codec(Role role, Events& events, const H2Limits& limits);
+  ~H2Codec();
+  H2Codec(const H2Codec&) = delete;
+  H2Codec& operator=(const H2Codec&) = delete;
+
+  // All of it is taken. Failure: the peer broke the protocol or flooded us.
+  Status feed(std::string_view bytes);
+  // Appends what is to be sent until `out` holds `mark` bytes or nothing is left for now.
+  void produce(Buffer& out, std::size_t mark);
+  [[nodiscard]] bool wants_produce() const;
+  // Both sides are through: nothing more will be read or written.
+  [[nodiscard]] bool finished() const;
+
+  // Client: opens a stream. `fields` without pseudo fields, in any case; `end`: no body. Failure:
+  // no more streams on this connection.
+  Result<H2StreamId> send_request(const RequestHead& head, std::string_view scheme,
+                                  std::span<const Header> fields, bool end);
+  // Client: how many more streams the peer lets us open now.
+  [[nodiscard]] std::size_t free_streams() const;
+
+  // Server: a 1xx or the final head.
+  void send_head(H2StreamId stream, int status, std::span<const Header> fields, bool end);
+  void send_body(H2StreamId stream, std::string_view payload);
+  // Ends our half, with trailers if there are any. No more calls for sending after it.
+  void send_end(H2StreamId stream, std::span<const Header> trailers);
+  // Bytes of body queued and not drawn yet.
+  [[nodiscard]] std::size_t queued(H2StreamId stream) const;
+
+  // `bytes` of payload were delivered: the peer may send as many more on this stream.
+  void consume(H2StreamId stream, std::size_t bytes);
+  void reset(H2StreamId stream, H2Error error);
+
+  // No new streams: first a notice (RFC 9113 section 6.8), then with `last` the real one.
+  void send_goaway(bool last);
+  void send_ping();
+
+  [[nodiscard]] H2Flood flood() const noexcept;
+  [[nodiscard]] std::size_t open_streams() const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace handfast::http
