@@ -262,7 +262,7 @@ void Translation::aim(Work& work, const objects::ServiceBackend& backend, const 
   }
   route.service = cluster.name;
   route.protocol = work.plan.protocol;
-  if (route.protocol != config::BackendProtocol::Https) return;
+  if (!config::is_tls(route.protocol)) return;
 
   route.upstream_tls =
       ns + '/' + work.ingress.meta.name + '/' + backend.service + ':' + port_text(backend.port);

@@ -1,6 +1,7 @@
 #include "proxy/config/fields.h"
 
 #include <charconv>
+#include <limits>
 
 namespace handfast::config {
 namespace {
@@ -97,6 +98,12 @@ std::uint64_t Fields::number_or(std::string_view name, std::uint64_t least, std:
   problem(name,
           "must be a whole number from " + std::to_string(least) + " to " + std::to_string(most));
   return otherwise;
+}
+
+std::uint32_t Fields::number32_or(std::string_view name, std::uint32_t least,
+                                  std::uint32_t otherwise) {
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
+  return static_cast<std::uint32_t>(number_or(name, least, kMost, otherwise));
 }
 
 std::uint64_t Fields::number(std::string_view name, std::uint64_t least, std::uint64_t most) {

@@ -43,6 +43,7 @@ class Fields {
   bool flag_or(std::string_view name, bool otherwise);
   std::uint64_t number_or(std::string_view name, std::uint64_t least, std::uint64_t most,
                           std::uint64_t otherwise);
+  std::uint32_t number32_or(std::string_view name, std::uint32_t least, std::uint32_t otherwise);
   std::vector<std::string> texts(std::string_view name);
 
   // The value of `name` if it is there; null pointer if not. For maps and lists.

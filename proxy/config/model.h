@@ -23,13 +23,14 @@
 #include <vector>
 
 #include "proxy/base/reason.h"
+#include "proxy/config/traffic.h"
 
 namespace handfast::config {
 
 // Versions of the format. A reader refuses another major and ignores nothing: an unknown field is
 // an error within the same minor.
 inline constexpr int kFormatMajor = 1;
-inline constexpr int kFormatMinor = 0;
+inline constexpr int kFormatMinor = 1;
 
 // Why a route, a Service or a TLS policy can't serve: it answers refusal_status(reason). `detail`
 // names object and field and says what to do; it is for logs, never for the client.
@@ -108,8 +109,6 @@ struct Service {
 
 enum class PathType : std::uint8_t { Exact, Prefix };
 
-enum class BackendProtocol : std::uint8_t { Http, Https };
-
 // One path of one host. Prefix matches by element: "/foo" matches "/foo" and "/foo/bar", not
 // "/foobar"; a trailing slash of the rule is not significant for Prefix.
 struct Route {
@@ -121,7 +120,20 @@ struct Route {
 
   std::string service;  // Service::name; empty only if refused
   BackendProtocol protocol = BackendProtocol::Http;
-  std::string upstream_tls;  // UpstreamTls::name iff protocol is Https
+  std::string upstream_tls;  // UpstreamTls::name iff is_tls(protocol)
+  Http2 http2 = Http2::Off;  // Require iff is_grpc(protocol); never Offer without TLS
+
+  std::uint32_t connect_timeout_ms = 5'000;  // TCP and TLS, of one try
+  std::uint32_t read_timeout_ms = 60'000;    // between two reads; idle limit of a tunnel
+  std::uint32_t send_timeout_ms = 60'000;    // between two writes
+  RetryPolicy retry;
+  LoadBalance load_balance = LoadBalance::RoundRobin;
+  std::string hash_by;  // an expression of hash_expression.h iff ConsistentHash
+
+  std::uint64_t max_body_bytes = kDefaultMaxBodyBytes;  // of a request, else 413; 0: no limit
+  bool request_buffering = false;   // the whole request is read before it is sent; not with gRPC
+  bool response_buffering = false;  // the endpoint is not slowed by a slow client; not with gRPC
+  std::uint64_t max_temp_bytes = kDefaultMaxTempBytes;  // of one buffered body on disk; 0: none
 
   bool ssl_redirect = false;  // plain requests are answered 308 to https
   bool access_log = true;

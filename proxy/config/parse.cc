@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <charconv>
 #include <limits>
 #include <set>
+#include <system_error>
 #include <type_traits>
 
 #include "proxy/config/fields.h"
@@ -13,6 +15,8 @@ namespace {
 
 constexpr std::size_t kSha256HexLength = 64;
 constexpr std::string_view kLowerHex = "0123456789abcdef";
+// A size must fit into a signed offset.
+constexpr auto kMostBytes = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
 // An unknown major version is refused; a later minor one may only say what we know, since an
 // unknown field is an error.
@@ -84,6 +88,63 @@ std::vector<FileRef> find_files(Fields& fields, std::string_view name, Problem& 
   return files;
 }
 
+// "error" sets a flag, "http_502" adds a status; which ones there may be is validate()'s to say.
+void read_retry_condition(Fields& fields, std::string_view text, RetryPolicy& retry) {
+  for (const auto& [member, word] : kRetryConditions) {
+    if (text != word) continue;
+    retry.*member = true;
+    return;
+  }
+  std::uint16_t status = 0;
+  if (text.starts_with(kStatusPrefix)) {
+    const std::string_view digits = text.substr(kStatusPrefix.size());
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), status);
+    if (error != std::errc{} || end != digits.data() + digits.size()) status = 0;
+  }
+  if (status == 0) {
+    fields.problem("conditions",
+                   "must hold error, timeout, invalid_header, non_idempotent or http_<status>");
+    return;
+  }
+  retry.statuses.push_back(status);
+}
+
+RetryPolicy find_retry(Fields& fields, Problem& problem) {
+  RetryPolicy retry;
+  const Node* node = fields.find_map("retry");
+  if (node == nullptr) return retry;
+  Fields inner{*node, fields.path_of("retry"), problem};
+  if (inner.find_list("conditions") != nullptr) {
+    retry.error = false;
+    retry.timeout = false;
+    for (const std::string& text : inner.texts("conditions")) {
+      read_retry_condition(inner, text, retry);
+    }
+  }
+  retry.tries = inner.number32_or("tries", 0, retry.tries);
+  retry.timeout_ms = inner.number32_or("timeout_ms", 0, retry.timeout_ms);
+  inner.done();
+  return retry;
+}
+
+void read_traffic(Fields& fields, Route& route, Problem& problem) {
+  const std::string http2 =
+      fields.text_or("http2", std::string(word_of(kHttp2Words, default_http2(route.protocol))));
+  route.http2 = word_from(fields, "http2", http2, kHttp2Words);
+  route.connect_timeout_ms = fields.number32_or("connect_timeout_ms", 1, route.connect_timeout_ms);
+  route.read_timeout_ms = fields.number32_or("read_timeout_ms", 1, route.read_timeout_ms);
+  route.send_timeout_ms = fields.number32_or("send_timeout_ms", 1, route.send_timeout_ms);
+  route.retry = find_retry(fields, problem);
+  const std::string balance =
+      fields.text_or("load_balance", std::string(word_of(kLoadBalances, route.load_balance)));
+  route.load_balance = word_from(fields, "load_balance", balance, kLoadBalances);
+  route.hash_by = fields.text_or("hash_by", "");
+  route.max_body_bytes = fields.number_or("max_body_bytes", 0, kMostBytes, route.max_body_bytes);
+  route.request_buffering = fields.flag_or("request_buffering", false);
+  route.response_buffering = fields.flag_or("response_buffering", false);
+  route.max_temp_bytes = fields.number_or("max_temp_bytes", 0, kMostBytes, route.max_temp_bytes);
+}
+
 Route read_route(const Node& node, std::string path, Problem& problem) {
   Fields fields{node, std::move(path), problem};
   Route route;
@@ -94,6 +155,7 @@ Route read_route(const Node& node, std::string path, Problem& problem) {
   route.service = fields.text("service");
   route.protocol = word_from(fields, "protocol", fields.text("protocol"), kBackendProtocols);
   route.upstream_tls = fields.text_or("upstream_tls", "");
+  read_traffic(fields, route, problem);
   route.ssl_redirect = fields.flag_or("ssl_redirect", false);
   route.access_log = fields.flag_or("access_log", true);
   route.refused = find_refusal(fields, "refused", problem);

@@ -43,6 +43,46 @@ void append_files(std::string& out, std::string_view key, const std::vector<File
   }
 }
 
+void append_retry(std::string& out, const RetryPolicy& retry) {
+  if (retry == RetryPolicy{}) return;
+  Lines{out, 4}.open("retry");
+  std::vector<std::string> conditions;
+  for (const auto& [member, word] : kRetryConditions) {
+    if (retry.*member) conditions.emplace_back(word);
+  }
+  for (const std::uint16_t status : retry.statuses) {
+    conditions.push_back(std::string(kStatusPrefix) + std::to_string(status));
+  }
+  Lines lines{out, 6};
+  lines.texts("conditions", conditions);
+  lines.number("tries", std::uint64_t{retry.tries});
+  lines.number("timeout_ms", std::uint64_t{retry.timeout_ms});
+}
+
+// Only what differs from the default: most routes ask for nothing, and shards stay small.
+void append_traffic(std::string& out, const Route& route) {
+  static const Route kDefault;
+  Lines lines{out, 4};
+  const auto number = [&](std::string_view key, std::uint64_t value, std::uint64_t otherwise) {
+    if (value != otherwise) lines.number(key, value);
+  };
+  if (route.http2 != default_http2(route.protocol)) {
+    lines.text("http2", word_of(kHttp2Words, route.http2));
+  }
+  number("connect_timeout_ms", route.connect_timeout_ms, kDefault.connect_timeout_ms);
+  number("read_timeout_ms", route.read_timeout_ms, kDefault.read_timeout_ms);
+  number("send_timeout_ms", route.send_timeout_ms, kDefault.send_timeout_ms);
+  append_retry(out, route.retry);
+  if (route.load_balance != kDefault.load_balance) {
+    lines.text("load_balance", word_of(kLoadBalances, route.load_balance));
+  }
+  if (!route.hash_by.empty()) lines.text("hash_by", route.hash_by);
+  number("max_body_bytes", route.max_body_bytes, kDefault.max_body_bytes);
+  if (route.request_buffering) lines.flag("request_buffering", true);
+  if (route.response_buffering) lines.flag("response_buffering", true);
+  number("max_temp_bytes", route.max_temp_bytes, kDefault.max_temp_bytes);
+}
+
 void append_route(std::string& out, const Route& route) {
   Lines lines{out, 4};
   lines.begin_element();
@@ -53,6 +93,7 @@ void append_route(std::string& out, const Route& route) {
   lines.text("service", route.service);
   lines.text("protocol", word_of(kBackendProtocols, route.protocol));
   if (!route.upstream_tls.empty()) lines.text("upstream_tls", route.upstream_tls);
+  append_traffic(out, route);
   lines.flag("ssl_redirect", route.ssl_redirect);
   lines.flag("access_log", route.access_log);
   append_refusal(out, 4, "refused", route.refused);

@@ -24,9 +24,9 @@ namespace handfast::config {
 [[nodiscard]] Result<Bucket> parse_bucket(std::string_view text);
 [[nodiscard]] Result<Index> parse_index(std::string_view text);
 
-// Rules across fields that both sides must agree on: a route has a Service or a refusal, an Https
-// route names a TLS policy, paths begin with '/', a policy that verifies has trust, names and no
-// NUL bytes; file paths stay inside "tls/".
+// Rules across fields that both sides must agree on: a route has a Service or a refusal, a route
+// over TLS names a TLS policy, gRPC is HTTP/2, paths begin with '/', a policy that verifies has
+// trust, names and no NUL bytes; file paths stay inside "tls/".
 [[nodiscard]] Status validate(const Shard& shard);
 
 // A whole configuration in one file, for a proxy without a controller (`handfast-proxy --config

@@ -3,7 +3,9 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
+#include <string>
 
 #include "proxy/config/text.h"
 
@@ -91,19 +93,57 @@ bool is_cluster_name(std::string_view name) {
          name.find(':') != std::string_view::npos;
 }
 
+Status check_protocol(const Route& route, const std::string& field) {
+  const bool tls = is_tls(route.protocol);
+  if (tls && route.upstream_tls.empty()) {
+    return bad(field + ".upstream_tls", "is missing: HTTPS and GRPCS need a TLS policy");
+  }
+  if (!tls && !route.upstream_tls.empty()) {
+    return bad(field + ".upstream_tls", "is set, but the protocol is neither HTTPS nor GRPCS");
+  }
+  if (!tls && route.http2 == Http2::Offer) {
+    return bad(field + ".http2", "is Offer, but without TLS nothing can be offered");
+  }
+  if (!is_grpc(route.protocol)) return {};
+  if (route.http2 != Http2::Require) return bad(field + ".http2", "must be Require with gRPC");
+  // A call may wait for an answer before it says more: a buffered one would wait forever.
+  if (route.request_buffering) return bad(field + ".request_buffering", "is on with gRPC");
+  if (route.response_buffering) return bad(field + ".response_buffering", "is on with gRPC");
+  return {};
+}
+
+Status check_balance(const Route& route, const std::string& field) {
+  const bool by_hash = route.load_balance == LoadBalance::ConsistentHash;
+  if (by_hash && route.hash_by.empty()) {
+    return bad(field + ".hash_by", "is missing: ConsistentHash needs an expression");
+  }
+  if (!by_hash && !route.hash_by.empty()) {
+    return bad(field + ".hash_by", "is set, but load_balance is not ConsistentHash");
+  }
+  return {};
+}
+
+Status check_retry(const RetryPolicy& retry, const std::string& field) {
+  for (std::size_t i = 0; i < retry.statuses.size(); ++i) {
+    if (std::ranges::find(kRetryStatuses, retry.statuses[i]) == std::end(kRetryStatuses)) {
+      return bad(field + ".conditions", "http_" + std::to_string(retry.statuses[i]) +
+                                            " is none of http_403, 404, 429, 500, 502, 503, 504");
+    }
+    if (i > 0 && retry.statuses[i - 1] >= retry.statuses[i]) {
+      return bad(field + ".conditions", "statuses must be sorted, each once");
+    }
+  }
+  return {};
+}
+
 Status check_route(const Route& route, const std::string& field) {
   if (!route.path.starts_with('/')) return bad(field + ".path", "must begin with '/'");
   if (has_control(route.path)) return bad(field + ".path", "must not hold control characters");
   if (route.refused) return {};
   if (route.service.empty()) return bad(field + ".service", "is missing and nothing is refused");
-  const bool https = route.protocol == BackendProtocol::Https;
-  if (https && route.upstream_tls.empty()) {
-    return bad(field + ".upstream_tls", "is missing: HTTPS needs a TLS policy");
-  }
-  if (!https && !route.upstream_tls.empty()) {
-    return bad(field + ".upstream_tls", "is set, but the protocol is not HTTPS");
-  }
-  return {};
+  if (Status good = check_protocol(route, field); !good) return good;
+  if (Status good = check_balance(route, field); !good) return good;
+  return check_retry(route.retry, field + ".retry");
 }
 
 Status check(const VirtualHost& host, FilePaths paths) {

@@ -20,8 +20,16 @@ inline constexpr Words<RevocationScope, 3> kRevocationScopes{{{RevocationScope::
                                                               {RevocationScope::Chain, "Chain"}}};
 inline constexpr Words<PathType, 2> kPathTypes{
     {{PathType::Exact, "Exact"}, {PathType::Prefix, "Prefix"}}};
-inline constexpr Words<BackendProtocol, 2> kBackendProtocols{
-    {{BackendProtocol::Http, "HTTP"}, {BackendProtocol::Https, "HTTPS"}}};
+inline constexpr Words<BackendProtocol, 4> kBackendProtocols{{{BackendProtocol::Http, "HTTP"},
+                                                              {BackendProtocol::Https, "HTTPS"},
+                                                              {BackendProtocol::Grpc, "GRPC"},
+                                                              {BackendProtocol::Grpcs, "GRPCS"}}};
+inline constexpr Words<Http2, 3> kHttp2Words{
+    {{Http2::Off, "Off"}, {Http2::Offer, "Offer"}, {Http2::Require, "Require"}}};
+inline constexpr Words<LoadBalance, 3> kLoadBalances{
+    {{LoadBalance::RoundRobin, "RoundRobin"},
+     {LoadBalance::LeastRequest, "LeastRequest"},
+     {LoadBalance::ConsistentHash, "ConsistentHash"}}};
 
 template <class Enum, std::size_t kCount>
 [[nodiscard]] constexpr std::string_view word_of(const Words<Enum, kCount>& words, Enum value) {
@@ -39,6 +47,15 @@ template <class Enum, std::size_t kCount>
   }
   return std::nullopt;
 }
+
+// The conditions of a RetryPolicy are words too, those of proxy-next-upstream; its statuses are
+// kStatusPrefix and the number.
+inline constexpr std::array<std::pair<bool RetryPolicy::*, std::string_view>, 4> kRetryConditions{
+    {{&RetryPolicy::error, "error"},
+     {&RetryPolicy::timeout, "timeout"},
+     {&RetryPolicy::invalid_header, "invalid_header"},
+     {&RetryPolicy::non_idempotent, "non_idempotent"}}};
+inline constexpr std::string_view kStatusPrefix = "http_";
 
 inline constexpr std::string_view kKindHost = "host";
 inline constexpr std::string_view kKindService = "service";

@@ -85,7 +85,7 @@ void collect_host(const route::Snapshot& snapshot, const route::HostEntry& host,
         service != nullptr && service->config.refused) {
       refused_as(service->config.refused->reason);
     }
-    if (route.protocol != config::BackendProtocol::Https) continue;
+    if (!config::is_tls(route.protocol)) continue;
     const auto policy = snapshot.find_policy(route.upstream_tls);
     if (policy == nullptr) continue;
     if (policy->refused) refused_as(policy->refused->reason);

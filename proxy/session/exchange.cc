@@ -189,7 +189,7 @@ void Exchange::use_addresses(const std::vector<net::Address>& addresses) {
 
 // The policy as it stands now. False: answered.
 bool Exchange::policy_for_now(std::shared_ptr<const tls::UpstreamPolicy>& policy) {
-  if (route_->protocol != config::BackendProtocol::Https) return true;
+  if (!config::is_tls(route_->protocol)) return true;
   policy = context_.snapshots.current().find_policy(route_->upstream_tls);
   // Its Ingress went away or changed its protocol meanwhile: the exchange ends as it began.
   if (policy == nullptr) policy = snapshot_->find_policy(route_->upstream_tls);

@@ -38,6 +38,45 @@ inline Route sample_route() {
   return route;
 }
 
+// No field of its traffic is at its default.
+inline Route tuned_route() {
+  Route route = sample_route();
+  route.path = "/tuned";
+  route.http2 = Http2::Offer;
+  route.connect_timeout_ms = 1'500;
+  route.read_timeout_ms = 4'294'967'295;
+  route.send_timeout_ms = 1;
+  route.retry = {.error = false,
+                 .timeout = true,
+                 .invalid_header = true,
+                 .non_idempotent = true,
+                 .statuses = {429, 502},
+                 .tries = 0,
+                 .timeout_ms = 2'000};
+  route.load_balance = LoadBalance::ConsistentHash;
+  route.hash_by = "$remote_addr";
+  route.max_body_bytes = 0;
+  route.request_buffering = true;
+  route.response_buffering = true;
+  route.max_temp_bytes = 9'223'372'036'854'775'807;
+  return route;
+}
+
+inline Route grpc_route() {
+  Route route = sample_route();
+  route.path = "/pkg.Service/";
+  route.protocol = BackendProtocol::Grpcs;
+  route.http2 = Http2::Require;
+  return route;
+}
+
+inline VirtualHost tuned_host() {
+  VirtualHost host;
+  host.host = "tuned.example";
+  host.routes = {grpc_route(), tuned_route()};
+  return host;
+}
+
 inline VirtualHost sample_host() {
   VirtualHost host;
   host.host = "shop.example";

@@ -10,6 +10,7 @@ using testing::sample_host;
 using testing::sample_policy;
 using testing::sample_route;
 using testing::sample_service;
+using testing::tuned_host;
 
 void expect_round_trip(const Shard& shard) {
   const std::string text = serialize(shard);
@@ -21,6 +22,7 @@ void expect_round_trip(const Shard& shard) {
 
 TEST(Shard, SurvivesTheTripThroughText) {
   expect_round_trip(sample_host());
+  expect_round_trip(tuned_host());
   expect_round_trip(sample_service());
   expect_round_trip(sample_policy());
   expect_round_trip(VirtualHost{});
@@ -36,6 +38,25 @@ TEST(Shard, SurvivesTheTripThroughText) {
   external.external_name = true;
   external.endpoints = {{"partner.example.org", 443, true, true, false}};
   expect_round_trip(external);
+}
+
+TEST(Shard, WritesOfARoutesTrafficOnlyWhatDiffersFromTheDefault) {
+  const std::string usual = serialize(sample_host());
+  const std::string tuned = serialize(tuned_host());
+
+  for (const char* field : {"http2:", "connect_timeout_ms:", "read_timeout_ms:", "send_timeout_ms:",
+                            "retry:", "load_balance:", "hash_by:", "max_body_bytes:",
+                            "request_buffering:", "response_buffering:", "max_temp_bytes:"}) {
+    EXPECT_EQ(usual.find(field), std::string::npos) << field;
+    EXPECT_NE(tuned.find(field), std::string::npos) << field;
+  }
+  EXPECT_EQ(tuned.find("http2:"), tuned.rfind("http2:")) << "gRPC is HTTP/2 without a word";
+}
+
+TEST(Shard, ReadsARetryWithoutConditionsAsNever) {
+  VirtualHost host = tuned_host();
+  host.routes[1].retry = {.error = false, .timeout = false, .statuses = {}};
+  expect_round_trip(host);
 }
 
 TEST(Shard, WritesBytesThatAreNotUtf8AsTheReplacementCharacter) {
@@ -86,7 +107,7 @@ TEST(Shard, NamesLineAndFieldOfAnError) {
   const Error error = error_after(sample_host(), "protocol: \"HTTPS\"", "protocol: \"FTP\"");
 
   EXPECT_EQ(error.reason, Reason::BadObject);
-  EXPECT_EQ(error.detail, "line 15: routes[0].protocol: must be one of HTTP, HTTPS");
+  EXPECT_EQ(error.detail, "line 15: routes[0].protocol: must be one of HTTP, HTTPS, GRPC, GRPCS");
 }
 
 struct Spoiled {
@@ -105,8 +126,8 @@ TEST_P(SpoiledShard, IsRefused) {
 INSTANTIATE_TEST_SUITE_P(
     Fields, SpoiledShard,
     ::testing::Values(
-        Spoiled{sample_policy(), "format: \"1.0\"", "format: \"2.0\"", "version 2.0"},
-        Spoiled{sample_policy(), "format: \"1.0\"", "format: \"1\"", "must be a version"},
+        Spoiled{sample_policy(), "format: \"1.1\"", "format: \"2.0\"", "version 2.0"},
+        Spoiled{sample_policy(), "format: \"1.1\"", "format: \"1\"", "must be a version"},
         Spoiled{sample_policy(), "kind: \"tls\"", "kind: \"tcp\"", "kind"},
         Spoiled{sample_policy(), "verify: true", "verify: yes", "verify: must be true or false"},
         Spoiled{sample_policy(), "verify: true", "verify: \"true\"", "must be true or false"},
@@ -137,6 +158,24 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{sample_host(), "reason: \"invalid_value\"", "reason: \"ok\"", "reason word"},
         Spoiled{sample_host(), "host: \"shop.example\"", "host: \"Shop.example\"", "lower-case"},
         Spoiled{sample_host(), "host: \"shop.example\"", "host: \"a.*.example\"", "lower-case"},
+        Spoiled{tuned_host(), "http2: \"Offer\"", "http2: \"Maybe\"", "http2: must be one of"},
+        Spoiled{tuned_host(), "connect_timeout_ms: 1500", "connect_timeout_ms: 0",
+                "from 1 to 4294967295"},
+        Spoiled{tuned_host(), "read_timeout_ms: 4294967295", "read_timeout_ms: 4294967296",
+                "from 1 to 4294967295"},
+        Spoiled{tuned_host(), "tries: 0", "tries: -1", "routes[1].retry.tries"},
+        Spoiled{tuned_host(), "\"timeout\"", "\"timeouts\"", "routes[1].retry.conditions"},
+        Spoiled{tuned_host(), "http_502", "http_5o2", "routes[1].retry.conditions"},
+        Spoiled{tuned_host(), "http_502", "http_66038", "routes[1].retry.conditions"},
+        Spoiled{tuned_host(), "http_502", "http_501", "http_501 is none of"},
+        Spoiled{tuned_host(), "http_502", "http_429", "sorted, each once"},
+        Spoiled{tuned_host(), "\"ConsistentHash\"", "\"RoundRobin\"", "routes[1].hash_by: is set"},
+        Spoiled{tuned_host(), "hash_by: \"$remote_addr\"", "hash_by: \"\"",
+                "routes[1].hash_by: is missing"},
+        Spoiled{tuned_host(), "max_body_bytes: 0", "max_body_bytes: 9223372036854775808",
+                "from 0 to"},
+        Spoiled{tuned_host(), "request_buffering: true", "request_buffering: 1",
+                "must be true or false"},
         Spoiled{sample_service(), "port: 8443", "port: 65536", "endpoints[0].port"},
         Spoiled{sample_service(), "address: \"10.0.0.7\"", "address: \"pod-7\"",
                 "endpoints[0].address"},
@@ -171,6 +210,37 @@ TEST(Shard, MustNotNameTlsWithoutHttps) {
 
   EXPECT_FALSE(validate(host));
   host.routes[0].upstream_tls.clear();
+  EXPECT_TRUE(validate(host));
+}
+
+TEST(Shard, MustNotOfferHttp2WithoutTls) {
+  VirtualHost host = sample_host();
+  host.routes[0].protocol = BackendProtocol::Http;
+  host.routes[0].upstream_tls.clear();
+  host.routes[0].http2 = Http2::Offer;
+
+  EXPECT_FALSE(validate(host));
+  host.routes[0].http2 = Http2::Require;
+  EXPECT_TRUE(validate(host));
+}
+
+TEST(Shard, MustSpeakHttp2AndStreamWithGrpc) {
+  VirtualHost host = tuned_host();
+  Route& grpc = host.routes[0];
+  ASSERT_TRUE(validate(host));
+
+  grpc.http2 = Http2::Offer;
+  EXPECT_FALSE(validate(host));
+  grpc.http2 = Http2::Require;
+  grpc.request_buffering = true;
+  EXPECT_FALSE(validate(host));
+  grpc.request_buffering = false;
+  grpc.response_buffering = true;
+  EXPECT_FALSE(validate(host));
+  grpc.response_buffering = false;
+  grpc.upstream_tls.clear();
+  EXPECT_FALSE(validate(host));
+  grpc.protocol = BackendProtocol::Grpc;
   EXPECT_TRUE(validate(host));
 }
 
