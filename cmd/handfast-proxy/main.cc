@@ -13,6 +13,7 @@
 
 #include "proxy/base/log.h"
 #include "proxy/base/options.h"
+#include "proxy/http/h2_codec.h"
 #include "proxy/pki/library.h"
 #include "proxy/server/server.h"
 
@@ -140,8 +141,9 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (parsed->version()) {
-    std::printf("handfast-proxy " HANDFAST_VERSION " (%s)\n",
-                handfast::pki::openssl_version().c_str());
+    std::printf("handfast-proxy " HANDFAST_VERSION " (%s, %s)\n",
+                handfast::pki::openssl_version().c_str(),
+                handfast::http::nghttp2_version().c_str());
     return 0;
   }
   auto server_options = read_options(*parsed);

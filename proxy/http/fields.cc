@@ -43,6 +43,34 @@ Refusal read_connection_options(std::string_view value, FieldFacts& facts) {
   return {};
 }
 
+// Plain decimal and below 2^63: callers and backends that count in signed numbers stay right.
+std::optional<std::uint64_t> parse_content_length(std::string_view text) {
+  constexpr std::uint64_t kMax = std::numeric_limits<std::int64_t>::max();
+  if (text.empty() || text.size() > 19) return std::nullopt;  // 19 digits fit 64 bits
+  std::uint64_t value = 0;
+  for (const char c : text) {
+    if (!is_digit(c)) return std::nullopt;
+    value = value * 10 + static_cast<std::uint64_t>(c - '0');
+  }
+  return value <= kMax ? std::optional(value) : std::nullopt;
+}
+
+Refusal name_refusal(const Cursor& in, const char* name) {
+  if (is_blank(*name)) return {400, "folded line or blank before a field"};
+  if (in.at == name && *in.at == ':') return {400, "empty field name"};
+  if (is_blank(*in.at)) return {400, "blank in or after a field name"};
+  return {400, "bad field name"};
+}
+
+Refusal value_refusal(const Cursor& in) {
+  if (in.at == in.end) return {400, "head cut short"};
+  if (*in.at == '\r') return {400, "bare CR"};
+  if (*in.at == '\n') return {400, "bare LF"};
+  return {400, "control byte in a field value"};
+}
+
+}  // namespace
+
 Refusal note_field(const Header& field, FieldFacts& facts) {
   switch (field.id) {
     case HeaderId::Connection:
@@ -83,34 +111,6 @@ Refusal note_field(const Header& field, FieldFacts& facts) {
   }
   return {};
 }
-
-// Plain decimal and below 2^63: callers and backends that count in signed numbers stay right.
-std::optional<std::uint64_t> parse_content_length(std::string_view text) {
-  constexpr std::uint64_t kMax = std::numeric_limits<std::int64_t>::max();
-  if (text.empty() || text.size() > 19) return std::nullopt;  // 19 digits fit 64 bits
-  std::uint64_t value = 0;
-  for (const char c : text) {
-    if (!is_digit(c)) return std::nullopt;
-    value = value * 10 + static_cast<std::uint64_t>(c - '0');
-  }
-  return value <= kMax ? std::optional(value) : std::nullopt;
-}
-
-Refusal name_refusal(const Cursor& in, const char* name) {
-  if (is_blank(*name)) return {400, "folded line or blank before a field"};
-  if (in.at == name && *in.at == ':') return {400, "empty field name"};
-  if (is_blank(*in.at)) return {400, "blank in or after a field name"};
-  return {400, "bad field name"};
-}
-
-Refusal value_refusal(const Cursor& in) {
-  if (in.at == in.end) return {400, "head cut short"};
-  if (*in.at == '\r') return {400, "bare CR"};
-  if (*in.at == '\n') return {400, "bare LF"};
-  return {400, "control byte in a field value"};
-}
-
-}  // namespace
 
 const char* find_non_value(const char* at, const char* end) {
   while (end - at >= 8) {
@@ -189,6 +189,12 @@ Refusal read_body_length(const FieldFacts& facts, int minor_version, BodyLength&
     out = {Framing::Length, *length};
   }
   return {};
+}
+
+void split_target(RequestHead& head) {
+  const std::size_t mark = head.target.find('?');
+  head.path = head.target.substr(0, mark);
+  head.query = mark == std::string_view::npos ? std::string_view() : head.target.substr(mark + 1);
 }
 
 std::optional<std::string_view> take_list_element(std::string_view& list) {

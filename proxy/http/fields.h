@@ -44,6 +44,9 @@ struct FieldFacts {
   bool expect_other = false;
 };
 
+// Adds what a field says to what is known; refuses Connection fields that can't be obeyed.
+[[nodiscard]] Refusal note_field(const Header& field, FieldFacts& facts);
+
 // Reads one field with its CRLF and moves the cursor behind it. `field.id` is set.
 [[nodiscard]] Refusal read_field(Cursor& in, Header& field);
 
@@ -62,6 +65,9 @@ struct BodyLength {
   std::uint64_t length = 0;
 };
 [[nodiscard]] Refusal read_body_length(const FieldFacts& facts, int minor_version, BodyLength& out);
+
+// Sets path and query from the target.
+void split_target(RequestHead& head);
 
 // RFC 9112 9.3.
 [[nodiscard]] inline bool wants_keep_alive(const FieldFacts& facts, int minor_version) {

@@ -54,12 +54,6 @@ Refusal read_request_line(Cursor& in, RequestLine& line) {
   return {};
 }
 
-void split_query(RequestHead& head) {
-  const std::size_t mark = head.target.find('?');
-  head.path = head.target.substr(0, mark);
-  head.query = mark == std::string_view::npos ? std::string_view() : head.target.substr(mark + 1);
-}
-
 // Turns "http://host/path" into "/path"; `authority` is what stood between.
 Refusal take_absolute_form(RequestHead& head, std::string_view& authority) {
   const std::size_t colon = head.target.find(':');
@@ -98,7 +92,7 @@ Refusal read_target(RequestHead& head, const FieldFacts& facts) {
     }
     if (head.authority.empty()) return {400, "bad authority"};
   }
-  split_query(head);
+  split_target(head);
   if (facts.hosts == 0 && head.authority.empty()) return {};  // HTTP/1.0
   const auto authority = parse_authority(head.authority);
   if (!authority) return {400, "bad Host"};

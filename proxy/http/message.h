@@ -86,6 +86,9 @@ struct RequestHead {
   Framing framing = Framing::None;
   std::uint64_t content_length = 0;  // with Framing::Length
   HeaderList headers;
+
+  // The client knows neither chunks nor 1xx, and ends connections.
+  [[nodiscard]] bool is_http_1_0() const { return major_version == 1 && minor_version == 0; }
 };
 
 struct ResponseHead {
