@@ -1,5 +1,6 @@
 #include "proxy/http/forwarding.h"
 
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <limits>
@@ -49,11 +50,29 @@ class FieldWriter {
   const char* end_ = nullptr;
 };
 
-void append_number(std::string& out, std::uint64_t number) {
-  char digits[std::numeric_limits<std::uint64_t>::digits10 + 1];
-  const auto end = std::to_chars(digits, digits + sizeof digits, number);
-  out.append(digits, end.ptr);
+// A number as text, on the stack.
+class Digits {
+ public:
+  explicit Digits(std::uint64_t number)
+      : end_(std::to_chars(digits_.data(), digits_.data() + digits_.size(), number).ptr) {}
+  [[nodiscard]] std::string_view view() const {
+    return {digits_.data(), static_cast<std::size_t>(end_ - digits_.data())};
+  }
+
+ private:
+  std::array<char, std::numeric_limits<std::uint64_t>::digits10 + 1> digits_;
+  const char* end_;
+};
+
+void append_number(std::string& out, std::uint64_t number) { out.append(Digits(number).view()); }
+
+// Appends to a text that has room, so that views of it stay good.
+std::string_view store(std::string& storage, std::string_view text) {
+  const std::size_t at = storage.size();
+  storage.append(text);
+  return std::string_view(storage).substr(at);
 }
+constexpr std::size_t kStored = 64;  // two numbers, or a number and a date
 
 void append_content_length(std::string& out, std::uint64_t length) {
   out.append("Content-Length: ");
@@ -111,7 +130,7 @@ bool passes_to_backend(const Header& header, const RequestHead& head, const Pass
     case HeaderId::TransferEncoding:
       return false;
     case HeaderId::Expect:
-      return head.minor_version >= 1;
+      return !head.is_http_1_0();
     case HeaderId::Other:
     case HeaderId::Date:
     case HeaderId::Server:
@@ -149,16 +168,18 @@ bool passes_to_client(const Header& header, const PassingFields& fields) {
   return false;
 }
 
-void append_asserted(std::string& out, const RequestHead& head, const ForwardContext& context) {
-  out.append("X-Request-ID: ").append(context.request_id);
-  out.append("\r\nX-Real-IP: ").append(context.client_address);
-  out.append("\r\nX-Forwarded-For: ").append(context.client_address);
-  if (!head.authority.empty()) out.append("\r\nX-Forwarded-Host: ").append(head.authority);
-  out.append("\r\nX-Forwarded-Port: ");
-  append_number(out, context.public_port);
-  out.append("\r\nX-Forwarded-Proto: ").append(context.scheme);
-  out.append("\r\nX-Forwarded-Scheme: ").append(context.scheme);
-  out.append("\r\nX-Scheme: ").append(context.scheme).append("\r\n");
+// Calls visit(name, value) for each field that we assert.
+template <class Visit>
+void for_each_asserted(const RequestHead& head, const ForwardContext& context,
+                       std::string_view public_port, Visit visit) {
+  visit("X-Request-ID", context.request_id);
+  visit("X-Real-IP", context.client_address);
+  visit("X-Forwarded-For", context.client_address);
+  if (!head.authority.empty()) visit("X-Forwarded-Host", head.authority);
+  visit("X-Forwarded-Port", public_port);
+  visit("X-Forwarded-Proto", context.scheme);
+  visit("X-Forwarded-Scheme", context.scheme);
+  visit("X-Scheme", context.scheme);
 }
 
 void append_response_framing(std::string& out, const ResponseHead& head, bool chunked) {
@@ -185,13 +206,34 @@ void append_request_head(std::string& out, const RequestHead& head, const Forwar
     if (passes_to_backend(header, head, fields)) writer.add(header);
   }
   writer.flush();
-  append_asserted(out, head, context);
+  for_each_asserted(
+      head, context, Digits(context.public_port).view(),
+      [&out](std::string_view name, std::string_view value) { append_field(out, name, value); });
   if (head.framing == Framing::Length) {
     append_content_length(out, head.content_length);
   } else if (head.framing == Framing::Chunked) {
     out.append("Transfer-Encoding: chunked\r\n");
   }
   out.append("\r\n");
+}
+
+void forward_request_fields(std::vector<Header>& out, std::string& storage, const RequestHead& head,
+                            const ForwardContext& context) {
+  storage.clear();
+  storage.reserve(kStored);
+  const PassingFields fields(head.headers);
+  for (const Header& header : head.headers.items()) {
+    if (passes_to_backend(header, head, fields)) out.push_back(header);
+  }
+  for_each_asserted(head, context, store(storage, Digits(context.public_port).view()),
+                    [&out](std::string_view name, std::string_view value) {
+                      out.push_back({name, value, HeaderId::Protected});
+                    });
+  if (head.framing == Framing::Length) {
+    out.push_back({"content-length", store(storage, Digits(head.content_length).view()),
+                   HeaderId::ContentLength});
+  }
+  if (head.takes_trailers) out.push_back({"te", "trailers", HeaderId::Te});
 }
 
 void append_response_head(std::string& out, const ResponseHead& head, ResponseFraming framing) {
@@ -215,6 +257,23 @@ void append_response_head(std::string& out, const ResponseHead& head, ResponseFr
     out.append("Connection: keep-alive\r\n");
   }
   out.append("\r\n");
+}
+
+void forward_response_fields(std::vector<Header>& out, std::string& storage,
+                             const ResponseHead& head) {
+  storage.clear();
+  storage.reserve(kStored);
+  const PassingFields fields(head.headers);
+  bool dated = head.status < 200;
+  for (const Header& header : head.headers.items()) {
+    if (!passes_to_client(header, fields)) continue;
+    out.push_back(header);
+    dated = dated || header.id == HeaderId::Date;
+  }
+  if (!dated) out.push_back({"date", store(storage, http_date_now()), HeaderId::Date});
+  if (head.status < 200 || head.status == 204 || head.framing == Framing::Chunked) return;
+  const Header* const length = head.headers.find(HeaderId::ContentLength);
+  if (length != nullptr) out.push_back(*length);
 }
 
 }  // namespace handfast::http

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/http/message.h"
 
@@ -33,6 +34,13 @@ struct ForwardContext {
 // dropped.
 void append_request_head(std::string& out, const RequestHead& head, const ForwardContext& context);
 
+// The same for an HTTP/2 backend (H2Codec::send_request()): appends the client's fields, then ours,
+// to `out`. Method, target and authority go as pseudo fields and aren't among them, nor is any
+// framing but Content-Length if the client sent one; TE: trailers goes on from clients that sent
+// it. The views are of the head, the context, constants, and of `storage`, which is overwritten.
+void forward_request_fields(std::vector<Header>& out, std::string& storage, const RequestHead& head,
+                            const ForwardContext& context);
+
 // Writes the status line and head for an HTTP/1.x client: the backend's fields without hop-by-hop
 // ones, then framing and Connection as the two flags say. `chunked`: we encode the body in chunks
 // (never to an HTTP/1.0 client). `close`: adds "Connection: close"; otherwise, to an HTTP/1.0
@@ -46,11 +54,22 @@ struct ResponseFraming {
 };
 void append_response_head(std::string& out, const ResponseHead& head, ResponseFraming framing);
 
+// The same for an HTTP/2 client (H2Codec::send_head()): the backend's fields without hop-by-hop
+// ones, its Content-Length if the body has that length, and a Date. Views as above.
+void forward_response_fields(std::vector<Header>& out, std::string& storage,
+                             const ResponseHead& head);
+
 // A whole answer of our own: status line, Date, Content-Type: text/html, Content-Length, body (a
 // short fixed page that names the status and nothing else; empty for HEAD). `extra` is zero or more
 // complete "Name: value\r\n" lines of ours.
 void append_own_response(std::string& out, int status, std::string_view request_method, bool close,
                          bool client_is_1_0, std::string_view extra = {});
+
+// The same for an HTTP/2 client, in two parts: the fields, and the page (nothing for a status
+// without content). The views are of `extra`, constants, and of `storage`, which is overwritten.
+void own_response_fields(std::vector<Header>& out, std::string& storage, int status,
+                         std::string_view extra = {});
+void append_own_page(std::string& out, int status);
 
 // "Not Found" for 404; "" for a code without a standard phrase.
 [[nodiscard]] std::string_view reason_phrase(int status);
