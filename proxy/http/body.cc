@@ -174,6 +174,8 @@ std::string_view BodyDecoder::end_trailer_line() {
   Cursor line{trailer_line_.data(), trailer_line_.data() + trailer_line_.size()};
   if (const Refusal refusal = read_field(line, field)) return refusal.what;
   if (forbidden_in_trailer(field.id)) return "framing field in a trailer";
+  if (trailers_ == nullptr) trailers_ = std::make_unique<TrailerSection>();
+  if (!trailers_->add(field)) return "too many trailers";
   trailer_line_.clear();
   state_ = State::Trailer;
   return {};
@@ -192,6 +194,12 @@ void append_chunk(std::string& out, std::string_view payload) {
   out.append(size, end.ptr).append("\r\n").append(payload).append("\r\n");
 }
 
-void append_last_chunk(std::string& out) { out.append("0\r\n\r\n"); }
+void append_last_chunk(std::string& out, const HeaderList& trailers) {
+  out.append("0\r\n");
+  for (const Header& field : trailers.items()) {
+    out.append(field.name).append(": ").append(field.value).append("\r\n");
+  }
+  out.append("\r\n");
+}
 
 }  // namespace handfast::http

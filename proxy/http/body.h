@@ -5,18 +5,20 @@
 // I/O-free and zero-copy: a step takes bytes from the front of the input and points at the payload
 // among them. Strict for chunks: sizes of 1-16 hex digits, CRLF only, extensions up to 4 KiB a
 // message (after ';' and no blank; no control bytes but HTAB, no bare CR or LF), trailers up to
-// 8 KiB, parsed as strictly as header fields, none that would frame or route, then dropped. The
-// result of any split of the input is the same. Allocates only for trailers.
+// 8 KiB, parsed as strictly as header fields, none that would frame or route. The result of any
+// split of the input is the same. Allocates only for trailers.
 //
 //   Size ─> [Extension] ─> SizeLf ─> Data ─> DataCr ─> DataLf ─> Size …
 //                             └ size 0 ─> Trailer ─> TrailerLf ─> Trailer … or Done
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "proxy/http/message.h"
+#include "proxy/http/trailers.h"
 
 namespace handfast::http {
 
@@ -39,6 +41,11 @@ class BodyDecoder {
   [[nodiscard]] bool end_of_stream_completes() const;
 
   [[nodiscard]] bool done() const noexcept;
+
+  // Once done(): what may go on of the trailers. Good until the decoder is assigned to.
+  [[nodiscard]] const HeaderList& trailers() const {
+    return trailers_ == nullptr ? no_trailers() : trailers_->list();
+  }
 
  private:
   enum class State : std::uint8_t {
@@ -71,11 +78,12 @@ class BodyDecoder {
   std::uint32_t extra_ = 0;   // bytes of extensions or trailers seen
   std::string trailer_line_;  // the trailer field being read, bounded by the limit above
   std::string_view error_;    // with Failed
+  std::unique_ptr<TrailerSection> trailers_;  // null: none
 };
 
 // Appends one chunk. Precondition: payload is not empty (an empty one would end the body).
 void append_chunk(std::string& out, std::string_view payload);
-// Appends the last chunk and the empty trailer section.
-void append_last_chunk(std::string& out);
+// Appends the last chunk and the trailer section.
+void append_last_chunk(std::string& out, const HeaderList& trailers = no_trailers());
 
 }  // namespace handfast::http

@@ -39,8 +39,17 @@ Refusal read_connection_options(std::string_view value, FieldFacts& facts) {
     if (!is_token(*option)) return {400, "bad Connection option"};
     facts.close = facts.close || equal_ignore_case(*option, "close");
     facts.keep_alive = facts.keep_alive || equal_ignore_case(*option, "keep-alive");
+    facts.upgrade_option = facts.upgrade_option || equal_ignore_case(*option, "upgrade");
   }
   return {};
+}
+
+// RFC 9110 10.1.4: codings with weights, or "trailers".
+bool names_trailers(std::string_view value) {
+  while (const auto element = take_list_element(value)) {
+    if (equal_ignore_case(*element, "trailers")) return true;
+  }
+  return false;
 }
 
 // Plain decimal and below 2^63: callers and backends that count in signed numbers stay right.
@@ -94,6 +103,13 @@ Refusal note_field(const Header& field, FieldFacts& facts) {
         facts.expect_other = true;
       }
       return {};
+    case HeaderId::Upgrade:
+      facts.upgrade = field.value;
+      ++facts.upgrades;
+      return {};
+    case HeaderId::Te:
+      facts.te_trailers = facts.te_trailers || names_trailers(field.value);
+      return {};
     case HeaderId::Other:
     case HeaderId::Date:
     case HeaderId::KeepAlive:
@@ -101,9 +117,7 @@ Refusal note_field(const Header& field, FieldFacts& facts) {
     case HeaderId::ProxyAuthorization:
     case HeaderId::ProxyConnection:
     case HeaderId::Server:
-    case HeaderId::Te:
     case HeaderId::Trailer:
-    case HeaderId::Upgrade:
     case HeaderId::UserAgent:
     case HeaderId::Referer:
     case HeaderId::Protected:

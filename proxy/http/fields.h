@@ -34,10 +34,14 @@ struct FieldFacts {
   std::string_view host;
   std::string_view content_length;
   std::string_view transfer_encoding;
+  std::string_view upgrade;
   std::size_t hosts = 0;
   std::size_t content_lengths = 0;
   std::size_t transfer_encodings = 0;
   std::size_t connection_options = 0;
+  std::size_t upgrades = 0;
+  bool upgrade_option = false;
+  bool te_trailers = false;
   bool close = false;
   bool keep_alive = false;
   bool expect_continue = false;

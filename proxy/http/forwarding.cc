@@ -168,6 +168,11 @@ bool passes_to_client(const Header& header, const PassingFields& fields) {
   return false;
 }
 
+void append_upgrade(std::string& out, std::string_view protocol) {
+  append_field(out, "Connection", "upgrade");
+  append_field(out, "Upgrade", protocol);
+}
+
 // Calls visit(name, value) for each field that we assert.
 template <class Visit>
 void for_each_asserted(const RequestHead& head, const ForwardContext& context,
@@ -214,6 +219,7 @@ void append_request_head(std::string& out, const RequestHead& head, const Forwar
   } else if (head.framing == Framing::Chunked) {
     out.append("Transfer-Encoding: chunked\r\n");
   }
+  if (!head.upgrade.empty()) append_upgrade(out, head.upgrade);
   out.append("\r\n");
 }
 
@@ -251,7 +257,10 @@ void append_response_head(std::string& out, const ResponseHead& head, ResponseFr
   writer.flush();
   if (!dated) append_field(out, "Date", http_date_now());  // RFC 9110 6.6.1
   append_response_framing(out, head, framing.chunked);
-  if (framing.close) {
+  if (head.status == 101) {
+    const Header* const upgrade = head.headers.find(HeaderId::Upgrade);
+    append_upgrade(out, upgrade == nullptr ? std::string_view() : upgrade->value);
+  } else if (framing.close) {
     out.append("Connection: close\r\n");
   } else if (framing.client_is_1_0) {
     out.append("Connection: keep-alive\r\n");

@@ -25,8 +25,8 @@ struct ForwardContext {
 // Writes the request line and head for an HTTP/1.1 backend: target as it came, Host as the client
 // sent it, then the client's fields, then ours: X-Request-ID, X-Real-IP, X-Forwarded-For,
 // X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Proto, X-Forwarded-Scheme, X-Scheme, and the
-// framing (Content-Length or Transfer-Encoding: chunked). Not written: hop-by-hop fields, Upgrade,
-// protected ones, Content-Length and Transfer-Encoding as they came.
+// framing (Content-Length or Transfer-Encoding: chunked). Not written: hop-by-hop fields, protected
+// ones, Content-Length and Transfer-Encoding as they came; Upgrade only as head.upgrade says.
 // Of a client that sent no authority (HTTP/1.0) Host goes out empty and X-Forwarded-Host not at
 // all. Expect passes as it came, but not from HTTP/1.0, which must not ask (RFC 9110 10.1.1).
 // Content-Length goes out only if the client sent one. The client's own X-Forwarded-For goes into

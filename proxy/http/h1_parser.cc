@@ -31,6 +31,13 @@ Refusal read_version(Cursor& in, int& minor_version) {
   return {};
 }
 
+// A protocol name, with a version perhaps.
+bool is_upgrade_protocol(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return is_token(text);
+  return is_token(text.substr(0, slash)) && is_token(text.substr(slash + 1));
+}
+
 struct RequestLine {
   std::string_view method;
   std::string_view target;
@@ -129,6 +136,11 @@ Refusal read_request(Cursor& in, std::size_t max_line, RequestHead& head) {
   if (facts.expect_other) return {417, "unknown expectation"};
   // RFC 9110 10.1.1: ignored in HTTP/1.0.
   head.expect_continue = facts.expect_continue && head.minor_version >= 1;
+  head.takes_trailers = facts.te_trailers && head.minor_version >= 1;
+  // RFC 9110 7.8. One protocol, and no body whose bytes could be taken for the new protocol's.
+  const bool upgrades = facts.upgrade_option && facts.upgrades == 1 && head.minor_version >= 1 &&
+                        head.framing == Framing::None && is_upgrade_protocol(facts.upgrade);
+  head.upgrade = upgrades ? facts.upgrade : std::string_view();
   return {};
 }
 

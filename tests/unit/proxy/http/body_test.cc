@@ -20,6 +20,7 @@ struct Decoded {
   std::string error;
   bool done = false;
   bool ends_well = false;
+  std::string trailers;
 
   friend bool operator==(const Decoded&, const Decoded&) = default;
   friend std::ostream& operator<<(std::ostream& out, const Decoded& decoded) {
@@ -57,17 +58,20 @@ Decoded decode_pieces(BodyDecoder decoder, std::string_view input, std::size_t c
   if (!good) decoded.rest.clear();
   decoded.done = decoder.done();
   decoded.ends_well = decoder.end_of_stream_completes();
+  for (const Header& field : decoder.trailers().items()) {
+    decoded.trailers.append(field.name).append("=").append(field.value).append(";");
+  }
   return decoded;
 }
 
 // Whole, cut at every byte, and byte by byte.
 Decoded decode(Framing framing, std::uint64_t length, std::string_view input) {
-  const BodyDecoder decoder(framing, length);
-  const Decoded whole = decode_pieces(decoder, input, input.size(), 1);
+  const auto decoder = [framing, length] { return BodyDecoder(framing, length); };
+  const Decoded whole = decode_pieces(decoder(), input, input.size(), 1);
   for (std::size_t cut = 0; cut < input.size(); ++cut) {
-    EXPECT_EQ(decode_pieces(decoder, input, cut, input.size()), whole) << "cut at " << cut;
+    EXPECT_EQ(decode_pieces(decoder(), input, cut, input.size()), whole) << "cut at " << cut;
   }
-  EXPECT_EQ(decode_pieces(decoder, input, 0, 1), whole) << "byte by byte";
+  EXPECT_EQ(decode_pieces(decoder(), input, 0, 1), whole) << "byte by byte";
   return whole;
 }
 
@@ -152,11 +156,21 @@ TEST(BodyDecoder, DropsExtensions) {
   EXPECT_TRUE(decoded.done);
 }
 
-TEST(BodyDecoder, DropsTrailers) {
+TEST(BodyDecoder, KeepsTrailers) {
   const Decoded decoded = chunked("0\r\nChecksum: abc\r\nX-Other:\r\n\r\nrest");
 
+  EXPECT_EQ(decoded.trailers, "Checksum=abc;X-Other=;");
   EXPECT_EQ(decoded.payload, "");
   EXPECT_EQ(decoded.rest, "rest");
+  EXPECT_TRUE(decoded.done);
+}
+
+// A receiver that merges trailers into the head must not learn there what we assert or strip.
+TEST(BodyDecoder, DropsTrailersThatAssertOrAreHopByHop) {
+  const Decoded decoded =
+      chunked("0\r\nX-Forwarded-For: 1\r\nx_real_ip: 1\r\nTE: a\r\nUpgrade: b\r\nGood: c\r\n\r\n");
+
+  EXPECT_EQ(decoded.trailers, "Good=c;");
   EXPECT_TRUE(decoded.done);
 }
 
