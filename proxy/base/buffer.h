@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace handfast {
@@ -34,6 +35,12 @@ class Buffer {
   explicit Buffer(BufferPool& pool) : pool_(&pool) {}
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
+  Buffer(Buffer&& other) noexcept
+      : pool_(other.pool_),
+        data_(std::move(other.data_)),
+        capacity_(std::exchange(other.capacity_, 0)),
+        begin_(std::exchange(other.begin_, 0)),
+        end_(std::exchange(other.end_, 0)) {}
   ~Buffer() { release(); }
 
   [[nodiscard]] std::string_view view() const noexcept {

@@ -11,6 +11,11 @@
 #include "proxy/base/check.h"
 
 namespace handfast::event {
+namespace {
+
+constexpr std::uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+}  // namespace
 
 Result<std::unique_ptr<Loop>> Loop::create(const Clock& clock) {
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
@@ -70,12 +75,19 @@ void Loop::stop() {
 
 Status Loop::add(int fd, Handler& handler) {
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.events = kInterest;
   event.data.ptr = &handler;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     return fail(Reason::Io, std::string("epoll_ctl: ") + ::strerror(errno));
   }
   return {};
+}
+
+void Loop::rebind(int fd, Handler& handler) {
+  epoll_event event{};
+  event.events = kInterest;
+  event.data.ptr = &handler;
+  check(::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0, "epoll_ctl MOD");
 }
 
 void Loop::remove(int fd) { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }

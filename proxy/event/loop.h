@@ -63,6 +63,9 @@ class Loop {
   void stop();
 
   Status add(int fd, Handler& handler);
+  // Events of a registered descriptor go to another handler from now on; what is ready is told
+  // again.
+  void rebind(int fd, Handler& handler);
   // Before the descriptor is closed.
   void remove(int fd);
 

@@ -88,7 +88,7 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
       .resolver = *server->resolver_,
       .tickets = tls::make_ticket_keys(),
       .limits = server->options_.limits,
-      .timeouts = server->options_.timeouts,
+      .pool_limits = server->options_.pool_limits,
       .off_loop = [loader = server->loader_.get()](
                       std::function<void()> task) { loader->post(std::move(task)); },
       .on_handshake =

@@ -35,7 +35,7 @@ struct ServerOptions {
   std::chrono::milliseconds drain_timeout{30'000};
   std::string access_log = "-";  // a path, "-" for stdout, "off"
   session::Limits limits;
-  upstream::Timeouts timeouts;
+  upstream::PoolLimits pool_limits;
 };
 
 class Server {

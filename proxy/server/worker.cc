@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "proxy/base/check.h"
+#include "proxy/session/opening.h"
 
 namespace handfast::server {
 namespace {
@@ -49,7 +50,7 @@ Worker::Worker(std::size_t number, WorkerShared& shared, std::unique_ptr<event::
       snapshots_([this](session::SnapshotHolder::SnapshotPtr old) {
         shared_.off_loop([old = std::move(old)]() mutable { old.reset(); });
       }),
-      pool_(*loop_, buffers_, client_tls_, shared.timeouts, hooks()),
+      pool_(*loop_, buffers_, client_tls_, shared.pool_limits, hooks()),
       balancer_(number),
       request_ids_(random_number(), random_number()),
       context_(*loop_, buffers_, snapshots_, pool_, balancer_, shared.resolver, *this, request_ids_,
@@ -123,7 +124,7 @@ void Worker::accept(net::Socket socket, const net::Address& peer, bool tls) {
   } else {
     stream = std::make_unique<net::PlainStream>(std::move(socket), buffers_);
   }
-  auto session = std::make_unique<session::H1Session>(
+  auto session = std::make_unique<session::Opening>(
       context_, static_cast<session::SessionOwner&>(*this), std::move(stream), tls_stream, peer);
   if (!session->start()) return;
   session->slot = sessions_.size();
@@ -131,7 +132,16 @@ void Worker::accept(net::Socket socket, const net::Address& peer, bool tls) {
   session_count_.store(sessions_.size(), std::memory_order_relaxed);
 }
 
-void Worker::on_session_closed(session::H1Session& session) {
+void Worker::on_session_replaced(session::Session& session,
+                                 std::unique_ptr<session::Session> next) {
+  const std::size_t slot = session.slot;
+  check(slot < sessions_.size() && sessions_[slot].get() == &session);
+  next->slot = slot;
+  loop_->defer_delete(std::move(sessions_[slot]));
+  sessions_[slot] = std::move(next);
+}
+
+void Worker::on_session_closed(session::Session& session) {
   const std::size_t slot = session.slot;
   check(slot < sessions_.size() && sessions_[slot].get() == &session);
   loop_->defer_delete(std::move(sessions_[slot]));
@@ -196,9 +206,9 @@ void Worker::drain(std::function<void()> done) {
   loop_->post([this, done = std::move(done)]() mutable {
     context_.draining = true;
     drained_ = std::move(done);
-    std::vector<session::H1Session*> present;
+    std::vector<session::Session*> present;
     for (const auto& session : sessions_) present.push_back(session.get());
-    for (session::H1Session* session : present) session->drain();
+    for (session::Session* session : present) session->drain();
     check_drained();
   });
 }

@@ -21,7 +21,7 @@
 #include "proxy/server/route_metrics.h"
 #include "proxy/server/snapshot_builder.h"
 #include "proxy/session/context.h"
-#include "proxy/session/h1_session.h"
+#include "proxy/session/session.h"
 #include "proxy/tls/contexts.h"
 
 namespace handfast::server {
@@ -35,7 +35,7 @@ struct WorkerShared {
   upstream::Resolver& resolver;
   tls::TicketKeys tickets;
   session::Limits limits;
-  upstream::Timeouts timeouts;
+  upstream::PoolLimits pool_limits;
   // Runs something on the loader's thread: dropping snapshots, judging chains.
   std::function<void(std::function<void()>)> off_loop;
   // A handshake ended; any worker's thread.
@@ -78,7 +78,9 @@ class Worker final : private session::SessionOwner,
   void judge(std::vector<upstream::JudgeRequest> requests);
   void each_second();
   void check_drained();
-  void on_session_closed(session::H1Session& session) override;
+  void on_session_closed(session::Session& session) override;
+  void on_session_replaced(session::Session& session,
+                           std::unique_ptr<session::Session> next) override;
   void on_exchange(const session::ExchangeRecord& record) override;
   const pki::Identity* select_certificate(std::string_view server_name) override;
   [[nodiscard]] upstream::Pool::Hooks hooks();
@@ -99,7 +101,7 @@ class Worker final : private session::SessionOwner,
   UniqueFd https_fd_;
   std::unique_ptr<net::Listener> http_;
   std::unique_ptr<net::Listener> https_;
-  std::vector<std::unique_ptr<session::H1Session>> sessions_;
+  std::vector<std::unique_ptr<session::Session>> sessions_;
   event::Timer second_;
   event::Timer drain_timer_;
   std::function<void()> drained_;

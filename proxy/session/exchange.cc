@@ -1,5 +1,7 @@
 #include "proxy/session/exchange.h"
 
+#include <strings.h>
+
 #include <algorithm>
 #include <cctype>
 #include <utility>
@@ -27,6 +29,34 @@ std::string_view lower_host(std::string_view host, std::string& scratch) {
   scratch.assign(host);
   for (char& c : scratch) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return scratch;
+}
+
+// gRPC's own code for an answer of ours, or -1: the client doesn't speak it. (gRPC over HTTP/2,
+// "Responses"; design: 12 where nothing is routed, 16 and 7 for client certificates.)
+int grpc_status_for(const http::RequestHead& head, int status) {
+  if (head.major_version != 2) return -1;
+  std::string_view type;
+  for (const http::Header& header : head.headers.items()) {
+    if (header.name == "content-type") type = header.value;
+  }
+  constexpr std::string_view kGrpc = "application/grpc";
+  if (!type.starts_with(kGrpc)) return -1;
+  type.remove_prefix(kGrpc.size());
+  if (!type.empty() && type.front() != '+' && type.front() != ';') return -1;  // grpc-web
+  switch (status) {
+    case 400:
+      return 13;
+    case 401:
+      return 16;
+    case 403:
+      return 7;
+    case 404:
+      return 12;
+    case 413:
+      return 8;
+    default:
+      return 14;
+  }
 }
 
 }  // namespace
@@ -60,7 +90,7 @@ Context::Context(event::Loop& its_loop, BufferPool& its_buffers, SnapshotHolder&
       limits(its_limits) {}
 Context::~Context() = default;
 
-Exchange::~Exchange() { drop_connection(); }
+Exchange::~Exchange() { drop_channel(); }
 
 void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   check(state_ == State::Idle);
@@ -72,7 +102,7 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   tried_.clear();
   ++serial_;
   tries_ = 0;
-  request_complete_ = request_sent_ = request_body_sent_ = head_sent_ = fresh_ = false;
+  request_complete_ = request_body_sent_ = head_sent_ = fresh_ = false;
   context_.request_ids.next(request_id_.data());
   started_ = context_.loop.clock().now();
   unix_milliseconds_ = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -82,7 +112,7 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   request_bytes_ = response_bytes_ = 0;
   reason_ = Reason::Ok;
   detail_.clear();
-  upstream_address_.clear();
+  upstream_address_ = {};
   upstream_reused_ = false;
   upstream_tls_ = {};
   presented_ = nullptr;
@@ -110,7 +140,30 @@ void Exchange::route() {
     return;
   }
   if (!facts_.tls && route_->ssl_redirect && redirect_to_https(path.value_or("/"))) return;
+  if (!admit_body()) return;
+  admit_upgrade();
   choose_endpoint();
+}
+
+// False: answered.
+bool Exchange::admit_body() {
+  const std::uint64_t most = route_->max_body_bytes;
+  if (most == 0 || std::max(head.content_length, request_bytes_) <= most) return true;
+  detail_ = "the request body is larger than proxy-body-size";
+  answer_status(413, {});
+  return false;
+}
+
+// An upgrade that isn't passed on is as if it weren't asked for (RFC 9110 section 7.8). "h2c" and
+// TLS would hide requests from us in the tunnel.
+void Exchange::admit_upgrade() {
+  const auto is = [this](std::string_view prefix) {
+    return head.upgrade.size() >= prefix.size() &&
+           ::strncasecmp(head.upgrade.data(), prefix.data(), prefix.size()) == 0;
+  };
+  if (route_->http2 == config::Http2::Require || is("h2c") || is("HTTP/") || is("TLS")) {
+    head.upgrade = {};
+  }
 }
 
 bool Exchange::redirect_to_https(std::string_view path) {
@@ -204,88 +257,96 @@ bool Exchange::policy_for_now(std::shared_ptr<const tls::UpstreamPolicy>& policy
   return true;
 }
 
-void Exchange::try_endpoint(const net::Address& address) {
-  std::shared_ptr<const tls::UpstreamPolicy> policy;
-  if (!policy_for_now(policy)) return;
-  const net::Address target = address;  // may point into a list that goes away
-  ++tries_;
-  upstream_address_ = target.to_string();
-  if (!fresh_) connection_ = context_.pool.take(target, policy.get(), *this);
-  if (connection_ != nullptr) {
-    upstream_reused_ = true;
-    send_request();
-    return;
+upstream::Wire Exchange::wire() const {
+  if (!head.upgrade.empty()) return upstream::Wire::Http1;
+  switch (route_->http2) {
+    case config::Http2::Off:
+      return upstream::Wire::Http1;
+    case config::Http2::Offer:
+      return upstream::Wire::Either;
+    case config::Http2::Require:
+      return upstream::Wire::Http2;
   }
-  upstream_reused_ = false;
-  connection_ = context_.pool.connect(target, route_->service, std::move(policy), *this);
+  return upstream::Wire::Http1;
 }
 
-void Exchange::on_upstream_ready() {
+void Exchange::try_endpoint(const net::Address& address) {
+  upstream::Target target;
+  if (!policy_for_now(target.policy)) return;
+  target.address = address;
+  target.wire = wire();
+  target.connect_timeout = std::chrono::milliseconds(route_->connect_timeout_ms);
+  ++tries_;
+  upstream_address_ = target.address;
+  tried_.push_back(target.address);
+  upstream::Channel* const channel = fresh_ ? nullptr : context_.pool.take(target, *this);
+  if (channel != nullptr) {
+    send_request(*channel);
+  } else {
+    context_.pool.connect(target, route_->service, *this);
+  }
+}
+
+void Exchange::on_upstream_ready(upstream::Channel& channel) {
+  channel_ = &channel;
   std::shared_ptr<const tls::UpstreamPolicy> policy;
-  if (!policy_for_now(policy)) return;  // refused meanwhile: answer() has dropped the connection
-  const auto& made_under = connection_->policy();
+  if (!policy_for_now(policy)) return;  // refused meanwhile: answer() has dropped the channel
+  const auto& made_under = channel.peer().policy;
   if (policy != nullptr && (policy->key != made_under->key || policy->epoch != made_under->epoch)) {
-    const net::Address address = connection_->address();
-    drop_connection();
+    const net::Address address = channel.peer().address;
+    drop_channel();
     --tries_;  // not the endpoint's fault
+    tried_.pop_back();
     try_endpoint(address);
     return;
   }
-  send_request();
+  send_request(channel);
 }
 
-void Exchange::send_request() {
+void Exchange::send_request(upstream::Channel& channel) {
+  channel_ = &channel;
   state_ = State::Streaming;
-  request_sent_ = true;
-  note_connection();
-  connection_->begin(head.method);
-  std::string& scratch = context_.scratch;
-  scratch.clear();
+  upstream_reused_ = channel.reused();
+  note_peer(channel.peer());
   const http::ForwardContext forward{.client_address = facts_.address,
                                      .scheme = facts_.tls ? "https" : "http",
                                      .public_port = facts_.tls ? context_.limits.public_https_port
                                                                : context_.limits.public_http_port,
                                      .request_id = {request_id_.data(), request_id_.size()}};
-  http::append_request_head(scratch, head, forward);
-  connection_->send(scratch);
+  channel.begin({head, forward, std::chrono::milliseconds(route_->read_timeout_ms),
+                 std::chrono::milliseconds(route_->send_timeout_ms)});
   client_->resume_request_body();
 }
 
-void Exchange::note_connection() {
-  upstream_tls_ = connection_->tls_facts();
-  presented_ = connection_->policy() == nullptr ? nullptr : connection_->policy()->identity;
+void Exchange::note_peer(const upstream::PeerFacts& peer) {
+  upstream_address_ = peer.address;
+  upstream_tls_ = peer.tls;
+  presented_ = peer.policy == nullptr ? nullptr : peer.policy->identity;
 }
 
 bool Exchange::wants_request_body() const {
-  return state_ == State::Streaming && connection_ != nullptr && connection_->has_room();
+  return (state_ == State::Streaming || state_ == State::Tunnel) && channel_ != nullptr &&
+         channel_->has_room();
 }
 
 void Exchange::on_request_body(std::string_view payload) {
   request_bytes_ += payload.size();
-  if (connection_ == nullptr || payload.empty()) return;
+  if (channel_ == nullptr || payload.empty()) return;
+  if (state_ != State::Tunnel && !head_sent_ && !admit_body()) return;
   request_body_sent_ = true;
-  if (head.framing == http::Framing::Chunked) {
-    std::string& scratch = context_.scratch;
-    scratch.clear();
-    http::append_chunk(scratch, payload);
-    connection_->send(scratch);
-  } else {
-    connection_->send(payload);
-  }
+  channel_->send_body(payload);
 }
 
-void Exchange::on_request_end() {
+void Exchange::on_request_end(const http::HeaderList& trailers) {
   request_complete_ = true;
-  if (connection_ == nullptr || head.framing != http::Framing::Chunked) return;
-  std::string& scratch = context_.scratch;
-  scratch.clear();
-  http::append_last_chunk(scratch);
+  if (channel_ == nullptr) return;
+  if (head.framing == http::Framing::None && state_ != State::Tunnel) return;
   request_body_sent_ = true;
-  connection_->send(scratch);
+  channel_->end_body(trailers);
 }
 
 void Exchange::on_client_room() {
-  if (connection_ != nullptr && state_ == State::Streaming) connection_->resume();
+  if (channel_ != nullptr) channel_->resume();
 }
 
 void Exchange::on_upstream_drained() { client_->resume_request_body(); }
@@ -293,14 +354,26 @@ void Exchange::on_upstream_drained() { client_->resume_request_body(); }
 bool Exchange::wants_upstream_body() const { return client_->has_room(); }
 
 void Exchange::on_upstream_head(const http::ResponseHead& response) {
-  if (response.status < 200) {
+  upstream_status_ = response.status;
+  const bool upgraded = response.status == 101;
+  if (response.status < 200 && !upgraded) {
     client_->send_informational(response);
+    return;
+  }
+  if (tries_another_for(response.status)) {
+    drop_channel();
+    state_ = State::Connecting;
+    choose_endpoint();
     return;
   }
   reason_ = Reason::Ok;
   detail_.clear();
-  status_ = upstream_status_ = response.status;
+  status_ = response.status;
   head_sent_ = true;
+  if (upgraded) {
+    state_ = State::Tunnel;
+    request_complete_ = false;  // the client's direction of the tunnel
+  }
   client_->send_head(response);
 }
 
@@ -309,45 +382,81 @@ void Exchange::on_upstream_body(std::string_view payload) {
   client_->send_body(payload);
 }
 
-void Exchange::on_upstream_end() {
-  upstream::Connection* connection = std::exchange(connection_, nullptr);
-  if (request_complete_) {
-    context_.pool.release(*connection);
-  } else {
-    context_.pool.abandon(*connection);  // it still waits for a body that won't come
-  }
-  finish(/*cut=*/false);
+void Exchange::on_upstream_end(const http::HeaderList& trailers) {
+  upstream::Channel& channel = *std::exchange(channel_, nullptr);
+  const auto give_back = [&channel, complete = request_complete_] {
+    // It would wait for a body that won't come.
+    complete ? channel.release() : channel.abandon();
+  };
+  // The client's next request may come from within finish() and use the same connection; trailers
+  // are the channel's, so with some it goes after the client has them.
+  const bool plain = trailers.items().empty();
+  if (plain) give_back();
+  finish(/*cut=*/false, plain ? http::no_trailers() : trailers);
+  if (!plain) give_back();
+}
+
+// Whether the request could be sent once more, as far as the client and the route's limits go.
+bool Exchange::may_try_again() const {
+  const config::RetryPolicy& retry = route_->retry;
+  if (head_sent_ || request_body_sent_) return false;
+  if (retry.tries > 0 && static_cast<std::uint32_t>(tries_) >= retry.tries) return false;
+  return retry.timeout_ms == 0 || context_.loop.clock().now() - started_ <
+                                      std::chrono::milliseconds(retry.timeout_ms);
+}
+
+// A kept-alive connection that the backend closed just now, most likely (RFC 9112 section 9.3.1).
+bool Exchange::is_stale(const upstream::Failure& failure) const {
+  return state_ == State::Streaming && upstream_reused_ && !failure.malformed &&
+         failure.error.reason == Reason::BadResponse;
 }
 
 // What may be sent again: only what can't have had an effect, or may have it twice.
-bool Exchange::may_retry(const Error& error) const {
-  if (head_sent_ || request_body_sent_ || tries_ >= context_.limits.upstream_tries) return false;
-  if (!request_sent_) return true;
-  if (error.reason == Reason::ResponseTimeout) return false;
-  // A kept-alive connection that the backend closed just now, most likely (RFC 9112 section 9.3.1).
-  return upstream_reused_ && is_idempotent(head.method) && head.framing == http::Framing::None;
+bool Exchange::may_retry(const upstream::Failure& failure) const {
+  const config::RetryPolicy& retry = route_->retry;
+  if (!may_try_again()) return false;
+  const Reason reason = failure.error.reason;
+  const bool timeout = reason == Reason::ConnectTimeout || reason == Reason::HandshakeTimeout ||
+                       reason == Reason::ResponseTimeout;
+  const bool named = timeout ? retry.timeout : failure.malformed ? retry.invalid_header : retry.error;
+  if (!named && !is_stale(failure)) return false;
+  return failure.unprocessed || retry.non_idempotent || is_idempotent(head.method);
 }
 
-void Exchange::on_upstream_failed(const Error& error) {
-  const net::Address address = connection_->address();
-  note_connection();
-  connection_ = nullptr;  // it has closed itself
-  reason_ = error.reason;
-  detail_ = error.detail;
+// proxy-next-upstream http_5xx: the answer of the last endpoint is passed on all the same.
+bool Exchange::tries_another_for(int status) {
+  const auto& statuses = route_->retry.statuses;
+  if (statuses.empty() || std::ranges::find(statuses, status) == statuses.end()) return false;
+  if (!may_try_again()) return false;
+  if (!route_->retry.non_idempotent && !is_idempotent(head.method)) return false;
+  const route::ServiceEntry* service = context_.snapshots.current().find_service(route_->service);
+  return service != nullptr &&
+         std::ranges::any_of(service->addresses, [this](const net::Address& address) {
+           return std::ranges::find(tried_, address) == tried_.end();
+         });
+}
+
+void Exchange::on_upstream_failed(const upstream::Failure& failure) {
+  channel_ = nullptr;
+  note_peer(*failure.peer);
+  reason_ = failure.error.reason;
+  detail_ = failure.error.detail;
+  if (state_ == State::Tunnel) {
+    finish(/*cut=*/true);
+    return;
+  }
   if (head_sent_) {
     finish(/*cut=*/true);
     return;
   }
-  if (may_retry(error)) {
-    const bool stale = request_sent_;
-    request_sent_ = false;
-    state_ = State::Connecting;
-    // Other connections that were kept alive are most likely as stale as this one.
-    if (stale) {
+  if (may_retry(failure)) {
+    // Other connections that were kept alive are most likely as stale as this one; the endpoint
+    // itself isn't to blame.
+    if (is_stale(failure)) {
       fresh_ = true;
-    } else {
-      tried_.push_back(address);
+      tried_.pop_back();
     }
+    state_ = State::Connecting;
     choose_endpoint();
     return;
   }
@@ -361,38 +470,39 @@ void Exchange::answer(Reason reason, std::string_view detail, int status) {
 }
 
 void Exchange::answer_status(int status, std::string_view extra) {
-  drop_connection();
+  drop_channel();
   status_ = status;
   head_sent_ = true;
-  client_->send_own_response(status, extra);
+  client_->send_own_response({status, extra, grpc_status_for(head, status)});
   finish(/*cut=*/false);
 }
 
-void Exchange::drop_connection() {
-  if (upstream::Connection* connection = std::exchange(connection_, nullptr);
-      connection != nullptr) {
-    context_.pool.abandon(*connection);
+void Exchange::drop_channel() {
+  context_.pool.cancel(*this);
+  if (upstream::Channel* channel = std::exchange(channel_, nullptr); channel != nullptr) {
+    channel->abandon();
   }
 }
 
 void Exchange::abort() {
   if (state_ == State::Idle) return;
-  drop_connection();
-  if (status_ == 0) status_ = 499;  // nginx's "client closed request"
-  report(/*cut=*/head_sent_);
+  drop_channel();
+  const bool tunnel = state_ == State::Tunnel;  // an end like any other
+  if (status_ == 0) status_ = 499;              // nginx's "client closed request"
+  report(/*cut=*/head_sent_ && !tunnel);
   state_ = State::Idle;
   ++serial_;
   snapshot_.reset();
 }
 
-void Exchange::finish(bool cut) {
-  drop_connection();
+void Exchange::finish(bool cut, const http::HeaderList& trailers) {
+  drop_channel();
   report(cut);
   state_ = State::Idle;
   ++serial_;
   snapshot_.reset();
   ClientSide* client = std::exchange(client_, nullptr);
-  cut ? client->on_exchange_cut() : client->on_exchange_done();
+  cut ? client->on_exchange_cut() : client->on_exchange_done(trailers);
 }
 
 void Exchange::report(bool cut) {
@@ -409,6 +519,7 @@ void Exchange::report(bool cut) {
   record.method = head.method;
   record.host = head.host;
   record.target = head.target;
+  record.major_version = head.major_version;
   record.minor_version = head.minor_version;
   record.user_agent = value_of(http::HeaderId::UserAgent);
   record.referer = value_of(http::HeaderId::Referer);
@@ -424,7 +535,8 @@ void Exchange::report(bool cut) {
   record.downstream_tls_version = facts_.tls_version;
   record.downstream_tls_cipher = facts_.tls_cipher;
   record.server_name = facts_.server_name;
-  record.upstream_address = upstream_address_;
+  const std::string upstream_address = tries_ > 0 ? upstream_address_.to_string() : std::string();
+  record.upstream_address = upstream_address;
   record.upstream_status = upstream_status_;
   record.upstream_tries = tries_;
   record.upstream_reused = upstream_reused_;

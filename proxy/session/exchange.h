@@ -1,12 +1,15 @@
 #pragma once
 // One request and its response: from the head that a client sent to the last byte that it gets.
 //
-// The exchange knows neither sockets nor protocols of the client: it stands between a ClientSide
-// (an HTTP/1.1 connection; later an HTTP/2 stream) and an upstream::Connection, decides where the
-// request goes, what to do when that fails, and moves bodies both ways as far as there is room.
+// The exchange knows neither sockets nor protocols: it stands between a ClientSide (an HTTP/1.1
+// connection or an HTTP/2 stream) and an upstream::Channel, decides where the request goes, what to
+// do when that fails, and moves bodies both ways as far as there is room.
 //
-//   Idle -> Connecting (an endpoint is tried, then the next) -> Streaming -> Done
+//   Idle -> Connecting (an endpoint is tried, then the next) -> Streaming [-> Tunnel] -> Done
 //     \-> Answered (by us: no route, refused, redirect, failure) -> Done
+//
+// A request that asks for an upgrade and is answered 101 becomes a tunnel: the bodies are then bytes
+// as they come, until both directions have ended.
 //
 // The request half (still coming or complete) belongs to the client side; the response half is
 // here. The route is pinned for the whole exchange; the TLS policy is looked up in the worker's
@@ -25,10 +28,21 @@
 #include <vector>
 
 #include "proxy/http/message.h"
+#include "proxy/http/trailers.h"
 #include "proxy/session/context.h"
-#include "proxy/upstream/connection.h"
+#include "proxy/session/session.h"
+#include "proxy/upstream/channel.h"
 
 namespace handfast::session {
+
+// An answer of ours.
+struct OwnResponse {
+  int status = 0;
+  std::string_view extra;  // complete header lines
+  // Not negative: a gRPC client is told by this instead of the status, in the head and without a
+  // body (gRPC over HTTP/2, "Trailers-Only").
+  int grpc_status = -1;
+};
 
 // What an exchange asks of the client's protocol. None of these calls back into the exchange but
 // client_done() of the last one.
@@ -36,29 +50,20 @@ class ClientSide {
  public:
   virtual ~ClientSide() = default;
   virtual void send_informational(const http::ResponseHead& head) = 0;
+  // 101: from now on the bodies of both directions are bytes of a tunnel.
   virtual void send_head(const http::ResponseHead& head) = 0;
   virtual void send_body(std::string_view payload) = 0;
-  // An answer of ours. `extra`: complete header lines.
-  virtual void send_own_response(int status, std::string_view extra) = 0;
+  virtual void send_own_response(const OwnResponse& response) = 0;
   // The response is complete / can't be completed (the client must notice). Last call; the exchange
   // is over and may be reused or destroyed from within.
-  virtual void on_exchange_done() = 0;
+  virtual void on_exchange_done(const http::HeaderList& trailers) = 0;
   virtual void on_exchange_cut() = 0;
   [[nodiscard]] virtual bool has_room() const = 0;
   // Request body is welcome (again).
   virtual void resume_request_body() = 0;
 };
 
-// Who the client is; views that outlive the exchange.
-struct ClientFacts {
-  std::string_view address;
-  bool tls = false;
-  std::string_view tls_version;
-  std::string_view tls_cipher;
-  std::string_view server_name;
-};
-
-class Exchange final : public upstream::ConnectionUser {
+class Exchange final : public upstream::ChannelUser {
  public:
   explicit Exchange(Context& context) : context_(context) {}
   ~Exchange() override;
@@ -71,7 +76,8 @@ class Exchange final : public upstream::ConnectionUser {
   // From the client side.
   [[nodiscard]] bool wants_request_body() const;
   void on_request_body(std::string_view payload);
-  void on_request_end();
+  // After the last of the body, and at once where there is none.
+  void on_request_end(const http::HeaderList& trailers);
   void on_client_room();
   // The client is gone: everything stops. No further call to the client side.
   void abort();
@@ -79,18 +85,20 @@ class Exchange final : public upstream::ConnectionUser {
   [[nodiscard]] bool response_started() const noexcept { return head_sent_; }
 
   // From the backend.
-  void on_upstream_ready() override;
+  void on_upstream_ready(upstream::Channel& channel) override;
   void on_upstream_head(const http::ResponseHead& response) override;
   void on_upstream_body(std::string_view payload) override;
-  void on_upstream_end() override;
-  void on_upstream_failed(const Error& error) override;
+  void on_upstream_end(const http::HeaderList& trailers) override;
+  void on_upstream_failed(const upstream::Failure& failure) override;
   void on_upstream_drained() override;
   [[nodiscard]] bool wants_upstream_body() const override;
 
  private:
-  enum class State : std::uint8_t { Idle, Connecting, Streaming };
+  enum class State : std::uint8_t { Idle, Connecting, Streaming, Tunnel };
 
   void route();
+  bool admit_body();
+  void admit_upgrade();
   // `path`: normalised. False: it is served over plain HTTP after all.
   bool redirect_to_https(std::string_view path);
   void choose_endpoint();
@@ -98,13 +106,17 @@ class Exchange final : public upstream::ConnectionUser {
   void await_name(const config::Endpoint& endpoint);
   void try_endpoint(const net::Address& address);
   bool policy_for_now(std::shared_ptr<const tls::UpstreamPolicy>& policy);
-  void send_request();
-  bool may_retry(const Error& error) const;
+  [[nodiscard]] upstream::Wire wire() const;
+  void send_request(upstream::Channel& channel);
+  [[nodiscard]] bool may_try_again() const;
+  [[nodiscard]] bool is_stale(const upstream::Failure& failure) const;
+  [[nodiscard]] bool may_retry(const upstream::Failure& failure) const;
+  [[nodiscard]] bool tries_another_for(int status);
   void answer(Reason reason, std::string_view detail, int status);
   void answer_status(int status, std::string_view extra);
-  void drop_connection();
-  void note_connection();
-  void finish(bool cut);
+  void drop_channel();
+  void note_peer(const upstream::PeerFacts& peer);
+  void finish(bool cut, const http::HeaderList& trailers = http::no_trailers());
   void report(bool cut);
 
   Context& context_;
@@ -115,13 +127,12 @@ class Exchange final : public upstream::ConnectionUser {
   const route::HostEntry* host_ = nullptr;
   const config::Route* route_ = nullptr;
   std::size_t route_index_ = 0;
-  upstream::Connection* connection_ = nullptr;
+  upstream::Channel* channel_ = nullptr;
   std::vector<net::Address> tried_;
   std::uint64_t serial_ = 0;  // tells late answers of the resolver from this exchange's
   std::shared_ptr<Exchange*> self_ = std::make_shared<Exchange*>(this);
   int tries_ = 0;
   bool request_complete_ = false;
-  bool request_sent_ = false;  // the head went to the connection that we have
   bool request_body_sent_ = false;
   bool head_sent_ = false;  // the client has the response's head
   bool fresh_ = false;      // the next try is made on a new connection
@@ -136,7 +147,7 @@ class Exchange final : public upstream::ConnectionUser {
   std::uint64_t response_bytes_ = 0;
   Reason reason_ = Reason::Ok;
   std::string detail_;
-  std::string upstream_address_;
+  net::Address upstream_address_;
   bool upstream_reused_ = false;
   upstream::TlsFacts upstream_tls_;
   std::shared_ptr<const pki::Identity> presented_;

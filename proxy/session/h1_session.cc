@@ -21,26 +21,23 @@ constexpr std::size_t kMaxSpareExchanges = 1024;
 
 }  // namespace
 
-H1Session::H1Session(Context& context, SessionOwner& owner, std::unique_ptr<net::Stream> stream,
-                     tls::TlsStream* tls, const net::Address& peer)
+H1Session::H1Session(Context& context, SessionOwner& owner, ClientConnection connection)
     : context_(context),
       owner_(owner),
-      stream_(std::move(stream)),
-      tls_(tls),
-      peer_address_(peer.ip()),
+      stream_(std::move(connection.stream)),
+      peer_address_(std::move(connection.address)),
       timer_(context.loop.timers(), [this] { on_timeout(); }),
-      in_(context.buffers),
+      in_(std::move(connection.in)),
       out_(context.buffers),
-      state_(tls == nullptr ? State::Head : State::Handshaking) {
+      facts_(connection.facts()) {
   facts_.address = peer_address_;
-  facts_.tls = tls != nullptr;
 }
 
 H1Session::~H1Session() = default;
 
-Status H1Session::start() {
-  arm(tls_ == nullptr ? context_.limits.head : context_.limits.handshake);
-  return context_.loop.add(stream_->socket().fd(), *this);
+void H1Session::start() {
+  arm(context_.limits.head);
+  pump();
 }
 
 void H1Session::arm(std::chrono::milliseconds after) { timer_.set(context_.loop.now() + after); }
@@ -50,28 +47,12 @@ void H1Session::schedule() { context_.loop.at_round_end(*this); }
 void H1Session::on_event(std::uint32_t events) {
   if (state_ == State::Closed) return;
   stream_->socket().note_events(events);
-  if (stream_->socket().reset() && state_ != State::Handshaking) {
+  if (stream_->socket().reset()) {
     close();  // reset by the client: nobody is left to answer
     return;
   }
   if ((events & EPOLLOUT) != 0 && stream_->queued() > 0) schedule();
-  if (state_ == State::Handshaking) advance_handshake();
   pump();
-}
-
-void H1Session::advance_handshake() {
-  const tls::TlsStream::State state = tls_->advance_handshake();
-  const net::FlushState flushed = stream_->flush();
-  if (state == tls::TlsStream::State::Failed || flushed == net::FlushState::Failed) {
-    close();
-    return;
-  }
-  if (state != tls::TlsStream::State::Open) return;
-  facts_.tls_version = SSL_get_version(tls_->ssl());
-  facts_.tls_cipher = SSL_get_cipher_name(tls_->ssl());
-  facts_.server_name = tls_->server_name();
-  state_ = State::Head;
-  arm(context_.limits.head);
 }
 
 void H1Session::pump() {
@@ -85,11 +66,13 @@ void H1Session::pump() {
       case State::Exchanging:
         more = pump_body();
         break;
+      case State::Tunnel:
+        more = pump_tunnel();
+        break;
       case State::Lingering:
         pump_linger();
         more = false;
         break;
-      case State::Handshaking:
       case State::Closed:
         more = false;
         break;
@@ -116,7 +99,9 @@ bool H1Session::pump_head() {
       return false;
     }
     if (result.status == http::ParseStatus::Complete) {
-      if (in_.tail().size() < kBodyRoom && exchange_->head.framing != http::Framing::None) {
+      const bool more_comes = exchange_->head.framing != http::Framing::None ||
+                              !exchange_->head.upgrade.empty();
+      if (more_comes && in_.tail().size() < kBodyRoom) {
         in_.prepare(kBodyRoom);  // moves the bytes: the views must be made anew
         parser_.reset();
         result = parser_.parse(in_.view(), exchange_->head);
@@ -134,14 +119,16 @@ void H1Session::start_exchange(std::size_t head_size) {
   const http::RequestHead& head = exchange_->head;
   body_ = http::BodyDecoder(head.framing, head.content_length);
   request_complete_ = body_.done();
-  keep_alive_ = head.keep_alive && !context_.draining;
+  ++requests_;
+  keep_alive_ =
+      head.keep_alive && !context_.draining && requests_ < context_.limits.keep_alive_requests;
   chunked_response_ = until_close_response_ = false;
   state_ = State::Exchanging;
   arm(context_.limits.body);
   exchange_->start(*this, facts_);
   // It may be answered already, and even over; then request_complete_ decided about keep-alive.
   if (state_ == State::Exchanging && exchange_ != nullptr && request_complete_)
-    exchange_->on_request_end();
+    exchange_->on_request_end(http::no_trailers());
 }
 
 bool H1Session::pump_body() {
@@ -162,9 +149,33 @@ bool H1Session::pump_body() {
   arm(context_.limits.body);
   if (body_.done()) {
     request_complete_ = true;
-    exchange_->on_request_end();
+    exchange_->on_request_end(body_.trailers());
   }
   return step.consumed > 0;
+}
+
+// Bytes as they come, in both directions, until both have ended.
+bool H1Session::pump_tunnel() {
+  if (exchange_ == nullptr || request_complete_ || !exchange_->wants_request_body()) return false;
+  const std::string_view bytes = in_.view().substr(head_size_);
+  if (!bytes.empty()) {
+    exchange_->on_request_body(bytes);
+    if (state_ != State::Tunnel) return true;
+    in_.erase(head_size_, bytes.size());
+    return true;
+  }
+  const net::IoResult result = stream_->read(in_.tail());
+  if (result.state == net::IoState::Data) {
+    in_.commit(result.bytes);
+    return true;
+  }
+  if (result.state == net::IoState::End) {
+    request_complete_ = true;
+    exchange_->on_request_end(http::no_trailers());
+  } else if (result.state == net::IoState::Failed) {
+    close();
+  }
+  return false;
 }
 
 bool H1Session::read_more(std::span<char> space) {
@@ -226,6 +237,12 @@ void H1Session::send_head(const http::ResponseHead& head) {
   until_close_response_ = unframed && old_client;
   // A request that isn't complete when its answer begins leaves bytes that nobody will read.
   if (!request_complete_ || (unframed && old_client) || context_.draining) keep_alive_ = false;
+  if (head.status == 101) {
+    keep_alive_ = false;
+    chunked_response_ = until_close_response_ = false;
+    request_complete_ = false;
+    state_ = State::Tunnel;
+  }
   std::string& scratch = context_.scratch;
   scratch.clear();
   http::append_response_head(
@@ -252,23 +269,24 @@ void H1Session::send_body(std::string_view payload) {
   schedule();
 }
 
-void H1Session::send_own_response(int status, std::string_view extra) {
+void H1Session::send_own_response(const OwnResponse& response) {
   const http::RequestHead& request = exchange_->head;
   if (!request_complete_) keep_alive_ = false;
   std::string& scratch = context_.scratch;
   scratch.clear();
-  http::append_own_response(scratch, status, request.method, !keep_alive_,
-                            request.minor_version == 0, extra);
+  http::append_own_response(scratch, response.status, request.method, !keep_alive_,
+                            request.minor_version == 0, response.extra);
   out_.append(scratch);
   chunked_response_ = false;
   schedule();
 }
 
-void H1Session::on_exchange_done() {
+void H1Session::on_exchange_done(const http::HeaderList& trailers) {
   if (chunked_response_) {
     std::string& scratch = context_.scratch;
     scratch.clear();
-    http::append_last_chunk(scratch);
+    const bool wanted = exchange_->head.takes_trailers;
+    http::append_last_chunk(scratch, wanted ? trailers : http::no_trailers());
     out_.append(scratch);
     chunked_response_ = false;
   }
@@ -320,7 +338,7 @@ void H1Session::push_out() {
 }
 
 void H1Session::on_round_end() {
-  if (state_ == State::Closed || state_ == State::Handshaking) return;
+  if (state_ == State::Closed) return;
   push_out();
   const std::size_t before = stream_->queued();
   const net::FlushState flushed = stream_->flush();
@@ -380,7 +398,10 @@ void H1Session::on_timeout() {
       }
       arm(context_.limits.body);
       return;
-    case State::Handshaking:
+    case State::Tunnel:
+      // Bytes that the client doesn't take end it here; silence of both is the channel's limit.
+      if (stream_->queued() > 0) close();
+      return;
     case State::Lingering:
       close();
       return;

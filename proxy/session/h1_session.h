@@ -2,7 +2,8 @@
 // One HTTP/1.x client connection, plain or TLS: its requests one after the other, answered in
 // order.
 //
-//   Handshaking (TLS) -> Head -> Exchanging -> Head -> … -> Lingering -> Closed
+//   Head -> Exchanging -> Head -> … -> Lingering -> Closed
+//             \-> Tunnel (after 101) -> Lingering -> Closed
 //
 // The head of a request stays at the front of the input buffer while its exchange lasts; body bytes
 // behind it are handed on and taken out; bytes of the next request wait there. Nothing is read
@@ -23,30 +24,18 @@
 #include "proxy/net/stream.h"
 #include "proxy/session/context.h"
 #include "proxy/session/exchange.h"
-#include "proxy/tls/tls_stream.h"
+#include "proxy/session/session.h"
 
 namespace handfast::session {
 
-class H1Session;
-
-class SessionOwner {
+class H1Session final : public Session, public event::RoundEnd, public ClientSide {
  public:
-  virtual ~SessionOwner() = default;
-  // Takes the session out and destroys it at the end of the round.
-  virtual void on_session_closed(H1Session& session) = 0;
-};
-
-class H1Session final : public event::Handler, public event::RoundEnd, public ClientSide {
- public:
-  // `tls`: `stream` if it is TLS, else null.
-  H1Session(Context& context, SessionOwner& owner, std::unique_ptr<net::Stream> stream,
-            tls::TlsStream* tls, const net::Address& peer);
+  H1Session(Context& context, SessionOwner& owner, ClientConnection connection);
   ~H1Session() override;
 
-  // Registers with the loop. Failure: out of memory for epoll; close it.
-  Status start();
-  // Closes at once if idle, else with the response under way.
-  void drain();
+  // Once its owner has it and the loop knows it.
+  void start();
+  void drain() override;
 
   void on_event(std::uint32_t events) override;
   void on_round_end() override;
@@ -54,22 +43,19 @@ class H1Session final : public event::Handler, public event::RoundEnd, public Cl
   void send_informational(const http::ResponseHead& head) override;
   void send_head(const http::ResponseHead& head) override;
   void send_body(std::string_view payload) override;
-  void send_own_response(int status, std::string_view extra) override;
-  void on_exchange_done() override;
+  void send_own_response(const OwnResponse& response) override;
+  void on_exchange_done(const http::HeaderList& trailers) override;
   void on_exchange_cut() override;
   [[nodiscard]] bool has_room() const override;
   void resume_request_body() override { pump(); }
 
-  // Where the owner keeps it.
-  std::size_t slot = 0;
-
  private:
-  enum class State : std::uint8_t { Handshaking, Head, Exchanging, Lingering, Closed };
+  enum class State : std::uint8_t { Head, Exchanging, Tunnel, Lingering, Closed };
 
-  void advance_handshake();
   void pump();
   bool pump_head();
   bool pump_body();
+  bool pump_tunnel();
   bool read_more(std::span<char> space);
   void pump_linger();
   void start_exchange(std::size_t head_size);
@@ -87,7 +73,6 @@ class H1Session final : public event::Handler, public event::RoundEnd, public Cl
   Context& context_;
   SessionOwner& owner_;
   std::unique_ptr<net::Stream> stream_;
-  tls::TlsStream* tls_;
   std::string peer_address_;
   event::Timer timer_;
   Buffer in_;
@@ -97,7 +82,8 @@ class H1Session final : public event::Handler, public event::RoundEnd, public Cl
   std::unique_ptr<Exchange> exchange_;  // while a head or an exchange is under way
   ClientFacts facts_;
   std::size_t head_size_ = 0;  // bytes at the front of in_ that the exchange's views point into
-  State state_ = State::Handshaking;
+  State state_ = State::Head;
+  std::uint64_t requests_ = 0;
   bool pumping_ = false;
   bool request_complete_ = false;
   bool keep_alive_ = true;  // after this response

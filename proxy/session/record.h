@@ -19,6 +19,7 @@ struct ExchangeRecord {
   std::string_view method;
   std::string_view host;
   std::string_view target;
+  int major_version = 1;
   int minor_version = 1;
   std::string_view user_agent;
   std::string_view referer;

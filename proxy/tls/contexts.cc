@@ -74,6 +74,14 @@ int on_alpn(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_length,
   return SSL_TLSEXT_ERR_OK;
 }
 
+bool offer(SSL* ssl, Alpn alpn) {
+  static constexpr std::string_view kEither = "\x02h2\x08http/1.1";
+  if (alpn == Alpn::None) return true;
+  const std::string_view names = alpn == Alpn::Http2 ? kEither.substr(0, 3) : kEither;
+  return SSL_set_alpn_protos(ssl, reinterpret_cast<const unsigned char*>(names.data()),
+                             static_cast<unsigned int>(names.size())) == 0;
+}
+
 // Instead of X509_verify_cert: the one verifier judges.
 int on_verify(X509_STORE_CTX* context, void* argument) {
   const auto& clock = *static_cast<const Clock*>(argument);
@@ -145,7 +153,7 @@ ClientContext::ClientContext(const Clock& clock) : context_(SSL_CTX_new(TLS_clie
 }
 
 Result<std::unique_ptr<TlsStream>> ClientContext::connect(
-    net::Socket socket, BufferPool& pool, std::shared_ptr<const UpstreamPolicy> policy) {
+    net::Socket socket, BufferPool& pool, std::shared_ptr<const UpstreamPolicy> policy, Alpn alpn) {
   ERR_clear_error();
   SslPtr ssl(SSL_new(context_.get()));
   check(ssl != nullptr, "SSL_new");
@@ -160,6 +168,7 @@ Result<std::unique_ptr<TlsStream>> ClientContext::connect(
     set = set && SSL_use_cert_and_key(raw, identity->leaf(), identity->key(),
                                       identity->intermediates(), 1) == 1;
   }
+  set = set && offer(raw, alpn);
   if (!set) return fail(Reason::Protocol, "cannot set up TLS: " + pki::drain_openssl_errors());
   SSL_set_verify(raw, policy->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   auto stream = std::make_unique<TlsStream>(std::move(socket), pool, std::move(ssl));

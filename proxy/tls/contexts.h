@@ -7,6 +7,7 @@
 // SSL_OP_IGNORE_UNEXPECTED_EOF. Versions and security level are set here: openssl.cnf is ignored.
 
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 
@@ -40,13 +41,17 @@ class ServerContext {
   SslCtxPtr context_;
 };
 
+// What we offer to a backend (RFC 7301). None: no extension at all, as nginx.
+enum class Alpn : std::uint8_t { None, Http2, Either };
+
 class ClientContext {
  public:
   // `clock` judges certificates and must outlive the context.
   explicit ClientContext(const Clock& clock);
   // Precondition: policy->usable().
   [[nodiscard]] Result<std::unique_ptr<TlsStream>> connect(
-      net::Socket socket, BufferPool& pool, std::shared_ptr<const UpstreamPolicy> policy);
+      net::Socket socket, BufferPool& pool, std::shared_ptr<const UpstreamPolicy> policy,
+      Alpn alpn = Alpn::None);
 
  private:
   SslCtxPtr context_;

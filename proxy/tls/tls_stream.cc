@@ -31,6 +31,13 @@ TlsStream::~TlsStream() {
 
 TlsStream& TlsStream::of(const SSL* ssl) { return *static_cast<TlsStream*>(SSL_get_app_data(ssl)); }
 
+std::string_view TlsStream::alpn() const noexcept {
+  const unsigned char* name = nullptr;
+  unsigned int length = 0;
+  SSL_get0_alpn_selected(ssl_.get(), &name, &length);
+  return {reinterpret_cast<const char*>(name), length};
+}
+
 BIO_METHOD* TlsStream::bio_method() {
   // Made once, by whichever thread is first; lives as long as the process.
   static BIO_METHOD* const method = [] {

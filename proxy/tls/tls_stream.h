@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "proxy/net/stream.h"
 #include "proxy/pki/openssl_ptr.h"
@@ -50,6 +51,8 @@ class TlsStream final : public net::Stream {
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] SSL* ssl() const noexcept { return ssl_.get(); }
 
+  // The protocol that ALPN agreed on, or empty.
+  [[nodiscard]] std::string_view alpn() const noexcept;
   // Downstream: the SNI as the client sent it, lower case; empty without one.
   [[nodiscard]] const std::string& server_name() const noexcept { return server_name_; }
   // Upstream: what the verifier said; whether the backend asked for our certificate.

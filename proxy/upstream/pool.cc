@@ -8,11 +8,23 @@
 namespace handfast::upstream {
 namespace {
 
-// nginx's upstream-keepalive-requests: bounds what one connection can accumulate.
-constexpr std::uint64_t kMaxRequests = 10'000;
-
 bool same_trust(const std::string& epoch, const tls::UpstreamPolicy* policy) {
   return policy == nullptr || epoch == policy->epoch;
+}
+
+// Takes the item out of a vector of owners whose members know their places.
+template <class T>
+std::unique_ptr<T> take_out(std::vector<std::unique_ptr<T>>& owners, std::size_t T::* slot,
+                            const T& item) {
+  const std::size_t at = item.*slot;
+  check(at < owners.size() && owners[at].get() == &item);
+  std::unique_ptr<T> taken = std::move(owners[at]);
+  if (at + 1 != owners.size()) {
+    owners[at] = std::move(owners.back());
+    (*owners[at]).*slot = at;
+  }
+  owners.pop_back();
+  return taken;
 }
 
 }  // namespace
@@ -22,142 +34,267 @@ std::size_t Pool::KeyHash::operator()(const KeyView& key) const noexcept {
                                  key.address->length());
   const std::hash<std::string_view> hash;
   // The policy key is a sha256: its first bytes are as good as all.
-  return hash(address) ^ (hash(key.policy_key.substr(0, 16)) * 0x9e3779b97f4a7c15ULL);
+  return (hash(address) + static_cast<std::size_t>(key.wire)) ^
+         (hash(key.policy_key.substr(0, 16)) * 0x9e3779b97f4a7c15ULL);
 }
 
 bool Pool::KeyEqual::same(const KeyView& a, const KeyView& b) noexcept {
   const auto bytes = [](const net::Address& address) {
     return std::string_view(reinterpret_cast<const char*>(address.data()), address.length());
   };
-  return a.policy_key == b.policy_key && bytes(*a.address) == bytes(*b.address);
+  return a.wire == b.wire && a.policy_key == b.policy_key && bytes(*a.address) == bytes(*b.address);
 }
 
-Pool::KeyView Pool::key_of(const net::Address& address, const tls::UpstreamPolicy* policy) {
-  return {&address, policy == nullptr ? std::string_view() : std::string_view(policy->key)};
+Pool::KeyView Pool::key_of(const Target& target) {
+  return {&target.address,
+          target.policy == nullptr ? std::string_view() : std::string_view(target.policy->key),
+          target.wire};
 }
 
-Pool::Pool(event::Loop& loop, BufferPool& buffers, tls::ClientContext& tls, Timeouts timeouts,
+Pool::KeyView Pool::key_of(const Connection& connection, Wire wire) {
+  const auto& policy = connection.facts_.policy;
+  return {&connection.facts_.address,
+          policy == nullptr ? std::string_view() : std::string_view(policy->key), wire};
+}
+
+Pool::Pool(event::Loop& loop, BufferPool& buffers, tls::ClientContext& tls, PoolLimits limits,
            Hooks hooks)
-    : loop_(loop), buffers_(buffers), tls_(tls), timeouts_(timeouts), hooks_(std::move(hooks)) {}
+    : loop_(loop), buffers_(buffers), tls_(tls), limits_(limits), hooks_(std::move(hooks)) {}
 
 Pool::~Pool() = default;
 
+Pool::Group* Pool::find_group(const KeyView& key) {
+  const auto found = groups_.find(key);
+  return found == groups_.end() ? nullptr : found->second.get();
+}
+
+Pool::Group& Pool::group_of(const KeyView& key) {
+  if (Group* const group = find_group(key); group != nullptr) return *group;
+  return *groups_
+              .emplace(Key{*key.address, std::string(key.policy_key), key.wire},
+                       std::make_unique<Group>())
+              .first->second;
+}
+
 bool Pool::usable(const Connection& connection, const tls::UpstreamPolicy* policy) const {
+  if (connection.superseded_) return false;
   if (!same_trust(connection.epoch_, policy)) return false;  // not judged under the new trust yet
   return connection.valid_until_ == 0 || loop_.unix_now() <= connection.valid_until_;
 }
 
-Connection* Pool::take(const net::Address& address, const tls::UpstreamPolicy* policy,
-                       ConnectionUser& user) {
-  const auto group = idle_.find(key_of(address, policy));
-  if (group == idle_.end()) return nullptr;
-  Connection* chosen = nullptr;
-  group->second->for_each([&](Connection& idle) {
-    if (chosen == nullptr && usable(idle, policy)) chosen = &idle;
+Channel* Pool::take(const Target& target, ChannelUser& user) {
+  Group* const group = find_group(key_of(target));
+  if (group == nullptr) return nullptr;
+  for (H2Connection* connection : group->shared) {
+    if (!usable(*connection, target.policy.get()) || connection->room() == 0) continue;
+    remove_idle(*connection);
+    return &connection->open(user);
+  }
+  H1Connection* chosen = nullptr;
+  group->idle.for_each([&](Connection& idle) {
+    if (chosen == nullptr && usable(idle, target.policy.get())) {
+      chosen = static_cast<H1Connection*>(&idle);
+    }
   });
   if (chosen == nullptr) return nullptr;
   remove_idle(*chosen);
-  chosen->timer_.cancel();
-  chosen->user_ = &user;
+  chosen->hand_to(user);
   return chosen;
 }
 
-Connection* Pool::connect(const net::Address& address, const std::string& service,
-                          std::shared_ptr<const tls::UpstreamPolicy> policy, ConnectionUser& user) {
-  const bool tls = policy != nullptr;
-  std::unique_ptr<Connection> made(
-      new Connection(*this, address, service, std::move(policy), user));
-  Connection* connection = made.get();
-  connection->id_ = next_id_++;
-  connection->slot_ = all_.size();
+void Pool::connect(const Target& target, const std::string& service, ChannelUser& user) {
+  Group* group = nullptr;
+  if (target.wire != Wire::Http1) {
+    group = &group_of(key_of(target));
+    if (group->dialling != nullptr) {
+      group->dialling->add(user);
+      return;
+    }
+  }
+  auto made = std::make_unique<Dial>(*this, target, service);
+  Dial& dial = *made;
+  dial.slot_ = dials_.size();
+  dials_.push_back(std::move(made));
+  dial.add(user);
+  if (group != nullptr && !group->speaks_http1) group->dialling = &dial;
+}
+
+void Pool::cancel(ChannelUser& user) {
+  if (user.linked()) user.dial_->remove(user);
+}
+
+template <class T>
+T& Pool::adopt(std::unique_ptr<T> made, bool tls) {
+  T& connection = *made;
+  Connection& base = connection;
+  base.id_ = next_id_++;
+  base.slot_ = all_.size();
   all_.push_back(std::move(made));
-  if (tls) by_id_.emplace(connection->id_, connection);
+  if (tls) by_id_.emplace(base.id_, &base);
   return connection;
 }
 
-void Pool::release(Connection& connection) {
-  connection.user_ = nullptr;
-  const bool whole = connection.phase_ == Connection::Phase::Finished;
-  if (!whole || !connection.keep_alive_ || connection.send_failed_ || connection.superseded_ ||
-      connection.stream_->queued() > 0 || connection.requests_ >= kMaxRequests ||
-      !connection.is_silent()) {
+void Pool::on_dialled(Dial& dial) {
+  const int fd = dial.made_.stream->socket().fd();
+  const bool tls = dial.made_.tls != nullptr;
+  const bool http2 = dial.made_.http2;
+  Group& group = group_of(key_of(dial.target_));
+  if (group.dialling == &dial) group.dialling = nullptr;
+  group.speaks_http1 = !http2;
+
+  if (http2) {
+    auto& connection = adopt(std::make_unique<H2Connection>(*this, std::move(dial.made_)), tls);
+    loop_.rebind(fd, connection);
+    group.shared.push_back(&connection);
+    give_to_waiters(connection, dial);
+    return;
+  }
+  auto& connection = adopt(std::make_unique<H1Connection>(*this, std::move(dial.made_)), tls);
+  loop_.rebind(fd, connection);
+  ChannelUser& first = dial.waiting_.front();
+  first.unlink();
+  first.dial_ = nullptr;
+  // The others know now that they need one each.
+  while (!dial.waiting_.empty()) {
+    ChannelUser& other = dial.waiting_.front();
+    other.unlink();
+    connect(dial.target_, connection.service_, other);
+  }
+  close(dial);
+  connection.hand_to(first);
+  first.on_upstream_ready(connection);
+}
+
+void Pool::give_to_waiters(H2Connection& connection, Dial& dial) {
+  IntrusiveList<ChannelUser> waiting;
+  waiting.splice(dial.waiting_);
+  const Target target = dial.target_;
+  const std::string service = connection.service_;
+  close(dial);
+  while (!waiting.empty()) {
+    ChannelUser& user = waiting.front();
+    user.unlink();
+    user.dial_ = nullptr;
+    // What a user does may end the connection.
+    const auto alive = find_group(key_of(target));
+    const bool there = alive != nullptr && std::ranges::find(alive->shared, &connection) !=
+                                               alive->shared.end();
+    if (there && connection.room() > 0) {
+      user.on_upstream_ready(connection.open(user));
+    } else {
+      connect(target, service, user);
+    }
+  }
+}
+
+void Pool::keep(H1Connection& connection) {
+  if (connection.superseded_) {
     close(connection);
     return;
   }
-  connection.state_ = Connection::State::Ready;
-  connection.in_.release_if_empty();
-  connection.stream_->release_memory();
-  const KeyView key = key_of(connection.address_, connection.policy_.get());
-  auto group = idle_.find(key);
-  if (group == idle_.end()) {
-    group = idle_
-                .emplace(Key{connection.address_, std::string(key.policy_key)},
-                         std::make_unique<Idle>())
-                .first;
-  }
-  group->second->push_front(connection);
+  if (idle_count_ >= limits_.max_idle) drop_oldest_idle();
+  group_of(key_of(connection, connection.wire_)).idle.push_front(connection);
+  connection.counted_idle_ = true;
   ++idle_count_;
-  connection.arm(timeouts_.idle);
+  connection.arm(limits_.idle);
 }
 
-void Pool::abandon(Connection& connection) {
-  connection.user_ = nullptr;
-  close(connection);
+// Of any key: the timers know which of them is the oldest, but not cheaply; the last of a crowded
+// group is old enough.
+void Pool::drop_oldest_idle() {
+  for (const auto& [key, group] : groups_) {
+    if (group->idle.empty()) continue;
+    close(group->idle.back());
+    return;
+  }
+}
+
+void Pool::on_channel_closed(H2Connection& connection) {
+  if (connection.in_use()) return;
+  if (connection.superseded_ || connection.room() == 0) {
+    // In the next round: what it was told last, a reset perhaps, is sent first.
+    connection.arm(std::chrono::milliseconds(0));
+    return;
+  }
+  if (!connection.counted_idle_) {
+    connection.counted_idle_ = true;
+    ++idle_count_;
+  }
+  connection.arm(limits_.idle);
 }
 
 void Pool::remove_idle(Connection& connection) {
-  if (!connection.linked()) return;
   connection.unlink();
+  if (!std::exchange(connection.counted_idle_, false)) return;
   --idle_count_;
 }
 
-void Pool::close(Connection& connection) {
-  if (connection.state_ == Connection::State::Closed) return;
-  remove_idle(connection);
-  connection.timer_.cancel();
-  const bool orderly = connection.state_ == Connection::State::Ready;
-  if (connection.stream_ != nullptr) {
-    if (orderly) {
-      connection.stream_->end_write();
-      connection.stream_->flush();
-    }
-    loop_.remove(connection.stream_->socket().fd());
-    connection.stream_->socket().close();
-  } else if (connection.connecting_.fd() >= 0) {
-    loop_.remove(connection.connecting_.fd());
-    connection.connecting_.close();
-  }
-  connection.state_ = Connection::State::Closed;
-  by_id_.erase(connection.id_);
+void Pool::forget_shared(Connection& connection) {
+  Group* const group = find_group(key_of(connection, connection.wire_));
+  if (group == nullptr) return;
+  std::erase_if(group->shared, [&](H2Connection* one) { return one == &connection; });
+}
 
-  std::unique_ptr<Connection> dying = std::move(all_[connection.slot_]);
-  if (connection.slot_ + 1 != all_.size()) {
-    all_[connection.slot_] = std::move(all_.back());
-    all_[connection.slot_]->slot_ = connection.slot_;
+void Pool::close(Connection& connection) {
+  if (connection.closed_) return;
+  remove_idle(connection);
+  forget_shared(connection);
+  connection.timer_.cancel();
+  if (!connection.in_use()) {
+    connection.stream_->end_write();
+    connection.stream_->flush();
   }
-  all_.pop_back();
-  loop_.defer_delete(std::move(dying));
+  connection.closed_ = true;
+  loop_.remove(connection.stream_->socket().fd());
+  connection.stream_->socket().close();
+  by_id_.erase(connection.id_);
+  loop_.defer_delete(take_out(all_, &Connection::slot_, connection));
+}
+
+void Pool::close(Dial& dial) {
+  if (dial.state_ == Dial::State::Closed) return;
+  dial.state_ = Dial::State::Closed;
+  dial.timer_.cancel();
+  if (Group* const group = find_group(key_of(dial.target_));
+      group != nullptr && group->dialling == &dial) {
+    group->dialling = nullptr;
+  }
+  if (dial.made_.stream != nullptr) {
+    loop_.remove(dial.made_.stream->socket().fd());
+    dial.made_.stream->socket().close();
+  } else if (dial.connecting_.fd() >= 0) {
+    loop_.remove(dial.connecting_.fd());
+    dial.connecting_.close();
+  }
+  loop_.defer_delete(take_out(dials_, &Dial::slot_, dial));
 }
 
 void Pool::on_snapshot(const route::Snapshot& snapshot,
                        const std::unordered_set<std::string>& policies) {
   if (policies.empty()) return;
+  // Attempts under way: their users look at the policy again before they use what comes of it.
+  for (const auto& dial : dials_) {
+    const auto& made_under = dial->target_.policy;
+    if (made_under == nullptr || !policies.contains(made_under->name)) continue;
+    const auto policy = snapshot.find_policy(made_under->name);
+    if (policy == nullptr || policy->refused || policy->key != made_under->key ||
+        policy->epoch != made_under->epoch) {
+      dial->made_.superseded = true;
+    }
+  }
   std::vector<Connection*> closing;
   std::vector<JudgeRequest> judging;
   for (const auto& [id, connection] : by_id_) {
-    if (!policies.contains(connection->policy_->name)) continue;
-    const auto policy = snapshot.find_policy(connection->policy_->name);
+    if (!policies.contains(connection->facts_.policy->name)) continue;
+    const auto policy = snapshot.find_policy(connection->facts_.policy->name);
     const bool gone = policy == nullptr || policy->refused.has_value();
-    const bool same_rules = !gone && policy->key == connection->policy_->key;
-    if (!same_rules && connection->linked()) {
+    const bool same_rules = !gone && policy->key == connection->facts_.policy->key;
+    if (!same_rules && !connection->in_use()) {
       closing.push_back(connection);
       continue;
     }
     if (!same_rules) connection->superseded_ = true;
-    if (gone || (same_rules && policy->epoch == connection->epoch_) ||
-        connection->ssl() == nullptr || connection->state_ == Connection::State::Handshaking) {
-      continue;
-    }
+    if (gone || (same_rules && policy->epoch == connection->epoch_)) continue;
     X509* leaf = SSL_get1_peer_certificate(connection->ssl());
     if (leaf == nullptr) continue;
     STACK_OF(X509)* chain = SSL_get_peer_cert_chain(connection->ssl());
@@ -187,29 +324,31 @@ void Pool::on_judged(std::uint64_t id, const std::string& epoch, const pki::Verd
 }
 
 void Pool::close_expired() {
-  std::vector<std::pair<Connection*, Reason>> expired;
+  std::vector<std::pair<std::uint64_t, Reason>> expired;
   const auto past = [this](UnixSeconds end) { return end != 0 && loop_.unix_now() > end; };
   for (const auto& [id, connection] : by_id_) {
-    const auto& identity = connection->policy_->identity;
+    const auto& identity = connection->facts_.policy->identity;
     if (identity != nullptr && past(identity->info().not_after)) {
-      expired.emplace_back(connection, Reason::ClientCertificateExpired);
+      expired.emplace_back(id, Reason::ClientCertificateExpired);
     } else if (past(connection->peer_not_after_) ||
-               (connection->linked() && past(connection->valid_until_))) {
+               (!connection->in_use() && past(connection->valid_until_))) {
       // A CRL may only have grown old: connections in use live on until a certificate ends.
-      expired.emplace_back(connection, Reason::Expired);
+      expired.emplace_back(id, Reason::Expired);
     }
   }
-  for (const auto& [connection, reason] : expired) {
+  for (const auto& [id, reason] : expired) {
+    const auto found = by_id_.find(id);  // what one user does may end others
+    if (found == by_id_.end()) continue;
     hooks_.on_closed_by_change("expired");
-    connection->fail({reason, "a certificate of this connection has expired"});
+    found->second->fail({reason, "a certificate of this connection has expired"});
   }
-  std::erase_if(idle_, [](const auto& group) { return group.second->empty(); });
+  std::erase_if(groups_, [](const auto& group) { return group.second->empty(); });
 }
 
 void Pool::close_idle() {
   std::vector<Connection*> idle;
   for (const auto& connection : all_) {
-    if (connection->linked()) idle.push_back(connection.get());
+    if (!connection->in_use()) idle.push_back(connection.get());
   }
   for (Connection* connection : idle) close(*connection);
 }

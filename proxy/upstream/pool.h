@@ -1,13 +1,17 @@
 #pragma once
-// All upstream connections of one worker, and the idle ones by identity.
+// All upstream connections of one worker, and those of them that can take a request, by identity.
 //
-// Keyed by address + protocol + policy key (what we present and the rules that decide). An idle
-// connection is handed out only if its peer was judged under the policy's present trust (epoch) and
-// nothing that judgement rests on has expired. Pools outlive snapshots.
+// Keyed by address + wire + policy key (what we present and the rules that decide). A connection is
+// handed out only if its peer was judged under the policy's present trust (epoch) and nothing that
+// judgement rests on has expired. Pools outlive snapshots.
 //
-// Threading: one worker's. Ownership: owns every Connection; a dying one goes to
+// An HTTP/1.1 connection is idle or has one user; an HTTP/2 connection takes as many as the peer
+// allows. Where ALPN decides between the two, one attempt at a time answers for all who wait.
+//
+// Threading: one worker's. Ownership: owns every Connection and Dial; a dying one goes to
 // Loop::defer_delete.
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,9 +21,16 @@
 #include <vector>
 
 #include "proxy/route/snapshot.h"
-#include "proxy/upstream/connection.h"
+#include "proxy/upstream/dial.h"
+#include "proxy/upstream/h1_connection.h"
+#include "proxy/upstream/h2_connection.h"
 
 namespace handfast::upstream {
+
+struct PoolLimits {
+  std::chrono::milliseconds idle{60'000};  // upstream-keepalive-timeout
+  std::size_t max_idle = 320;              // upstream-keepalive-connections, of each worker
+};
 
 // How a connection attempt ended, for metrics and state. `reason` Ok: established.
 struct HandshakeOutcome {
@@ -46,21 +57,17 @@ class Pool {
     std::function<void(std::string_view cause)> on_closed_by_change;
   };
 
-  Pool(event::Loop& loop, BufferPool& buffers, tls::ClientContext& tls, Timeouts timeouts,
+  Pool(event::Loop& loop, BufferPool& buffers, tls::ClientContext& tls, PoolLimits limits,
        Hooks hooks);
   ~Pool();
 
-  // An idle connection for `user`, or null. `policy` null: plain HTTP.
-  Connection* take(const net::Address& address, const tls::UpstreamPolicy* policy,
-                   ConnectionUser& user);
-  // A new one; user.on_upstream_ready() or on_upstream_failed() follows, never from inside this
-  // call.
-  Connection* connect(const net::Address& address, const std::string& service,
-                      std::shared_ptr<const tls::UpstreamPolicy> policy, ConnectionUser& user);
-  // The exchange is over and the response was whole. Pools it if it may live on.
-  void release(Connection& connection);
-  // It must not be used again: closes it.
-  void abandon(Connection& connection);
+  // A way over a connection that is there, or null.
+  Channel* take(const Target& target, ChannelUser& user);
+  // A new connection; user.on_upstream_ready() or on_upstream_failed() follows, never from inside
+  // this call, unless cancel() comes first.
+  void connect(const Target& target, const std::string& service, ChannelUser& user);
+  // The user waits no more, if it did.
+  void cancel(ChannelUser& user);
 
   // Called with each new snapshot before any new request is started: closes what a changed policy
   // no longer allows, and has the rest judged under the new trust.
@@ -72,20 +79,26 @@ class Pool {
   void close_expired();
   void close_idle();
 
-  [[nodiscard]] std::size_t total() const noexcept { return all_.size(); }
+  [[nodiscard]] std::size_t total() const noexcept { return all_.size() + dials_.size(); }
   [[nodiscard]] std::size_t idle() const noexcept { return idle_count_; }
 
  private:
   friend class Connection;
+  friend class Dial;
+  friend class H1Connection;
+  friend class H2Channel;
+  friend class H2Connection;
 
   struct KeyView {
     const net::Address* address;
     std::string_view policy_key;
+    Wire wire;
   };
   struct Key {
     net::Address address;
     std::string policy_key;
-    [[nodiscard]] KeyView view() const { return {&address, policy_key}; }
+    Wire wire;
+    [[nodiscard]] KeyView view() const { return {&address, policy_key, wire}; }
   };
   struct KeyHash {
     using is_transparent = void;
@@ -99,22 +112,44 @@ class Pool {
     bool operator()(const KeyView& a, const Key& b) const noexcept { return same(a, b.view()); }
     bool operator()(const Key& a, const KeyView& b) const noexcept { return same(a.view(), b); }
   };
-  using Idle = IntrusiveList<Connection>;
+  // What there is under one key.
+  struct Group {
+    IntrusiveList<Connection> idle;         // HTTP/1.1, the last used first
+    std::vector<H2Connection*> shared;      // HTTP/2
+    Dial* dialling = nullptr;               // the one attempt that answers for all
+    bool speaks_http1 = false;              // Either, and ALPN said so
+    [[nodiscard]] bool empty() { return idle.empty() && shared.empty() && dialling == nullptr; }
+  };
 
-  [[nodiscard]] static KeyView key_of(const net::Address& address,
-                                      const tls::UpstreamPolicy* policy);
+  [[nodiscard]] static KeyView key_of(const Target& target);
+  [[nodiscard]] static KeyView key_of(const Connection& connection, Wire wire);
+  Group& group_of(const KeyView& key);
+  [[nodiscard]] Group* find_group(const KeyView& key);
   [[nodiscard]] bool usable(const Connection& connection, const tls::UpstreamPolicy* policy) const;
+  template <class T>
+  T& adopt(std::unique_ptr<T> connection, bool tls);
+
+  // From dials and connections.
+  void on_dialled(Dial& dial);
+  void give_to_waiters(H2Connection& connection, Dial& dial);
+  void keep(H1Connection& connection);
+  void on_channel_closed(H2Connection& connection);
   void remove_idle(Connection& connection);
+  void drop_oldest_idle();
+  void forget_shared(Connection& connection);
   void close(Connection& connection);
+  void close(Dial& dial);
 
   event::Loop& loop_;
   BufferPool& buffers_;
   tls::ClientContext& tls_;
-  Timeouts timeouts_;
+  PoolLimits limits_;
   Hooks hooks_;
+  std::string scratch_;  // for building heads
   std::vector<std::unique_ptr<Connection>> all_;
+  std::vector<std::unique_ptr<Dial>> dials_;
   std::unordered_map<std::uint64_t, Connection*> by_id_;  // TLS connections only
-  std::unordered_map<Key, std::unique_ptr<Idle>, KeyHash, KeyEqual> idle_;
+  std::unordered_map<Key, std::unique_ptr<Group>, KeyHash, KeyEqual> groups_;
   std::size_t idle_count_ = 0;
   std::uint64_t next_id_ = 1;
 };

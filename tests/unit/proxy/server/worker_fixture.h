@@ -160,8 +160,8 @@ class WorkerFixture : public ::testing::Test {
       .process_metrics = process_metrics_,
       .resolver = resolver_,
       .tickets = tls::make_ticket_keys(),
-      .limits = {},
-      .timeouts = {},
+      .limits = {.keep_alive_requests = 1'000'000'000},
+      .pool_limits = {},
       .off_loop = [this](std::function<void()> task) { loader_.post(std::move(task)); },
       .on_handshake = [](const upstream::HandshakeOutcome&) {}};
   net::Address http_;

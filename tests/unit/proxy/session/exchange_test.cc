@@ -175,7 +175,7 @@ TEST_F(ExchangeTest, AConnectionThatIsNeverEstablishedAnswers504) {
   Peer& client = connect();
   client.send(kGet);
   driver_.settle();
-  clock_.advance(timeouts_.connect + std::chrono::seconds(1));
+  clock_.advance(std::chrono::seconds(6));
 
   EXPECT_TRUE(client_gets(client, "HTTP/1.1 504 "));
   EXPECT_EQ(seen_.back().reason, Reason::ConnectTimeout);
@@ -271,7 +271,7 @@ TEST_F(ExchangeTest, NeverRepeatsAfterATimeout) {
   warm_up(client);
   client.send(kGet);
   ASSERT_TRUE(backend_gets());
-  clock_.advance(timeouts_.transfer + std::chrono::seconds(1));
+  clock_.advance(std::chrono::seconds(61));
 
   EXPECT_TRUE(client_gets(client, "HTTP/1.1 504 "));
   EXPECT_EQ(backend_.peers.size(), 1u);

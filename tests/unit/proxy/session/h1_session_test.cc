@@ -384,9 +384,9 @@ TEST_F(H1SessionTest, DrainingClosesIdleClientsAndTellsTheOthers) {
   ASSERT_TRUE(backend_gets());
   loop_->post([&] {
     context_.draining = true;
-    std::vector<H1Session*> present;
+    std::vector<Session*> present;
     for (auto& session : sessions_) present.push_back(session.get());
-    for (H1Session* session : present) session->drain();
+    for (Session* session : present) session->drain();
   });
   ASSERT_TRUE(client_ends(idle));
   EXPECT_FALSE(busy.ended);

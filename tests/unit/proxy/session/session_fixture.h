@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "proxy/session/h1_session.h"
+#include "proxy/session/opening.h"
 #include "tests/unit/proxy/event/loop_driver.h"
 #include "tests/unit/proxy/tls/tls_peer.h"
 
@@ -78,6 +78,7 @@ inline config::Route route_to(const std::string& path, const std::string& servic
   route.service = service;
   route.ingress_namespace = "shop";
   route.ingress = "shop";
+  route.max_body_bytes = 0;
   return route;
 }
 
@@ -182,12 +183,12 @@ class SessionFixture : public ::testing::Test,
   std::vector<session::SnapshotHolder::SnapshotPtr> retired_;
   session::SnapshotHolder snapshots_{
       [this](session::SnapshotHolder::SnapshotPtr old) { retired_.push_back(std::move(old)); }};
-  upstream::Timeouts timeouts_;
+  upstream::PoolLimits pool_limits_;
   std::vector<upstream::JudgeRequest> judging_;
   upstream::Pool pool_{*loop_,
                        buffers_,
                        client_tls_,
-                       timeouts_,
+                       pool_limits_,
                        {.on_handshake = [](const upstream::HandshakeOutcome&) {},
                         .judge =
                             [this](std::vector<upstream::JudgeRequest> requests) {
@@ -200,10 +201,10 @@ class SessionFixture : public ::testing::Test,
   upstream::Resolver resolver_{
       clock_, [this](const std::string& name, std::uint16_t) { return resolve_(name); }};
   session::RequestIds ids_{1, 2};
-  session::Limits limits_;
+  session::Limits limits_{.keep_alive_requests = 1'000'000};
   session::Context context_{*loop_,    buffers_, snapshots_, pool_,  balancer_,
                             resolver_, *this,    ids_,       limits_};
-  std::vector<std::unique_ptr<session::H1Session>> sessions_;
+  std::vector<std::unique_ptr<session::Session>> sessions_;
   TestBackend backend_;
   TestBackend second_;
   std::vector<std::unique_ptr<Peer>> clients_;
@@ -214,14 +215,21 @@ class SessionFixture : public ::testing::Test,
 
  private:
   void adopt(std::unique_ptr<net::Stream> stream, tls::TlsStream* tls) {
-    auto session = std::make_unique<session::H1Session>(
+    auto session = std::make_unique<session::Opening>(
         context_, static_cast<session::SessionOwner&>(*this), std::move(stream), tls,
         net::Address::from_ip("192.0.2.9", 1234).value());
     check(session->start().has_value(), "start");
     session->slot = sessions_.size();
     sessions_.push_back(std::move(session));
   }
-  void on_session_closed(session::H1Session& session) override {
+  void on_session_replaced(session::Session& session,
+                           std::unique_ptr<session::Session> next) override {
+    next->slot = session.slot;
+    loop_->defer_delete(std::move(sessions_[session.slot]));
+    const std::size_t slot = next->slot;
+    sessions_[slot] = std::move(next);
+  }
+  void on_session_closed(session::Session& session) override {
     const std::size_t slot = session.slot;
     loop_->defer_delete(std::move(sessions_[slot]));
     if (slot + 1 != sessions_.size()) {

@@ -6,15 +6,17 @@
 #include <string>
 #include <vector>
 
+#include "proxy/http/h1_parser.h"
 #include "proxy/upstream/pool.h"
 #include "tests/unit/proxy/event/loop_driver.h"
 #include "tests/unit/proxy/tls/tls_peer.h"
 
 namespace handfast::testing {
 
-class RecordingUser final : public upstream::ConnectionUser {
+class RecordingUser final : public upstream::ChannelUser {
  public:
-  void on_upstream_ready() override {
+  void on_upstream_ready(upstream::Channel& its_channel) override {
+    channel = &its_channel;
     ready = true;
     if (when_ready) when_ready();
   }
@@ -22,29 +24,43 @@ class RecordingUser final : public upstream::ConnectionUser {
     statuses.push_back(head.status);
   }
   void on_upstream_body(std::string_view payload) override { body.append(payload); }
-  void on_upstream_end() override { ended = true; }
-  void on_upstream_failed(const Error& error) override {
-    failure = error;
-    connection = nullptr;
+  void on_upstream_end(const http::HeaderList& its_trailers) override {
+    ended = true;
+    for (const http::Header& field : its_trailers.items()) {
+      trailers.append(field.name).append("=").append(field.value).append(";");
+    }
+    if (when_ended) when_ended();
+  }
+  void on_upstream_failed(const upstream::Failure& its_failure) override {
+    failure = its_failure.error;
+    unprocessed = its_failure.unprocessed;
+    channel = nullptr;
   }
   void on_upstream_drained() override { drained = true; }
   [[nodiscard]] bool wants_upstream_body() const override { return wants_body; }
 
   [[nodiscard]] Reason reason() const { return failure ? failure->reason : Reason::Ok; }
 
-  upstream::Connection* connection = nullptr;
+  upstream::Channel* channel = nullptr;
   std::function<void()> when_ready;
+  std::function<void()> when_ended;
   bool ready = false;
   bool ended = false;
   bool drained = false;
+  bool unprocessed = false;
   bool wants_body = true;
   std::vector<int> statuses;
   std::string body;
+  std::string trailers;
   std::optional<Error> failure;
 };
 
 class PoolFixture : public ::testing::Test {
  protected:
+  static constexpr std::chrono::seconds kConnectTimeout{5};
+  static constexpr std::chrono::seconds kReadTimeout{60};
+  static constexpr std::chrono::seconds kSendTimeout{60};
+
   PoolFixture() {
     driver_.each_round([this] { backend_.pump(); });
     driver_.each_round([this] {
@@ -66,7 +82,8 @@ class PoolFixture : public ::testing::Test {
   }
 
   void connect(RecordingUser& user, std::shared_ptr<const tls::UpstreamPolicy> policy = nullptr) {
-    user.connection = pool_.connect(backend_.address(), "shop/orders:443", std::move(policy), user);
+    pool_.connect({.address = backend_.address(), .policy = std::move(policy)}, "shop/orders:443",
+                  user);
   }
   // A plain connection that is ready.
   void open(RecordingUser& user) {
@@ -88,10 +105,16 @@ class PoolFixture : public ::testing::Test {
     ASSERT_TRUE(driver_.until(
         [&] { return (user.ready && tls_peers_.back()->done) || user.failure.has_value(); }));
   }
-  void request(RecordingUser& user, std::string_view method = "GET") {
+  // `extra`: complete header lines.
+  void request(RecordingUser& user, const std::string& method = "GET",
+               const std::string& extra = "") {
     user.ended = false;
-    user.connection->begin(method);
-    user.connection->send(std::string(method) + " / HTTP/1.1\r\nHost: x\r\n\r\n");
+    const std::string text = method + " / HTTP/1.1\r\nHost: x\r\n" + extra + "\r\n";
+    http::RequestHead head;
+    ASSERT_EQ(http::H1RequestParser().parse(text, head).status, http::ParseStatus::Complete);
+    user.channel->begin({head,
+                         {.client_address = "192.0.2.9", .scheme = "http", .request_id = "1"},
+                         kReadTimeout, kSendTimeout});
   }
   // One exchange with an answer of two bytes, after which the connection is given back.
   void exchange(RecordingUser& user) {
@@ -100,7 +123,7 @@ class PoolFixture : public ::testing::Test {
     backend_.last().take();
     backend_.last().send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     ASSERT_TRUE(driver_.until([&] { return user.ended; }));
-    pool_.release(*std::exchange(user.connection, nullptr));
+    std::exchange(user.channel, nullptr)->release();
   }
   void exchange_tls(RecordingUser& user, std::string_view extra = {}) {
     request(user);
@@ -113,7 +136,7 @@ class PoolFixture : public ::testing::Test {
       tls_peers_.back()->pump();
     }
     ASSERT_TRUE(driver_.until([&] { return user.ended; }));
-    pool_.release(*std::exchange(user.connection, nullptr));
+    std::exchange(user.channel, nullptr)->release();
   }
   static route::Snapshot snapshot_with(std::shared_ptr<const tls::UpstreamPolicy> policy) {
     route::Snapshot snapshot;
@@ -137,7 +160,7 @@ class PoolFixture : public ::testing::Test {
   LoopDriver driver_{*loop_};
   BufferPool buffers_;
   tls::ClientContext tls_{clock_};
-  upstream::Timeouts timeouts_;
+  upstream::PoolLimits limits_;
   std::vector<Reason> outcomes_;
   std::vector<upstream::JudgeRequest> judging_;
   std::vector<std::string> causes_;
@@ -147,7 +170,7 @@ class PoolFixture : public ::testing::Test {
   SslCtx server_ = make_server_ctx(leaf_);
   std::shared_ptr<tls::UpstreamPolicy> policy_ = make_policy(root_, {"orders.shop.svc"});
   std::vector<std::unique_ptr<TlsPeer>> tls_peers_;
-  upstream::Pool pool_{*loop_, buffers_, tls_, timeouts_, hooks()};
+  upstream::Pool pool_{*loop_, buffers_, tls_, limits_, hooks()};
   const std::unordered_set<std::string> changed_{"shop/shop/orders:443"};
 };
 

@@ -1,5 +1,8 @@
 #include "proxy/upstream/pool.h"
 
+#include <algorithm>
+#include <array>
+
 #include "tests/unit/proxy/upstream/pool_fixture.h"
 
 namespace handfast::upstream {
@@ -7,18 +10,20 @@ namespace {
 
 using handfast::testing::RecordingUser;
 
+constexpr std::string_view kEmptyAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
 class PoolTest : public handfast::testing::PoolFixture {
  protected:
-  Connection* take(const tls::UpstreamPolicy* policy, RecordingUser& user) {
-    user.connection = pool_.take(backend_.address(), policy, user);
-    return user.connection;
+  Channel* take(std::shared_ptr<const tls::UpstreamPolicy> policy, RecordingUser& user) {
+    user.channel = pool_.take({.address = backend_.address(), .policy = std::move(policy)}, user);
+    return user.channel;
   }
 };
 
 TEST_F(PoolTest, HandsAnIdleConnectionOutAgain) {
   RecordingUser user;
   open(user);
-  Connection* const first = user.connection;
+  Channel* const first = user.channel;
   exchange(user);
   EXPECT_EQ(pool_.idle(), 1u);
 
@@ -35,7 +40,7 @@ TEST_F(PoolTest, KeepsAddressesApart) {
   exchange(user);
   const net::Address other = net::Address::from_ip("127.0.0.1", 1).value();
 
-  EXPECT_EQ(pool_.take(other, nullptr, user), nullptr);
+  EXPECT_EQ(pool_.take({.address = other}, user), nullptr);
 }
 
 TEST_F(PoolTest, KeepsPoliciesApartAndPlainFromTls) {
@@ -45,8 +50,8 @@ TEST_F(PoolTest, KeepsPoliciesApartAndPlainFromTls) {
   ASSERT_EQ(pool_.idle(), 1u);
 
   EXPECT_EQ(take(nullptr, user), nullptr);
-  EXPECT_EQ(take(policy_with("key-2", "epoch-1").get(), user), nullptr);
-  EXPECT_NE(take(policy_.get(), user), nullptr);
+  EXPECT_EQ(take(policy_with("key-2", "epoch-1"), user), nullptr);
+  EXPECT_NE(take(policy_, user), nullptr);
 }
 
 TEST_F(PoolTest, HandsNothingOutThatWasNotJudgedUnderThePresentTrust) {
@@ -54,7 +59,7 @@ TEST_F(PoolTest, HandsNothingOutThatWasNotJudgedUnderThePresentTrust) {
   open_tls(user, policy_);
   exchange_tls(user);
 
-  EXPECT_EQ(take(policy_with("key-1", "epoch-2").get(), user), nullptr);
+  EXPECT_EQ(take(policy_with("key-1", "epoch-2"), user), nullptr);
 }
 
 TEST_F(PoolTest, HasIdleConnectionsJudgedWhenTheTrustChanges) {
@@ -70,7 +75,7 @@ TEST_F(PoolTest, HasIdleConnectionsJudgedWhenTheTrustChanges) {
   EXPECT_TRUE(verdict.ok()) << verdict.detail;
   pool_.on_judged(judging_[0].connection, "epoch-2", verdict);
 
-  EXPECT_NE(take(renewed.get(), user), nullptr);
+  EXPECT_NE(take(renewed, user), nullptr);
 }
 
 TEST_F(PoolTest, ClosesIdleConnectionsThatFailTheNewTrust) {
@@ -169,7 +174,7 @@ TEST_F(PoolTest, DoesNotPoolAConnectionWhoseRulesWereReplacedWhileItWasInUse) {
   tls_peers_.back()->send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
   ASSERT_TRUE(driver_.until([&] { return user.ended; }));
 
-  pool_.release(*user.connection);
+  user.channel->release();
 
   EXPECT_EQ(pool_.idle(), 0u);
   EXPECT_EQ(pool_.total(), 0u);
@@ -191,7 +196,7 @@ TEST_F(PoolTest, DoesNotPoolAConnectionWithBytesBehindTheResponse) {
   ASSERT_TRUE(driver_.until([&] { return !backend_.last().received.empty(); }));
   backend_.last().send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n");
   ASSERT_TRUE(driver_.until([&] { return user.ended; }));
-  pool_.release(*user.connection);
+  user.channel->release();
 
   EXPECT_EQ(pool_.total(), 0u);
 }
@@ -206,7 +211,7 @@ TEST_F(PoolTest, DoesNotPoolATlsConnectionWithARecordBehindTheResponse) {
   driver_.settle();
 
   RecordingUser next;
-  EXPECT_EQ(take(policy_.get(), next), nullptr);
+  EXPECT_EQ(take(policy_, next), nullptr);
   EXPECT_EQ(pool_.total(), 0u);
 }
 
@@ -222,7 +227,7 @@ TEST_F(PoolTest, DoesNotPoolAConnectionWithBytesLeftInTheSocket) {
   ASSERT_EQ(head.size() + body, BufferPool::kBlockSize);
   backend_.last().send(head + std::string(body, 'x') + "HTTP/1.1 200 OK\r\n\r\n");
   ASSERT_TRUE(driver_.until([&] { return user.ended; }));
-  pool_.release(*user.connection);
+  user.channel->release();
   driver_.settle();
 
   EXPECT_EQ(pool_.total(), 0u);
@@ -230,25 +235,33 @@ TEST_F(PoolTest, DoesNotPoolAConnectionWithBytesLeftInTheSocket) {
 
 // Bytes that come before a byte of the request has gone out can't be its answer.
 TEST_F(PoolTest, TakesNoAnswerThatCameBeforeTheRequestWasSent) {
-  RecordingUser user;
-  open(user);
-  exchange(user);
-  RecordingUser next;
-  bool asked = false;
-  loop_->post([&] {
-    backend_.last().send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
-    backend_.last().pump();
-    // Not flushed before the round ends; the event of the bytes is met in the round after if the
-    // request were sent first, so it is held back for one.
-    ASSERT_NE(take(nullptr, next), nullptr);
-    next.connection->begin("GET");
-    asked = true;
-  });
-  ASSERT_TRUE(driver_.until([&] { return asked; }));
+  RecordingUser first;
+  open(first);
+  RecordingUser second;
+  open(second);
+  request(second);
   driver_.settle();
+  request(first);
+  driver_.settle();
+  backend_.peers[0]->send(kEmptyAnswer);
+  ASSERT_TRUE(driver_.until([&] { return first.ended; }));
+  std::exchange(first.channel, nullptr)->release();
+  RecordingUser next;
+  second.when_ended = [&] {
+    ASSERT_NE(take(nullptr, next), nullptr);
+    request(next);
+  };
+
+  // Both are met in one round, the answer first: the connection is asked before its event comes.
+  backend_.peers[1]->send(kEmptyAnswer);
+  backend_.peers[1]->pump();
+  backend_.peers[0]->send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+  backend_.peers[0]->pump();
+  ASSERT_TRUE(driver_.until([&] { return next.failure.has_value() || !next.statuses.empty(); }));
 
   EXPECT_TRUE(next.statuses.empty());
   EXPECT_EQ(next.reason(), Reason::BadResponse);
+  EXPECT_TRUE(next.unprocessed);
 }
 
 TEST_F(PoolTest, ClosesAnIdleConnectionThatTheBackendCloses) {
@@ -266,7 +279,7 @@ TEST_F(PoolTest, DoesNotPoolWhatTheBackendWantsClosed) {
   request(user);
   backend_.last().send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   ASSERT_TRUE(driver_.until([&] { return user.ended; }));
-  pool_.release(*user.connection);
+  user.channel->release();
 
   EXPECT_EQ(pool_.total(), 0u);
 }
@@ -276,7 +289,7 @@ TEST_F(PoolTest, DoesNotPoolAResponseThatIsNotWhole) {
   open(user);
   request(user);
   driver_.settle();
-  pool_.release(*user.connection);
+  user.channel->release();
 
   EXPECT_EQ(pool_.total(), 0u);
 }
@@ -285,7 +298,7 @@ TEST_F(PoolTest, ClosesIdleConnectionsAfterAWhile) {
   RecordingUser user;
   open(user);
   exchange(user);
-  clock_.advance(timeouts_.idle + std::chrono::seconds(1));
+  clock_.advance(limits_.idle + std::chrono::seconds(1));
 
   EXPECT_TRUE(driver_.until([&] { return pool_.total() == 0; }));
 }
@@ -299,7 +312,7 @@ TEST_F(PoolTest, HandsNothingOutBeyondTheTimeThatItsVerificationRestsOn) {
   clock_.advance(std::chrono::seconds(31));
   driver_.settle();
 
-  EXPECT_EQ(take(policy_.get(), user), nullptr);
+  EXPECT_EQ(take(policy_, user), nullptr);
   driver_.settle();
   pool_.close_expired();
   EXPECT_EQ(pool_.total(), 0u);
@@ -342,21 +355,46 @@ TEST_F(PoolTest, ClosesAllIdleOnesAtTheEnd) {
   EXPECT_TRUE(driver_.until([&] { return backend_.last().ended; }));
 }
 
-TEST_F(PoolTest, AnAbandonedConnectionIsClosedWhateverItsState) {
+TEST_F(PoolTest, WhoWaitsNoMoreOrAbandonsLeavesNothingBehind) {
   RecordingUser connecting;
   connect(connecting);
-  pool_.abandon(*connecting.connection);
+  pool_.cancel(connecting);
   RecordingUser refused;
-  const net::Address nowhere = net::Address::from_ip("127.0.0.1", 1).value();
-  pool_.abandon(*pool_.connect(nowhere, "shop/x:80", nullptr, refused));
+  pool_.connect({.address = net::Address::from_ip("127.0.0.1", 1).value()}, "shop/x:80", refused);
+  pool_.cancel(refused);
   RecordingUser busy;
   open(busy);
   request(busy);
-  pool_.abandon(*busy.connection);
+  busy.channel->abandon();
   driver_.settle();
 
   EXPECT_EQ(pool_.total(), 0u);
   EXPECT_FALSE(connecting.ready || connecting.failure || refused.failure || busy.failure);
+}
+
+TEST_F(PoolTest, KeepsNoMoreIdleConnectionsThanItsLimit) {
+  limits_.max_idle = 2;
+  Pool small(*loop_, buffers_, tls_, limits_, hooks());
+  std::array<RecordingUser, 4> users;
+  for (RecordingUser& user : users) {
+    small.connect({.address = backend_.address()}, "shop/orders:80", user);
+  }
+  ASSERT_TRUE(driver_.until([&] {
+    return std::ranges::all_of(users, [](const RecordingUser& user) { return user.ready; }) &&
+           backend_.peers.size() == users.size();
+  }));
+  for (RecordingUser& user : users) request(user);
+  driver_.settle();
+  for (auto& peer : backend_.peers) peer->send(kEmptyAnswer);
+  ASSERT_TRUE(driver_.until([&] {
+    return std::ranges::all_of(users, [](const RecordingUser& user) { return user.ended; });
+  }));
+
+  for (RecordingUser& user : users) user.channel->release();
+
+  EXPECT_EQ(small.idle(), 2u);
+  EXPECT_EQ(small.total(), 2u);
+  driver_.settle();
 }
 
 }  // namespace

@@ -1,0 +1,44 @@
+#pragma once
+// The beginning of a client's connection, until it is known what it speaks.
+//
+//   [Handshaking (TLS)] -> Preface (plain: HTTP/2 by prior knowledge or HTTP/1.1?) -> the session
+//
+// With TLS, ALPN says it. Without, the first bytes do: an HTTP/2 client begins with a preface that no
+// HTTP/1.1 request can begin with (RFC 9113 section 3.4).
+//
+// Threading: one worker's. Ownership: the SessionOwner's.
+
+#include "proxy/session/context.h"
+#include "proxy/session/session.h"
+
+namespace handfast::session {
+
+class Opening final : public Session {
+ public:
+  // `tls`: `stream` if it is TLS, else null.
+  Opening(Context& context, SessionOwner& owner, std::unique_ptr<net::Stream> stream,
+          tls::TlsStream* tls, const net::Address& peer);
+  ~Opening() override;
+
+  // Registers with the loop. Failure: out of memory for epoll; close it.
+  Status start();
+
+  void on_event(std::uint32_t events) override;
+  void drain() override;
+
+ private:
+  enum class State : std::uint8_t { Handshaking, Preface, Over };
+
+  void advance_handshake();
+  void read_preface();
+  void hand_over(bool http2);
+  void close();
+
+  Context& context_;
+  SessionOwner& owner_;
+  ClientConnection connection_;
+  event::Timer timer_;
+  State state_;
+};
+
+}  // namespace handfast::session

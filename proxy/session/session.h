@@ -1,0 +1,59 @@
+#pragma once
+// A client's connection in whatever state of its life: opening, then HTTP/1.1 or HTTP/2.
+//
+// One object hands the connection to the next; whoever owns it sees one session in one slot all the
+// time.
+//
+// Threading: one worker's. Ownership: the SessionOwner's; a session ends itself through it.
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "proxy/base/buffer.h"
+#include "proxy/event/loop.h"
+#include "proxy/net/stream.h"
+#include "proxy/tls/tls_stream.h"
+
+namespace handfast::session {
+
+class Session : public event::Handler {
+ public:
+  // Closes at once if idle, else with the responses under way.
+  virtual void drain() = 0;
+
+  // Where the owner keeps it.
+  std::size_t slot = 0;
+};
+
+class SessionOwner {
+ public:
+  virtual ~SessionOwner() = default;
+  // Takes the session out and destroys it at the end of the round.
+  virtual void on_session_closed(Session& session) = 0;
+  // Puts `next` in its place, and destroys `session` at the end of the round.
+  virtual void on_session_replaced(Session& session, std::unique_ptr<Session> next) = 0;
+};
+
+// Who the client is; views that outlive the exchange.
+struct ClientFacts {
+  std::string_view address;
+  bool tls = false;
+  std::string_view tls_version;
+  std::string_view tls_cipher;
+  std::string_view server_name;
+};
+
+// A client's connection between two sessions.
+struct ClientConnection {
+  std::unique_ptr<net::Stream> stream;
+  tls::TlsStream* tls = nullptr;  // `stream`, if it is TLS
+  std::string address;            // of the client, without port
+  Buffer in;                      // read already
+
+  // Views into this. Once TLS is open, if there is any.
+  [[nodiscard]] ClientFacts facts() const;
+};
+
+}  // namespace handfast::session

@@ -1,0 +1,115 @@
+#pragma once
+// An HTTP/2 connection to a backend: many exchanges at once, each a stream.
+//
+// Each stream holds at most its window of response bytes that its user has no room for, and the
+// connection's window never closes: a slow client slows its own stream and no other. A connection
+// takes new streams until the peer says GOAWAY, its identity or trust is replaced, or it has carried
+// enough; then it ends with its last stream. Streams that the peer refused, or that lie beyond its
+// GOAWAY, are told as unprocessed.
+//
+// Threading: one worker's. Ownership: the Pool's; it owns its channels.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/base/buffer.h"
+#include "proxy/http/h2_codec.h"
+#include "proxy/http/trailers.h"
+#include "proxy/upstream/connection.h"
+
+namespace handfast::upstream {
+
+class H2Connection;
+
+class H2Channel final : public Channel, public event::Deletable {
+ public:
+  H2Channel(H2Connection& connection, ChannelUser& user);
+  ~H2Channel() override;
+
+  void begin(const ChannelRequest& request) override;
+  void send_body(std::string_view payload) override;
+  void end_body(const http::HeaderList& trailers) override;
+  [[nodiscard]] bool has_room() const override;
+  void resume() override { pump(); }
+  void release() override;
+  void abandon() override;
+  [[nodiscard]] const PeerFacts& peer() const override;
+  [[nodiscard]] bool reused() const override { return reused_; }
+
+ private:
+  friend class H2Connection;
+
+  void on_data(std::string_view payload);
+  void on_end(const http::HeaderList& trailers);
+  // Hands on what was received and not taken yet.
+  void pump();
+  void on_timeout();
+  void fail(Error error, bool unprocessed);
+
+  H2Connection& connection_;
+  ChannelUser* user_;
+  http::H2StreamId stream_ = 0;  // 0: not begun
+  std::size_t slot_ = 0;
+  Buffer in_;  // received, not taken
+  std::unique_ptr<http::TrailerSection> trailers_;
+  event::Timer timer_;
+  std::chrono::milliseconds read_timeout_{};
+  std::chrono::milliseconds send_timeout_{};
+  bool reused_;
+  bool refused_ = false;  // no stream could be opened
+  bool head_seen_ = false;
+  bool ended_ = false;  // the peer's half is complete
+  bool end_told_ = false;
+  bool request_ended_ = false;
+  bool pumping_ = false;
+  bool above_mark_ = false;
+};
+
+class H2Connection final : public Connection, private http::H2Codec::Events {
+ public:
+  H2Connection(Pool& pool, Established established);
+  ~H2Connection() override;
+
+  [[nodiscard]] bool in_use() const override { return !channels_.empty(); }
+  // How many more requests it takes now.
+  [[nodiscard]] std::size_t room() const;
+
+  void on_event(std::uint32_t events) override;
+  void on_round_end() override;
+
+ private:
+  friend class Pool;
+  friend class H2Channel;
+
+  H2Channel& open(ChannelUser& user);
+  void close_channel(H2Channel& channel);
+  [[nodiscard]] H2Channel* find(http::H2StreamId stream);
+  void schedule();
+  void read_all();
+  void fail_refused();
+  void on_timeout();
+  void fail(Error error) override;
+  void end_with(Error error, bool unprocessed);
+
+  void on_h2_request(http::H2StreamId, const http::RequestHead&) override {}
+  void on_h2_bad_request(http::H2StreamId, int) override {}
+  void on_h2_response(http::H2StreamId stream, const http::ResponseHead& head) override;
+  void on_h2_data(http::H2StreamId stream, std::string_view payload) override;
+  void on_h2_end(http::H2StreamId stream, const http::HeaderList& trailers) override;
+  void on_h2_closed(http::H2StreamId stream, http::H2Error error) override;
+  void on_h2_drained(http::H2StreamId stream) override;
+  void on_h2_goaway(http::H2StreamId last, http::H2Error error) override;
+
+  http::H2Codec codec_;
+  Buffer plain_;  // frames of this round, before the stream
+  std::vector<std::unique_ptr<H2Channel>> channels_;
+  std::vector<http::Header> fields_;  // of the head being sent
+  std::string storage_;
+  std::uint64_t requests_ = 0;
+  bool going_away_ = false;
+  bool reading_ = false;
+};
+
+}  // namespace handfast::upstream
