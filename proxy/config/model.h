@@ -133,7 +133,7 @@ struct Route {
   std::uint64_t max_body_bytes = kDefaultMaxBodyBytes;  // of a request, else 413; 0: no limit
   bool request_buffering = false;   // the whole request is read before it is sent; not with gRPC
   bool response_buffering = false;  // the endpoint is not slowed by a slow client; not with gRPC
-  std::uint64_t max_temp_bytes = kDefaultMaxTempBytes;  // of one buffered body on disk; 0: none
+  std::uint64_t max_temp_bytes = kDefaultMaxTempBytes;  // of a buffered response on disk; 0: none
 
   bool ssl_redirect = false;  // plain requests are answered 308 to https
   bool access_log = true;

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "proxy/config/hash_expression.h"
 #include "proxy/config/text.h"
 
 namespace handfast::config {
@@ -120,7 +121,9 @@ Status check_balance(const Route& route, const std::string& field) {
   if (!by_hash && !route.hash_by.empty()) {
     return bad(field + ".hash_by", "is set, but load_balance is not ConsistentHash");
   }
-  return {};
+  if (!by_hash) return {};
+  const auto expression = parse_hash_expression(route.hash_by);
+  return expression ? Status{} : bad(field + ".hash_by", expression.error().detail);
 }
 
 Status check_retry(const RetryPolicy& retry, const std::string& field) {

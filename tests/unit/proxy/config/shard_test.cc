@@ -172,6 +172,7 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{tuned_host(), "\"ConsistentHash\"", "\"RoundRobin\"", "routes[1].hash_by: is set"},
         Spoiled{tuned_host(), "hash_by: \"$remote_addr\"", "hash_by: \"\"",
                 "routes[1].hash_by: is missing"},
+        Spoiled{tuned_host(), "$remote_addr", "$request_body", "routes[1].hash_by: "},
         Spoiled{tuned_host(), "max_body_bytes: 0", "max_body_bytes: 9223372036854775808",
                 "from 0 to"},
         Spoiled{tuned_host(), "request_buffering: true", "request_buffering: 1",
