@@ -52,7 +52,11 @@ ServicePort read_service_port(const Place& place, bool must_have_name, Fields& f
   if (port.port == 0) fields.refuse(number, "is missing");
   const Place target = place.member("targetPort");
   port.target_port = read_target_port(target, port.port, fields);
-  port.app_protocol = fields.text(place.member("appProtocol"));
+  const Place protocol = place.member("appProtocol");
+  port.app_protocol = fields.text(protocol);
+  if (!port.app_protocol.empty() && !is_qualified_name(port.app_protocol)) {
+    fields.refuse(protocol, "must be a name, like \"https\" or \"kubernetes.io/h2c\"");
+  }
   return port;
 }
 

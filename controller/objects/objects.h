@@ -118,8 +118,8 @@ enum class ServiceType : std::uint8_t { ClusterIp, NodePort, LoadBalancer, Exter
 struct ServicePort {
   std::string name;
   std::uint16_t port = 0;
-  PortRef target_port;  // number, or a name that EndpointSlices resolve; default: port
-  std::string app_protocol;
+  PortRef target_port;       // number, or a name that EndpointSlices resolve; default: port
+  std::string app_protocol;  // "kubernetes.io/h2c", as written; empty: not given
   friend bool operator==(const ServicePort&, const ServicePort&) = default;
 };
 

@@ -76,6 +76,9 @@ TEST(DecodeService, RefusesWhatTheApiServerRefuses) {
             "spec.ports: has the name a twice");
   EXPECT_THAT(problem_of(service("{ports: [{port: 1, targetPort: '8080'}]}")),
               HasSubstr("spec.ports[0].targetPort: must be a port number without quotes"));
+  EXPECT_THAT(problem_of(service("{ports: [{port: 1, appProtocol: 'a b'}]}")),
+              HasSubstr("spec.ports[0].appProtocol: must be a name"));
+  EXPECT_EQ(problem_of(service("{ports: [{port: 1, appProtocol: kubernetes.io/h2c}]}")), "");
   EXPECT_THAT(problem_of(service("{ports: [{port: 1, targetPort: 70000}]}")),
               HasSubstr("spec.ports[0].targetPort: must be"));
   EXPECT_THAT(problem_of(service("{ports: [{port: 1, protocol: tcp}]}")),
