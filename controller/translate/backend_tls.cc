@@ -310,8 +310,8 @@ std::optional<config::Refusal> BackendTls::check_unused(const objects::Ingress& 
   if (present.empty()) return std::nullopt;
 
   report.warn(Reason::Conflict, field,
-              "The protocol to the Service is HTTP: " + present + " has no effect.",
-              "Set backend-protocol to HTTPS, or remove it.");
+              "The protocol to the Service has no TLS: " + present + " has no effect.",
+              "Set backend-protocol to HTTPS or GRPCS, or remove it.");
   UpstreamPlan plan;
   const Values values = read_values(ingress, annotations, plan, report);
   if (values.secret && values.secret->ns != ingress.meta.ns) {

@@ -36,11 +36,11 @@ class BackendTls {
   BackendTls(const Options& options, Materials& materials)
       : options_(options), materials_(materials) {}
 
-  // For an Ingress that speaks HTTPS to its Services.
+  // For an Ingress that speaks TLS to its Services.
   [[nodiscard]] UpstreamPlan plan(const objects::Ingress& ingress, const Annotations& annotations,
                                   ObjectReport& report);
 
-  // For one that speaks HTTP: the annotations have no effect, which is told, but a value that is
+  // For one that doesn't: the annotations have no effect, which is told, but a value that is
   // no value is refused all the same.
   [[nodiscard]] std::optional<config::Refusal> check_unused(const objects::Ingress& ingress,
                                                             const Annotations& annotations,

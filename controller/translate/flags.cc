@@ -1,7 +1,17 @@
 #include "controller/translate/flags.h"
 
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "controller/translate/traffic_values.h"
+
 namespace handfast::translate {
 namespace {
+
+constexpr auto kMost32 = std::numeric_limits<std::uint32_t>::max();
 
 // An optional "namespace/name" flag; empty: none.
 Status read_name(const ParsedOptions& parsed, std::string_view flag,
@@ -12,6 +22,50 @@ Status read_name(const ParsedOptions& parsed, std::string_view flag,
   if (!read) return within("--" + std::string(flag), std::move(read.error()));
   name = std::move(*read);
   return {};
+}
+
+void add_traffic_flags(OptionSet& options) {
+  options.add_text("proxy-body-size", "SIZE", "1m",
+                   "largest request body, like 8m; 0 for no limit");
+  options.add_duration("proxy-connect-timeout", "5s", "for connecting to an endpoint");
+  options.add_duration("proxy-read-timeout", "60s", "between two reads from an endpoint");
+  options.add_duration("proxy-send-timeout", "60s", "between two writes to an endpoint");
+  options.add_text("proxy-next-upstream", "WORDS", "error timeout",
+                   "when another endpoint is tried; off for never");
+  options.add_number("proxy-next-upstream-tries", 3, 0, kMost32,
+                     "endpoints tried for one request; 0 for no limit");
+  options.add_duration("proxy-next-upstream-timeout", "0",
+                       "no further try after this; 0 for no limit");
+}
+
+Status read_milliseconds(const ParsedOptions& parsed, std::string_view flag, std::int64_t least,
+                         std::uint32_t& value) {
+  const std::int64_t read = parsed.duration(flag).count();
+  if (read < least || read > std::int64_t{kMost32}) {
+    return fail(Reason::InvalidValue, "--" + std::string(flag) + ": must be " +
+                                          (least > 0 ? "1ms" : "0") + " to 49 days");
+  }
+  value = static_cast<std::uint32_t>(read);
+  return {};
+}
+
+Status read_traffic_flags(const ParsedOptions& parsed, TrafficDefaults& traffic) {
+  const auto size = parse_size(parsed.text("proxy-body-size"));
+  if (!size) return within("--proxy-body-size", size.error());
+  traffic.max_body_bytes = *size;
+  if (const auto read = parse_next_upstream(parsed.text("proxy-next-upstream"), traffic.retry);
+      !read) {
+    return within("--proxy-next-upstream", read.error());
+  }
+  traffic.retry.tries = static_cast<std::uint32_t>(parsed.number("proxy-next-upstream-tries"));
+
+  Status read = read_milliseconds(parsed, "proxy-connect-timeout", 1, traffic.connect_timeout_ms);
+  if (read) read = read_milliseconds(parsed, "proxy-read-timeout", 1, traffic.read_timeout_ms);
+  if (read) read = read_milliseconds(parsed, "proxy-send-timeout", 1, traffic.send_timeout_ms);
+  if (read) {
+    read = read_milliseconds(parsed, "proxy-next-upstream-timeout", 0, traffic.retry.timeout_ms);
+  }
+  return read;
 }
 
 }  // namespace
@@ -28,6 +82,7 @@ void add_flags(OptionSet& options) {
   options.add_text("default-ssl-certificate", "NS/NAME", "", "Secret of the default certificate");
   options.add_text("default-backend-service", "NS/NAME", "",
                    "Service for what no Ingress routes (first port)");
+  add_traffic_flags(options);
   options.add_text("default-upstream-ca", "REF", "",
                    "secret:ns/name, configmap:ns/name or system, if no CA is given");
   options.add_list("allow-insecure-upstream", "NS/NAME",
@@ -51,6 +106,9 @@ Result<Options> read_flags(const ParsedOptions& parsed) {
   if (read) read = read_name(parsed, "default-backend-service", options.default_backend);
   if (!read) return fail(std::move(read.error()));
 
+  if (read = read_traffic_flags(parsed, options.traffic); !read) {
+    return fail(std::move(read.error()));
+  }
   if (const std::string& text = parsed.text("default-upstream-ca"); !text.empty()) {
     auto ca = parse_default_ca(text);
     if (!ca) return within("--default-upstream-ca", std::move(ca.error()));

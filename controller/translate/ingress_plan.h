@@ -15,11 +15,12 @@ namespace handfast::translate {
 struct IngressPlan {
   // Stands in the way of every route of the Ingress.
   std::optional<config::Refusal> refused;
-  config::BackendProtocol protocol = config::BackendProtocol::Http;
-  UpstreamPlan upstream;          // if Https
+  // What the routes have in common: protocol, traffic, access log. No path, host or Service.
+  config::Route route;
+  std::optional<bool> http2;      // absent: the appProtocol of each Service port decides
+  UpstreamPlan upstream;          // if the protocol is TLS
   bool redirect_with_tls = true;  // plain requests to a host that has TLS
   bool redirect_always = false;   // even without
-  bool access_log = true;
 };
 
 [[nodiscard]] IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,

@@ -1,6 +1,7 @@
 #pragma once
 // What the operator decides for all Ingresses: flags of the controller that translate needs.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +37,16 @@ struct Floor {
   bool crl_required = false;
 };
 
+// What an Ingress gets that doesn't say otherwise; each flag is called as the annotation, which is
+// called as the ConfigMap key of ingress-nginx.
+struct TrafficDefaults {
+  std::uint32_t connect_timeout_ms = config::Route{}.connect_timeout_ms;
+  std::uint32_t read_timeout_ms = config::Route{}.read_timeout_ms;
+  std::uint32_t send_timeout_ms = config::Route{}.send_timeout_ms;
+  config::RetryPolicy retry;
+  std::uint64_t max_body_bytes = config::kDefaultMaxBodyBytes;
+};
+
 struct Options {
   std::string controller_name = "handfast.dev/ingress-controller";  // --controller-class
   // --ingress-class: value of the old annotation kubernetes.io/ingress.class.
@@ -49,6 +60,7 @@ struct Options {
   // off.
   std::vector<std::string> allow_insecure_upstream;
   std::vector<Floor> minimum_upstream_tls;
+  TrafficDefaults traffic;
   bool ssl_redirect = true;  // default of the annotation
 };
 

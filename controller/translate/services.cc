@@ -7,6 +7,7 @@
 
 #include "controller/objects/names.h"
 #include "controller/translate/names.h"
+#include "controller/translate/traffic_values.h"
 
 namespace handfast::translate {
 namespace {
@@ -124,6 +125,15 @@ void point_outside(const objects::Service& service, const objects::PortRef& ref,
   out.endpoints.push_back(config::Endpoint{.address = std::move(host), .port = *port});
 }
 
+void tell_unknown_protocol(const objects::Service& service, std::string_view word, Report& report) {
+  if (word.empty() || find_app_protocol(word)) return;
+  ObjectReport{report, "Service", service.meta}.warn(
+      Reason::InvalidValue, "spec.ports[].appProtocol",
+      quoted(word) + " is not a protocol that is known here and has no effect.",
+      "Use http, https, grpc, kubernetes.io/h2c, kubernetes.io/ws or kubernetes.io/wss; "
+      "backend-protocol and handfast.dev/upstream-http2 of the Ingress decide without it.");
+}
+
 }  // namespace
 
 std::string port_text(const objects::PortRef& port) {
@@ -150,6 +160,11 @@ std::string external_host(const objects::Service& service) {
   return host;
 }
 
+std::string_view app_protocol_of(const objects::Service& service, const objects::PortRef& port) {
+  const auto* found = find_port(service, port);
+  return found == nullptr ? std::string_view{} : found->app_protocol;
+}
+
 config::Service make_service(const state::ClusterState& state, std::string_view ns,
                              const objects::ServiceBackend& backend, Report& report) {
   config::Service out;
@@ -161,6 +176,7 @@ config::Service make_service(const state::ClusterState& state, std::string_view 
                                                               "; create it or correct the name."};
     return out;
   }
+  tell_unknown_protocol(*service, app_protocol_of(*service, backend.port), report);
   if (service->type == objects::ServiceType::ExternalName) {
     point_outside(*service, backend.port, report, out);
   } else if (const auto* port = find_port(*service, backend.port)) {

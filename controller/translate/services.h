@@ -22,6 +22,10 @@ namespace handfast::translate {
 // What an ExternalName Service points at: lower case, without the final dot.
 [[nodiscard]] std::string external_host(const objects::Service& service);
 
+// The appProtocol of one port; empty if there is no such port, or it says nothing.
+[[nodiscard]] std::string_view app_protocol_of(const objects::Service& service,
+                                               const objects::PortRef& port);
+
 // One port of one Service: `refused` if the Service or the port is missing (the Ingress that names
 // it is told by the caller), no endpoints if no slice has any. What is odd about Service and slices
 // is reported on them.

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -18,6 +19,7 @@
 #include "controller/translate/names.h"
 #include "controller/translate/secrets.h"
 #include "controller/translate/services.h"
+#include "controller/translate/traffic.h"
 
 namespace handfast::translate {
 namespace {
@@ -186,6 +188,7 @@ void Translation::add_operator_default() {
   route.route.ingress_namespace = ref.ns;
   route.route.service = cluster.name;
   route.redirect_with_tls = options_.ssl_redirect;
+  apply_defaults(options_.traffic, route.route);
   const objects::Meta absent = meta_of(ref);
   ObjectReport report{out_.report, "Service", found == nullptr ? absent : found->meta};
   const Floor* floor = find_floor(options_, ref.ns);
@@ -226,7 +229,7 @@ HostPlan& Translation::host(const std::string& name) {
 HostPlan::Route Translation::make_route(Work& work, const PathRule& rule,
                                         const objects::IngressBackend& backend,
                                         const std::string& field) {
-  HostPlan::Route out{.route = {},
+  HostPlan::Route out{.route = work.plan.route,
                       .redirect_with_tls = work.plan.redirect_with_tls,
                       .redirect_always = work.plan.redirect_always};
   config::Route& route = out.route;
@@ -234,7 +237,6 @@ HostPlan::Route Translation::make_route(Work& work, const PathRule& rule,
   route.type = rule.type;
   route.ingress_namespace = work.ingress.meta.ns;
   route.ingress = work.ingress.meta.name;
-  route.access_log = work.plan.access_log;
   route.refused = work.plan.refused;
   if (!backend.service) {
     route.refused = work.report.refuse(Reason::NoRoute, field,
@@ -261,15 +263,18 @@ void Translation::aim(Work& work, const objects::ServiceBackend& backend, const 
     work.report.refuse(cluster.refused->reason, field + ".service", cluster.refused->detail, "");
   }
   route.service = cluster.name;
-  route.protocol = work.plan.protocol;
+  const objects::Service* found = state_.find_service(ns, backend.service);
+  const std::string_view app_protocol =
+      found == nullptr ? std::string_view{} : app_protocol_of(*found, backend.port);
+  route.http2 = choose_http2(route.protocol, work.plan.http2, app_protocol);
+  if (first_time) tell_contradiction(route, app_protocol, field + ".service", work.report);
   if (!config::is_tls(route.protocol)) return;
 
   route.upstream_tls =
       ns + '/' + work.ingress.meta.name + '/' + backend.service + ':' + port_text(backend.port);
   if (!policies_.contains(route.upstream_tls)) {
-    policies_.emplace(route.upstream_tls,
-                      backend_tls_.finish(work.plan.upstream, work.ingress, backend,
-                                          state_.find_service(ns, backend.service), work.report));
+    policies_.emplace(route.upstream_tls, backend_tls_.finish(work.plan.upstream, work.ingress,
+                                                              backend, found, work.report));
   }
 }
 

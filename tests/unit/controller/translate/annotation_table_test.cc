@@ -29,8 +29,8 @@ const char* title_of(AnnotationClass what) {
 }
 
 TEST(AnnotationTable, HoldsEveryAnnotationOfIngressNginxWithAliasesAndRemovedOnes) {
-  // 136 of ingress-nginx 1.15, 2 aliases, 14 removed ones, 1 of ours.
-  EXPECT_EQ(annotation_table().size(), 153U);
+  // 136 of ingress-nginx 1.15, 2 aliases, 14 removed ones, 2 of ours.
+  EXPECT_EQ(annotation_table().size(), 154U);
   EXPECT_NE(find_annotation(kNginxPrefix, "auth-tls-match-cn"), nullptr);
   EXPECT_NE(find_annotation(kOwnPrefix, "limit-whitelist"), nullptr);
 }
@@ -42,8 +42,10 @@ TEST(AnnotationTable, GivesAReasonInEveryRow) {
 }
 
 TEST(AnnotationTable, KnowsOurOwnNamesUnderOurPrefixOnly) {
-  EXPECT_NE(find_annotation(kOwnPrefix, "upstream-ca"), nullptr);
-  EXPECT_EQ(find_annotation(kNginxPrefix, "upstream-ca"), nullptr);
+  for (const std::string_view name : {"upstream-ca", "upstream-http2"}) {
+    EXPECT_NE(find_annotation(kOwnPrefix, name), nullptr) << name;
+    EXPECT_EQ(find_annotation(kNginxPrefix, name), nullptr) << name;
+  }
 }
 
 TEST(AnnotationTable, RefusesWhateverRestrictsAccess) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "controller/source/yaml_reader.h"
+#include "controller/translate/traffic_values.h"
 #include "proxy/config/text.h"
 #include "tests/unit/controller/translate/support.h"
 
@@ -57,6 +58,12 @@ void set_option(Options& options, const std::string& name, const objects::Value&
     options.watch_ingress_without_class = text == "true";
   } else if (name == "ssl-redirect") {
     options.ssl_redirect = text == "true";
+  } else if (name == "proxy-body-size") {
+    options.traffic.max_body_bytes = must(parse_size(text));
+  } else if (name == "proxy-read-timeout") {
+    options.traffic.read_timeout_ms = must(parse_seconds(text, 1));
+  } else if (name == "proxy-next-upstream") {
+    EXPECT_TRUE(parse_next_upstream(text, options.traffic.retry).has_value());
   } else if (name == "cluster-domain") {
     options.cluster_domain = text;
   } else if (name == "default-upstream-ca") {
