@@ -655,7 +655,10 @@ class Lint(unittest.TestCase):
                                    ({"whitelist-source-range": "1.2.3.4"},
                                     "whitelist-source-range"),
                                    ({"proxy-ssl-nmae": "x"}, "proxy-ssl-name"),
-                                   ({"proxy-read-timeout": "5"}, "proxy-read-timeout"),
+                                   ({"proxy-buffer-size": "8k"}, "proxy-buffer-size"),
+                                   ({"proxy-read-timeout": "5s"}, "proxy-read-timeout"),
+                                   ({"proxy-body-size": "8mb"}, "proxy-body-size"),
+                                   ({"load-balance": "ip_hash"}, "load-balance"),
                                    ({"proxy-ssl-name": "x" * 200_000}, "proxy-ssl-name"),
                                    ({"proxy-ssl-name": "x" * 2**20}, "metadata.annotations")):
             with self.subTest(field):

@@ -74,7 +74,7 @@ class Annotations:
 
     def test_unknown_protocol_refuses_and_never_sends_plaintext(self):
         backend = self.use(Backend())
-        for word, reason in (("HTTPSS", "invalid_value"), ("GRPCS", "unsupported_annotation"),
+        for word, reason in (("HTTPSS", "invalid_value"), ("GRPCSS", "invalid_value"),
                              ("FCGI", "unsupported_annotation"),
                              ("AUTO_HTTP", "unsupported_annotation")):
             with self.subTest(word):
@@ -222,10 +222,23 @@ class OtherAnnotations(UpstreamCase):
     def test_what_is_harmless_warns_and_serves(self):
         backend = self.use(Backend())
         self.apply_ingress(backend.port, protocol=None, annotations={
-            "proxy-read-timeout": "30", "enable-cors": "true", "load-balance": "ewma",
+            "proxy-buffer-size": "8k", "enable-cors": "true", "affinity": "cookie",
             "example.com/other": "x"})
 
         self.wait_for(200)
+
+    def test_a_value_that_is_none_refuses_that_ingress_alone(self):
+        backend = self.use(Backend())
+        for name, value in (("proxy-read-timeout", "30s"), ("proxy-body-size", "8mb"),
+                            ("proxy-next-upstream", "always"), ("load-balance", "least_conn"),
+                            ("proxy-buffering", "true"), ("upstream-hash-by", "$nothing")):
+            for prefix in (manifests.NGINX, manifests.OWN):
+                with self.subTest(prefix + name):
+                    self.apply_ingress(backend.port, protocol=None, prefix=prefix,
+                                       annotations={name: value})
+                    self.handfast.barrier()
+                    self.assert_refused(503, "invalid_value")
+        self.assertEqual(backend.seen, [])
 
     def test_own_prefix_wins_over_the_old_one(self):
         backend = self.use(Backend(self.ca.server("new.example")))

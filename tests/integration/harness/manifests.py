@@ -26,7 +26,8 @@ def ingress_class(name="handfast", controller="handfast.dev/ingress-controller")
 def ingress(name, host=None, *, namespace="shop", service=None, port=443, path="/",
             path_type="Prefix", annotations=None, prefix=NGINX, tls=None, paths=None,
             class_name="handfast", **more):
-    """`annotations` are given without prefix; `paths` is [(path, type, service, port)]."""
+    """`annotations` are given without prefix; `paths` is [(path, type, service, port)]. Bodies may
+    be of any size, unless proxy-body-size is among the annotations."""
     paths = paths or [(path, path_type, service or name, port)]
     rule = {"http": {"paths": [
         {"path": p, "pathType": kind,
@@ -41,6 +42,8 @@ def ingress(name, host=None, *, namespace="shop", service=None, port=443, path="
         spec["tls"] = tls
     full = {(prefix + key if "/" not in key else key): value
             for key, value in (annotations or {}).items()}
+    if not any(key.endswith("/proxy-body-size") for key in full):
+        full[NGINX + "proxy-body-size"] = "0"
     return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
             "metadata": metadata(name, namespace, full, **more), "spec": spec}
 
