@@ -7,6 +7,7 @@
 #include <string>
 #include <tuple>
 
+#include "cmd/handfast/version.h"
 #include "controller/source/manifest_source.h"
 #include "controller/translate/flags.h"
 #include "controller/translate/translate.h"
@@ -63,6 +64,10 @@ int lint_command(int argc, const char* const* argv) {
   }
   if (parsed->help()) {
     std::fputs(options.usage().c_str(), stdout);
+    return kClean;
+  }
+  if (parsed->version()) {
+    print_version();
     return kClean;
   }
   const auto flags = translate::read_flags(*parsed);

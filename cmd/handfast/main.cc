@@ -8,7 +8,7 @@
 #include "cmd/handfast/lint.h"
 #include "cmd/handfast/run.h"
 #include "cmd/handfast/verify.h"
-#include "proxy/config/document.h"
+#include "cmd/handfast/version.h"
 #include "proxy/pki/library.h"
 
 namespace {
@@ -41,8 +41,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (command == "--version" || command == "version") {
-    std::printf("handfast %s (%s, %s)\n", HANDFAST_VERSION,
-                handfast::pki::openssl_version().c_str(), handfast::config::yaml_library().data());
+    handfast::print_version();
     return 0;
   }
   if (command.empty()) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "cmd/handfast/child.h"
+#include "cmd/handfast/version.h"
 #include "controller/translate/flags.h"
 #include "proxy/base/log.h"
 #include "proxy/base/options.h"
@@ -294,6 +295,10 @@ int run_command(int argc, const char* const* argv) {
   }
   if (parsed->help()) {
     std::fputs(options.usage().c_str(), stdout);
+    return 0;
+  }
+  if (parsed->version()) {
+    print_version();
     return 0;
   }
   const auto status = run(*parsed);

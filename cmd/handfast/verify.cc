@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cmd/handfast/version.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/result.h"
 #include "proxy/pki/identity.h"
@@ -41,6 +42,7 @@ struct Options {
   std::optional<UnixSeconds> time;
   int depth = 4;
   bool help = false;
+  bool version = false;
 };
 
 std::optional<int> parse_number(std::string_view text, int least, int most) {
@@ -125,8 +127,8 @@ Result<Options> parse_options(std::span<const std::string_view> arguments) {
   Options options;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     std::string_view name = arguments[i];
-    if (name == "--help" || name == "-h") {
-      options.help = true;
+    if (name == "--help" || name == "-h" || name == "--version") {
+      (name == "--version" ? options.version : options.help) = true;
       return options;
     }
     std::string_view value;
@@ -215,6 +217,10 @@ int verify_command(std::span<const std::string_view> arguments) {
   }
   if (options->help) {
     std::fputs(kUsage.data(), stdout);
+    return 0;
+  }
+  if (options->version) {
+    print_version();
     return 0;
   }
   const UnixSeconds now = options->time.value_or(SystemClock().unix_now());

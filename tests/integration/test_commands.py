@@ -1,0 +1,52 @@
+"""What each program answers about itself, and to a command line that is none."""
+
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from harness.handfast import BIN  # noqa: E402
+
+COMMANDS = (("handfast",), ("handfast", "run"), ("handfast", "lint"), ("handfast", "verify"),
+            ("handfast-controller",), ("handfast-proxy",))
+
+
+class Commands(unittest.TestCase):
+    def run_program(self, program, *arguments):
+        """The exit code, and what came on stdout and stderr."""
+        done = subprocess.run([BIN / program, *arguments], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=20, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_version_is_told_by_every_program_and_command(self):
+        for command in COMMANDS:
+            with self.subTest(" ".join(command)):
+                code, out, err = self.run_program(*command, "--version")
+
+                self.assertEqual((code, err), (0, ""))
+                self.assertRegex(out, rf"^{command[0]} \d+\.\d+\.\d+ \(.*OpenSSL 3\..*\)\n$")
+
+    def test_help_fits_a_screen(self):
+        for command in COMMANDS:
+            with self.subTest(" ".join(command)):
+                code, out, err = self.run_program(*command, "--help")
+
+                self.assertEqual((code, err), (0, ""))
+                lines = out.splitlines()
+                self.assertIn("sage:", lines[0])
+                self.assertLessEqual(len(lines), 40)
+                self.assertLessEqual(max(map(len, lines)), 100)
+
+    def test_wrong_usage_exits_2_and_names_what_is_wrong(self):
+        for command in COMMANDS:
+            with self.subTest(" ".join(command)):
+                code, out, err = self.run_program(*command, "--no-such-flag=1")
+
+                self.assertEqual((code, out), (2, ""))
+                self.assertIn("--no-such-flag", err)
+
+
+if __name__ == "__main__":
+    unittest.main()
