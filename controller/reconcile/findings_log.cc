@@ -33,7 +33,8 @@ FindingsLog::Change FindingsLog::update(const translate::Report& report) {
     entry->second.is_seen = true;
     if (!is_new) continue;
     ++change.appeared;
-    entry->second.object = objects::to_string(finding.object);
+    // Of a file that doesn't parse, no object is known.
+    if (!finding.object.kind.empty()) entry->second.object = objects::to_string(finding.object);
     entry->second.field = finding.field;
     entry->second.reason = to_string(finding.reason);
     log(level_of(finding.severity), "finding",
