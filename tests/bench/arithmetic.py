@@ -51,14 +51,15 @@ def judge(rounds, ours, peers, target, floor=None):
     if not present:
         return None
     peer = min(present, key=lambda name: median([one[name].cost for one in both]))
-    ratio = median([one[ours].cost / one[peer].cost for one in both])
+    # What is printed is what is judged.
+    ratio = round(median([one[ours].cost / one[peer].cost for one in both]), 2)
     verdict = Verdict(ratio=ratio, peer=peer, ahead=ratio <= 1.0,
                       met=target is not None and ratio <= target)
     if floor is not None:
         above = [(one[ours].cost - one[floor].cost) / (one[peer].cost - one[floor].cost)
                  for one in both if floor in one and one[peer].cost > one[floor].cost]
         if above:
-            verdict.above_floor = median(above)
+            verdict.above_floor = round(median(above), 2)
             verdict.met = verdict.met or verdict.above_floor <= FLOOR_TARGET
     return verdict
 

@@ -121,10 +121,11 @@ class Bench:
             return self.measure_idle(row, column)
         contestant = self.contestant(row, column)
         contestant.forget_log()
+        self.warm_up(row, column, contestant)
         pids = contestant.pids()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             outcome = pool.submit(self.generate, row, column, contestant)
-            time.sleep(LEAD)  # connections are opened: what is new is no part of keep-alive rows
+            time.sleep(LEAD)
             first = self.snapshot(pids)
             time.sleep(self.seconds)
             last = self.snapshot(pids)
@@ -138,6 +139,18 @@ class Bench:
                       # The load generator's own share isn't known before it ends: an estimate.
                       others=max(0.0, (machine - proxy - backend) / elapsed -
                                  result.cpu_seconds / result.elapsed))
+
+    def warm_up(self, row, column, contestant):
+        """Opens the connections to the backend that keep-alive rows are about: who still had some
+        from the round before would look better."""
+        if row.load == "connects" or row.host(column) in ("close.bench", "full.bench"):
+            return
+        scheme, port = ("https", contestant.tls) if row.tls else ("http", contestant.plain)
+        clients, streams = (8, row.connections // 8) if row.http2 else (row.connections, 1)
+        load.run([*self.load_prefix, "h2load", *([] if row.http2 else ["--h1"]), "-t1",
+                  f"-n{10 * row.connections}", f"-c{clients}", f"-m{streams}",
+                  f"--connect-to=127.0.0.1:{port}",
+                  f"{scheme}://{row.host(column)}{row.path}"], 60)
 
     def snapshot(self, pids):
         """Requests are counted by the backend, so that all are counted alike, whatever the load

@@ -11,7 +11,7 @@ from arithmetic import judge, median, medians
 from rows import FLOOR, OURS, PEERS
 
 HEAD = (f"{'row':17}{'':6}{'handfast':>10}{'nginx':>9}{'haproxy':>9}{'floor':>8}"
-        f"{'ratio':>7}{'target':>8}{'floor%':>8}  verdict")
+        f"{'ratio':>7}{'target':>8}{'above':>7}  verdict")
 
 
 def first_line(command, pattern):
@@ -85,8 +85,8 @@ def table(result):
         verdict = row["verdict"]
         ratio = f"{verdict['ratio']:7.2f}" if verdict else f"{'':7}"
         target = f"{row['target']:8.2f}" if row["target"] is not None else f"{'':8}"
-        above = (f"{verdict['above_floor']:8.2f}"
-                 if verdict and verdict["above_floor"] is not None else f"{'':8}")
+        above = (f"{verdict['above_floor']:7.2f}"
+                 if verdict and verdict["above_floor"] is not None else f"{'':7}")
         lines.append(f"{row['name']:17}{unit:6}" + cell(row, OURS, "cost", ".1f", 10) +
                      cell(row, "nginx", "cost", ".1f", 9) + cell(row, "haproxy", "cost", ".1f", 9) +
                      cell(row, FLOOR, "cost", ".1f", 8) + ratio + target + above +
@@ -96,8 +96,12 @@ def table(result):
                                        ("  RSS MB", "rss", ".1f")):
                 lines.append(f"{title:23}" + "".join(
                     cell(scaled(row, field), column, field, form, width)
-                    for column, width in ((OURS, 10), ("nginx", 9), ("haproxy", 9), (FLOOR, 8))))
-    lines += ["", *(f"{row['name']:17}{row['title']}" for row in result["rows"])]
+                    for column, width in ((OURS, 10), ("nginx", 9), ("haproxy", 9), (FLOOR, 8))
+                    # The floor shakes hands while others wait, which says nothing.
+                    if (column, field) != (FLOOR, "p99")))
+    lines += ["", "ratio: ours / better peer; above: (ours - floor) / (better peer - floor), "
+              "which meets the target too from 0.35 down", ""]
+    lines += [*(f"{row['name']:17}{row['title']}" for row in result["rows"])]
     return "\n".join(lines)
 
 
