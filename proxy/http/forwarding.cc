@@ -177,14 +177,22 @@ void append_upgrade(std::string& out, std::string_view protocol) {
 template <class Visit>
 void for_each_asserted(const RequestHead& head, const ForwardContext& context,
                        std::string_view public_port, Visit visit) {
+  const auto either = [](std::string_view first, std::string_view second) {
+    return first.empty() ? second : first;
+  };
+  const auto visit_if_any = [&visit](std::string_view name, std::string_view value) {
+    if (!value.empty()) visit(name, value);
+  };
   visit("X-Request-ID", context.request_id);
   visit("X-Real-IP", context.client_address);
-  visit("X-Forwarded-For", context.client_address);
-  if (!head.authority.empty()) visit("X-Forwarded-Host", head.authority);
+  visit("X-Forwarded-For", either(context.forwarded_for, context.client_address));
+  visit_if_any("X-Forwarded-Host", either(context.forwarded_host, head.authority));
   visit("X-Forwarded-Port", public_port);
   visit("X-Forwarded-Proto", context.scheme);
   visit("X-Forwarded-Scheme", context.scheme);
   visit("X-Scheme", context.scheme);
+  visit_if_any("X-Original-Forwarded-For", context.original_forwarded_for);
+  visit_if_any("X-Original-Forwarded-Host", context.original_forwarded_host);
 }
 
 void append_response_framing(std::string& out, const ResponseHead& head, bool chunked) {

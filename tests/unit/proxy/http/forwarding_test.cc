@@ -210,6 +210,34 @@ TEST(ForwardedResponse, IsDatedIfTheBackendDidNot) {
   EXPECT_THAT(answer("HTTP/1.1 200 OK\r\n\r\n"), HasSubstr("\r\nDate: "));
 }
 
+TEST(ForwardedRequest, SaysOfTheClientWhatItsCallerBelieves) {
+  RequestHead head;
+  const std::string request =
+      "GET / HTTP/1.1\r\nHost: inner.example\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n";
+  ASSERT_EQ(H1RequestParser().parse(request, head).status, ParseStatus::Complete);
+  ForwardContext context = kContext;
+  context.forwarded_for = "203.0.113.9, 192.0.2.7";
+  context.forwarded_host = "shop.example:8443";
+  context.original_forwarded_for = "203.0.113.9";
+  context.original_forwarded_host = "a, shop.example:8443";
+  std::string out;
+  append_request_head(out, head, context);
+
+  EXPECT_EQ(out,
+            "GET / HTTP/1.1\r\n"
+            "Host: inner.example\r\n"
+            "X-Request-ID: 0123456789abcdef0123456789abcdef\r\n"
+            "X-Real-IP: 192.0.2.7\r\n"
+            "X-Forwarded-For: 203.0.113.9, 192.0.2.7\r\n"
+            "X-Forwarded-Host: shop.example:8443\r\n"
+            "X-Forwarded-Port: 8443\r\n"
+            "X-Forwarded-Proto: https\r\n"
+            "X-Forwarded-Scheme: https\r\n"
+            "X-Scheme: https\r\n"
+            "X-Original-Forwarded-For: 203.0.113.9\r\n"
+            "X-Original-Forwarded-Host: a, shop.example:8443\r\n\r\n");
+}
+
 // Names and values that matter to the forwarding, and some that don't.
 std::string random_request(std::mt19937& random) {
   static const std::vector<std::string_view> names = {
