@@ -18,6 +18,26 @@ constexpr int kBacklog = 4096;
 // enough for a client not to notice.
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
+// accept() hands on what became of a connection that waited (accept(2), "Error handling"): the next
+// one may be good.
+bool concerns_one_connection(int error) {
+  switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EPERM:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string errno_text(const std::string& what) { return what + ": " + ::strerror(errno); }
 
 }  // namespace
@@ -29,6 +49,9 @@ Result<UniqueFd> open_listener(const Address& address) {
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  if (address.family() == AF_INET6) {
+    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  }
   if (::bind(fd.get(), address.data(), address.length()) != 0 ||
       ::listen(fd.get(), kBacklog) != 0) {
     return fail(Reason::Io, errno_text(where));
@@ -72,23 +95,29 @@ Address local_address(int fd) {
   return Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length);
 }
 
-Result<std::unique_ptr<Listener>> Listener::create(event::Loop& loop, UniqueFd fd, Accept accept) {
-  std::unique_ptr<Listener> listener(new Listener(loop, std::move(fd), std::move(accept)));
+Result<std::unique_ptr<Listener>> Listener::create(event::Loop& loop, UniqueFd fd, Accept accept,
+                                                   std::function<void()> on_pause) {
+  std::unique_ptr<Listener> listener(
+      new Listener(loop, std::move(fd), std::move(accept), std::move(on_pause)));
   if (auto added = loop.add(listener->fd_.get(), *listener); !added) return fail(added.error());
   return listener;
 }
 
-Listener::Listener(event::Loop& loop, UniqueFd fd, Accept accept)
+Listener::Listener(event::Loop& loop, UniqueFd fd, Accept accept, std::function<void()> on_pause)
     : loop_(loop),
       fd_(std::move(fd)),
       accept_(std::move(accept)),
+      on_pause_(std::move(on_pause)),
       retry_(loop.timers(), [this] { accept_all(); }) {}
 
 Listener::~Listener() {
   if (fd_) loop_.remove(fd_.get());
 }
 
-void Listener::on_event(std::uint32_t /*events*/) { accept_all(); }
+// In a pause more arrivals change nothing: they wait with the others.
+void Listener::on_event(std::uint32_t /*events*/) {
+  if (!retry_.armed()) accept_all();
+}
 
 void Listener::close() {
   if (!fd_) return;
@@ -105,10 +134,11 @@ void Listener::accept_all() {
     auto* peer = reinterpret_cast<sockaddr*>(&storage);
     UniqueFd client(::accept4(fd_.get(), peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!client) {
-      if (errno == EINTR || errno == ECONNABORTED) continue;
-      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        retry_.set(loop_.now() + kAcceptPause);
-      }
+      if (concerns_one_connection(errno)) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+      // EMFILE, ENFILE, ENOBUFS, ENOMEM. No event tells when it is over.
+      retry_.set(loop_.now() + kAcceptPause);
+      if (on_pause_ != nullptr) on_pause_();
       return;
     }
     if (storage.ss_family != AF_UNIX) {

@@ -19,11 +19,14 @@ class ListenerTest : public ::testing::Test {
   void SetUp() override {
     UniqueFd fd = std::move(open_listener(Address::from_ip("127.0.0.1", 0).value()).value());
     address_ = local_address(fd.get());
-    listener_ = std::move(
-        Listener::create(*loop_, std::move(fd), [this](Socket socket, const Address& peer) {
-          accepted_.push_back(std::move(socket));
-          last_peer_ = peer;
-        }).value());
+    listener_ = std::move(Listener::create(
+                              *loop_, std::move(fd),
+                              [this](Socket socket, const Address& peer) {
+                                accepted_.push_back(std::move(socket));
+                                last_peer_ = peer;
+                              },
+                              [this] { ++pauses_; })
+                              .value());
   }
 
   handfast::testing::FakeClock clock_;
@@ -33,6 +36,7 @@ class ListenerTest : public ::testing::Test {
   std::unique_ptr<Listener> listener_;
   std::vector<Socket> accepted_;
   Address last_peer_;
+  int pauses_ = 0;
 };
 
 TEST_F(ListenerTest, AcceptsEveryConnectionThatIsQueued) {
@@ -53,19 +57,78 @@ TEST_F(ListenerTest, ClosingAcceptsWhatIsQueuedAndThenRefuses) {
   EXPECT_NE(::connect(late.get(), address_.data(), address_.length()), 0);
 }
 
+// Takes all descriptors away from this process, which keeps those that it has.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    check(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const rlimit none{0, before_.rlim_max};
+    check(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
 TEST_F(ListenerTest, PausesWithoutDescriptorsAndGoesOnByItself) {
   const auto client = handfast::testing::Peer::connect(address_);
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit none{0, before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  driver_.settle();
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  {
+    const NoDescriptors none;
+    driver_.settle();
+  }
   ASSERT_TRUE(accepted_.empty());
+  EXPECT_EQ(pauses_, 1);
 
   clock_.advance(std::chrono::milliseconds(200));
 
   EXPECT_TRUE(driver_.until([&] { return accepted_.size() == 1; }));
+  EXPECT_EQ(pauses_, 1);
+}
+
+TEST_F(ListenerTest, TriesOncePerPauseHoweverManyArrive) {
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 20; ++i) clients.emplace_back(::socket(AF_INET, SOCK_STREAM, 0));
+  {
+    const NoDescriptors none;
+    for (const UniqueFd& client : clients) {
+      ASSERT_EQ(::connect(client.get(), address_.data(), address_.length()), 0);
+      driver_.settle(3);
+    }
+    EXPECT_EQ(pauses_, 1);
+    clock_.advance(std::chrono::milliseconds(200));
+    driver_.settle();
+    EXPECT_EQ(pauses_, 2);
+  }
+  clock_.advance(std::chrono::milliseconds(200));
+
+  EXPECT_TRUE(driver_.until([&] { return accepted_.size() == clients.size(); }));
+  EXPECT_EQ(pauses_, 2);
+}
+
+TEST_F(ListenerTest, TakesNewConnectionsAfterAPause) {
+  const auto first = handfast::testing::Peer::connect(address_);
+  {
+    const NoDescriptors none;
+    driver_.settle();
+  }
+  clock_.advance(std::chrono::milliseconds(200));
+  ASSERT_TRUE(driver_.until([&] { return accepted_.size() == 1; }));
+
+  const auto second = handfast::testing::Peer::connect(address_);
+
+  EXPECT_TRUE(driver_.until([&] { return accepted_.size() == 2; }));
+}
+
+TEST(OpenListener, TakesIpv6AloneOnAnIpv6Address) {
+  const auto v6 = open_listener(Address::from_ip("::", 0).value());
+  if (!v6) GTEST_SKIP() << "no IPv6 here: " << v6.error().detail;
+  const std::uint16_t port = local_address(v6->get()).port();
+  const Address loopback = Address::from_ip("127.0.0.1", port).value();
+  const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+  EXPECT_NE(::connect(client.get(), loopback.data(), loopback.length()), 0);
+  EXPECT_TRUE(open_listener(Address::from_ip("0.0.0.0", port).value()));
 }
 
 TEST(OpenListener, SaysWhichAddressCannotBeHad) {
