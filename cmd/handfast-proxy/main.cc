@@ -10,6 +10,9 @@
 #include <cstdio>
 #include <fstream>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "proxy/base/log.h"
 #include "proxy/base/options.h"
@@ -66,11 +69,11 @@ OptionSet make_options() {
                    "a configuration in one file instead, without a controller");
   options.add_text("control", "PATH", "",
                    "control socket (default: control.sock in the state directory)");
-  options.add_text("http", "ADDR:PORT", "0.0.0.0:8080", "plain listener; off for none");
-  options.add_text("https", "ADDR:PORT", "0.0.0.0:8443", "TLS listener; off for none");
-  options.add_text("metrics", "ADDR:PORT", "0.0.0.0:10264",
+  options.add_text("http", "ADDR:PORT,...", "0.0.0.0:8080", "plain listener; off for none");
+  options.add_text("https", "ADDR:PORT,...", "0.0.0.0:8443", "TLS listener; off for none");
+  options.add_text("metrics", "ADDR:PORT,...", "0.0.0.0:10264",
                    "/metrics, /healthz, /readyz; off for none");
-  options.add_text("admin", "ADDR:PORT", "127.0.0.1:10265",
+  options.add_text("admin", "ADDR:PORT,...", "127.0.0.1:10265",
                    "status page and state as JSON; off for none");
   options.add_number("workers", 0, 0, 1024, "threads that serve; 0: one per usable core");
   options.add_duration("shutdown-delay", "0", "after SIGTERM, go on accepting for so long");
@@ -84,13 +87,20 @@ OptionSet make_options() {
   return options;
 }
 
-handfast::Result<std::optional<handfast::net::Address>> address_of(const ParsedOptions& parsed,
+// "off", or addresses with commas between.
+handfast::Result<std::vector<handfast::net::Address>> addresses_of(const ParsedOptions& parsed,
                                                                    const char* name) {
-  const std::string& text = parsed.text(name);
-  if (text == "off" || text.empty()) return std::optional<handfast::net::Address>();
-  auto address = handfast::net::Address::parse(text);
-  if (!address) return handfast::within(std::string("--") + name, address.error());
-  return std::optional(*address);
+  std::vector<handfast::net::Address> addresses;
+  std::string_view rest = parsed.text(name);
+  if (rest == "off") return addresses;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find(','), rest.size());
+    auto address = handfast::net::Address::parse(rest.substr(0, end));
+    if (!address) return handfast::within(std::string("--") + name, address.error());
+    addresses.push_back(*address);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return addresses;
 }
 
 handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptions& parsed) {
@@ -101,15 +111,15 @@ handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptio
   if (options.control_path.empty() && options.config_file.empty()) {
     options.control_path = options.state_directory + "/control.sock";
   }
-  const std::pair<const char*, std::optional<handfast::net::Address>*> addresses[] = {
+  const std::pair<const char*, std::vector<handfast::net::Address>*> listeners[] = {
       {"http", &options.http},
       {"https", &options.https},
       {"metrics", &options.metrics},
       {"admin", &options.admin}};
-  for (const auto& [name, place] : addresses) {
-    auto address = address_of(parsed, name);
-    if (!address) return handfast::fail(address.error());
-    *place = *address;
+  for (const auto& [name, place] : listeners) {
+    auto addresses = addresses_of(parsed, name);
+    if (!addresses) return handfast::fail(addresses.error());
+    *place = std::move(*addresses);
   }
   options.workers = parsed.number("workers") == 0 ? usable_cores() : parsed.number("workers");
   options.shutdown_delay = parsed.duration("shutdown-delay");

@@ -102,23 +102,27 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
 
 // Port 0 takes a free port for the first worker; the others then listen on the same.
 Status Server::open_listeners() {
-  const auto open = [](std::optional<net::Address>& address, const char* name,
-                       bool first) -> Result<UniqueFd> {
-    if (!address) return UniqueFd();
-    auto fd = net::open_listener(*address);
-    if (fd && first) {
-      address = net::local_address(fd->get());
-      log(LogLevel::Info, "listening", {{"listener", name}, {"address", address->to_string()}});
+  const auto open = [](std::vector<net::Address>& addresses, const char* name, bool first,
+                       std::vector<UniqueFd>& sockets) -> Status {
+    for (net::Address& address : addresses) {
+      auto fd = net::open_listener(address);
+      if (!fd) return fail(fd.error());
+      if (first) {
+        address = net::local_address(fd->get());
+        log(LogLevel::Info, "listening", {{"listener", name}, {"address", address.to_string()}});
+      }
+      sockets.push_back(std::move(*fd));
     }
-    return fd;
+    return {};
   };
   std::vector<Worker*> borrowed;
   for (std::size_t i = 0; i < options_.workers; ++i) {
-    auto http = open(options_.http, "http", i == 0);
-    if (!http) return fail(http.error());
-    auto https = open(options_.https, "https", i == 0);
-    if (!https) return fail(https.error());
-    auto worker = Worker::create(i, *shared_, std::move(*http), std::move(*https));
+    WorkerSockets sockets;
+    if (const Status http = open(options_.http, "http", i == 0, sockets.http); !http) return http;
+    if (const Status https = open(options_.https, "https", i == 0, sockets.https); !https) {
+      return https;
+    }
+    auto worker = Worker::create(i, *shared_, std::move(sockets));
     if (!worker) return fail(worker.error());
     borrowed.push_back(worker->get());
     workers_.push_back(std::move(*worker));
@@ -129,14 +133,16 @@ Status Server::open_listeners() {
 
 Status Server::open_services() {
   http_service_ = std::make_unique<HttpService>(*loop_, buffers_);
-  const auto serve = [this](const std::optional<net::Address>& address, const char* name,
-                            HttpService::Handle handle) -> Status {
-    if (!address) return {};
-    auto fd = net::open_listener(*address);
-    if (!fd) return fail(fd.error());
-    log(LogLevel::Info, "listening",
-        {{"listener", name}, {"address", net::local_address(fd->get()).to_string()}});
-    return http_service_->listen(std::move(*fd), std::move(handle));
+  const auto serve = [this](const std::vector<net::Address>& addresses, const char* name,
+                            const HttpService::Handle& handle) -> Status {
+    for (const net::Address& address : addresses) {
+      auto fd = net::open_listener(address);
+      if (!fd) return fail(fd.error());
+      log(LogLevel::Info, "listening",
+          {{"listener", name}, {"address", net::local_address(fd->get()).to_string()}});
+      if (Status listens = http_service_->listen(std::move(*fd), handle); !listens) return listens;
+    }
+    return {};
   };
   if (auto metrics = serve(options_.metrics, "metrics",
                            [this](const HttpRequest& request, const HttpService::Answer& answer) {

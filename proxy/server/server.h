@@ -9,7 +9,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,10 +25,10 @@ struct ServerOptions {
   std::string state_directory = "/run/handfast";
   std::string config_file;   // instead of a state directory
   std::string control_path;  // empty: none (with config_file)
-  std::optional<net::Address> http;
-  std::optional<net::Address> https;
-  std::optional<net::Address> metrics;
-  std::optional<net::Address> admin;
+  std::vector<net::Address> http;
+  std::vector<net::Address> https;
+  std::vector<net::Address> metrics;
+  std::vector<net::Address> admin;
   std::size_t workers = 1;
   std::chrono::milliseconds shutdown_delay{0};
   std::chrono::milliseconds drain_timeout{30'000};

@@ -33,15 +33,14 @@ bool same_question(const upstream::JudgeRequest& a, const upstream::JudgeRequest
 }  // namespace
 
 Result<std::unique_ptr<Worker>> Worker::create(std::size_t number, WorkerShared& shared,
-                                               UniqueFd http, UniqueFd https) {
+                                               WorkerSockets sockets) {
   auto loop = event::Loop::create(shared.clock);
   if (!loop) return fail(loop.error());
-  return std::unique_ptr<Worker>(
-      new Worker(number, shared, std::move(*loop), std::move(http), std::move(https)));
+  return std::unique_ptr<Worker>(new Worker(number, shared, std::move(*loop), std::move(sockets)));
 }
 
 Worker::Worker(std::size_t number, WorkerShared& shared, std::unique_ptr<event::Loop> loop,
-               UniqueFd http, UniqueFd https)
+               WorkerSockets sockets)
     : number_(number),
       shared_(shared),
       loop_(std::move(loop)),
@@ -55,8 +54,7 @@ Worker::Worker(std::size_t number, WorkerShared& shared, std::unique_ptr<event::
       request_ids_(random_number(), random_number()),
       context_(*loop_, buffers_, snapshots_, pool_, balancer_, shared.resolver, *this, request_ids_,
                shared.limits),
-      http_fd_(std::move(http)),
-      https_fd_(std::move(https)),
+      sockets_(std::move(sockets)),
       second_(loop_->timers(), [this] { each_second(); }),
       drain_timer_(loop_->timers(), [this] { check_drained(); }) {}
 
@@ -101,17 +99,17 @@ void Worker::swap(const Publication& publication) {
 }
 
 void Worker::listen() {
-  const auto open = [this](UniqueFd& fd, bool tls) -> std::unique_ptr<net::Listener> {
-    if (!fd) return nullptr;
+  const auto open = [this](UniqueFd& fd, bool tls) {
     auto listener = net::Listener::create(
         *loop_, std::move(fd), [this, tls](net::Socket socket, const net::Address& peer) {
           accept(std::move(socket), peer, tls);
         });
     check(listener.has_value(), "a listener can't be registered");
-    return std::move(*listener);
+    listeners_.push_back(std::move(*listener));
   };
-  http_ = open(http_fd_, false);
-  https_ = open(https_fd_, true);
+  for (UniqueFd& fd : sockets_.http) open(fd, false);
+  for (UniqueFd& fd : sockets_.https) open(fd, true);
+  sockets_ = {};
 }
 
 void Worker::accept(net::Socket socket, const net::Address& peer, bool tls) {
@@ -220,12 +218,9 @@ void Worker::check_drained() {
     return;
   }
   // What is queued in the backlog is still served: nobody who was let in is reset.
-  if (http_ != nullptr) http_->close();
-  if (https_ != nullptr) https_->close();
-  http_ = nullptr;
-  https_ = nullptr;
-  http_fd_.reset();
-  https_fd_.reset();
+  for (const auto& listener : listeners_) listener->close();
+  listeners_.clear();
+  sockets_ = {};
   if (!sessions_.empty()) {
     drain_timer_.set(loop_->now() + kDrainLook);
     return;

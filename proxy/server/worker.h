@@ -26,6 +26,12 @@
 
 namespace handfast::server {
 
+// The sockets of one worker; there may be none of a kind.
+struct WorkerSockets {
+  std::vector<UniqueFd> http;
+  std::vector<UniqueFd> https;
+};
+
 // What the workers have in common; borrowed, outlives them.
 struct WorkerShared {
   const Clock& clock;
@@ -47,7 +53,7 @@ class Worker final : private session::SessionOwner,
                      private tls::CertificateSelector {
  public:
   static Result<std::unique_ptr<Worker>> create(std::size_t number, WorkerShared& shared,
-                                                UniqueFd http, UniqueFd https);
+                                                WorkerSockets sockets);
   ~Worker() override;
 
   void start();
@@ -69,8 +75,8 @@ class Worker final : private session::SessionOwner,
   }
 
  private:
-  Worker(std::size_t number, WorkerShared& shared, std::unique_ptr<event::Loop> loop, UniqueFd http,
-         UniqueFd https);
+  Worker(std::size_t number, WorkerShared& shared, std::unique_ptr<event::Loop> loop,
+         WorkerSockets sockets);
 
   void swap(const Publication& publication);
   void listen();
@@ -97,10 +103,8 @@ class Worker final : private session::SessionOwner,
   upstream::Balancer balancer_;
   session::RequestIds request_ids_;
   session::Context context_;
-  UniqueFd http_fd_;
-  UniqueFd https_fd_;
-  std::unique_ptr<net::Listener> http_;
-  std::unique_ptr<net::Listener> https_;
+  WorkerSockets sockets_;
+  std::vector<std::unique_ptr<net::Listener>> listeners_;
   std::vector<std::unique_ptr<session::Session>> sessions_;
   event::Timer second_;
   event::Timer drain_timer_;

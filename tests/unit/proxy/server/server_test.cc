@@ -15,7 +15,7 @@ ServerOptions options_for(const handfast::testing::StateDirectory& state) {
   ServerOptions options;
   options.state_directory = state.path();
   options.control_path = state.path() + "/control";
-  options.http = net::Address::from_ip("127.0.0.1", 0).value();
+  options.http = {net::Address::from_ip("127.0.0.1", 0).value()};
   options.workers = 2;
   options.access_log = "off";
   return options;

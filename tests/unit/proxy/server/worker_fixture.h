@@ -96,9 +96,10 @@ class WorkerFixture : public ::testing::Test {
     http_ = net::local_address(first.get());
     std::vector<server::Worker*> borrowed;
     for (std::size_t i = 0; i < kWorkers; ++i) {
-      UniqueFd fd = i == 0 ? std::move(first) : std::move(net::open_listener(http_).value());
-      workers_.push_back(
-          std::move(server::Worker::create(i, shared_, std::move(fd), UniqueFd()).value()));
+      server::WorkerSockets sockets;
+      sockets.http.push_back(i == 0 ? std::move(first)
+                                    : std::move(net::open_listener(http_).value()));
+      workers_.push_back(std::move(server::Worker::create(i, shared_, std::move(sockets)).value()));
       borrowed.push_back(workers_.back().get());
     }
     loader_.set_workers(std::move(borrowed));
