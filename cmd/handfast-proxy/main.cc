@@ -81,6 +81,10 @@ OptionSet make_options() {
   options.add_number("public-http-port", 80, 1, 65535, "port that clients dial for plain HTTP");
   options.add_number("public-https-port", 443, 1, 65535,
                      "port that clients dial for TLS, in redirects");
+  options.add_number("max-worker-connections", 16384, 1, 10'000'000,
+                     "connections of clients per worker");
+  options.add_number("max-connections-per-address", 0, 0, 10'000'000,
+                     "of one client, in all workers; 0: no limit");
   options.add_text("access-log", "PATH", "-", "a file, - for stdout, off for none");
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
                      "least level on stderr");
@@ -101,6 +105,15 @@ handfast::Result<std::vector<handfast::net::Address>> addresses_of(const ParsedO
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   return addresses;
+}
+
+void read_limits(const ParsedOptions& parsed, handfast::server::ServerOptions& options) {
+  handfast::session::Limits& limits = options.limits;
+  limits.public_http_port = static_cast<std::uint16_t>(parsed.number("public-http-port"));
+  limits.public_https_port = static_cast<std::uint16_t>(parsed.number("public-https-port"));
+  limits.worker_connections = parsed.number("max-worker-connections");
+  options.address_connections =
+      static_cast<std::uint32_t>(parsed.number("max-connections-per-address"));
 }
 
 handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptions& parsed) {
@@ -125,8 +138,7 @@ handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptio
   options.shutdown_delay = parsed.duration("shutdown-delay");
   options.drain_timeout = parsed.duration("drain-timeout");
   options.access_log = parsed.text("access-log");
-  options.limits.public_http_port = static_cast<std::uint16_t>(parsed.number("public-http-port"));
-  options.limits.public_https_port = static_cast<std::uint16_t>(parsed.number("public-https-port"));
+  read_limits(parsed, options);
   return options;
 }
 

@@ -36,15 +36,17 @@ struct Flag {
 
 // The proxy's own; it knows the defaults and judges the values.
 constexpr Flag kProxyFlags[] = {
-    {"http", "ADDR:PORT", "plain listener (0.0.0.0:8080); off for none"},
-    {"https", "ADDR:PORT", "TLS listener (0.0.0.0:8443); off for none"},
-    {"metrics", "ADDR:PORT", "the proxy's metrics (0.0.0.0:10264); off for none"},
-    {"admin", "ADDR:PORT", "status page (127.0.0.1:10265); off for none"},
+    {"http", "ADDR:PORT,...", "plain listener (0.0.0.0:8080); off for none"},
+    {"https", "ADDR:PORT,...", "TLS listener (0.0.0.0:8443); off for none"},
+    {"metrics", "ADDR:PORT,...", "the proxy's metrics (0.0.0.0:10264); off for none"},
+    {"admin", "ADDR:PORT,...", "status page (127.0.0.1:10265); off for none"},
     {"workers", "N", "threads that serve (one per usable core)"},
     {"shutdown-delay", "TIME", "after SIGTERM, go on accepting for so long (0)"},
     {"drain-timeout", "TIME", "then finish what is under way, at most so long (30s)"},
     {"public-http-port", "N", "port that clients dial for plain HTTP (80)"},
     {"public-https-port", "N", "port that clients dial for TLS (443)"},
+    {"max-worker-connections", "N", "connections of clients per worker (16384)"},
+    {"max-connections-per-address", "N", "of one client, in all workers (0: no limit)"},
     {"access-log", "PATH", "a file, - for stdout (the default), off for none"},
 };
 

@@ -6,6 +6,9 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <array>
+#include <cstddef>
+#include <map>
 #include <mutex>
 #include <set>
 #include <unordered_map>
@@ -48,6 +51,16 @@ struct ProcessMetrics::Impl {
   prometheus::Gauge& upstream_active = upstream.Add({{"state", "active"}});
   prometheus::Gauge& downstream =
       gauges(registry, "handfast_downstream_connections", "Connections of clients.").Add({});
+  CounterFamily& refused = counters(registry, "handfast_connections_refused_total",
+                                    "Connections of clients closed at once, by reason.");
+  // By RefusedConnection; all there from the start, so that each is seen to be 0.
+  std::array<prometheus::Counter*, 2> refused_why{
+      &refused.Add({{"reason", "worker_connections"}}),
+      &refused.Add({{"reason", "address_connections"}})};
+  prometheus::Counter& pauses =
+      counters(registry, "handfast_accept_pauses_total",
+               "Times that a listener paused for want of descriptors or memory.")
+          .Add({});
   prometheus::Gauge& dropped = gauges(registry, "handfast_access_log_dropped_lines",
                                       "Access log lines lost because their reader was too slow.")
                                    .Add({});
@@ -102,6 +115,12 @@ void ProcessMetrics::forget_services(const std::vector<std::string>& services) {
 void ProcessMetrics::on_closed_by_change(std::string_view cause) {
   impl_->closed.Add({{"cause", std::string(cause)}}).Increment();
 }
+
+void ProcessMetrics::on_refused(RefusedConnection why) {
+  impl_->refused_why[static_cast<std::size_t>(why)]->Increment();
+}
+
+void ProcessMetrics::on_accept_pause() { impl_->pauses.Increment(); }
 
 void ProcessMetrics::on_load(bool accepted, double seconds, std::uint64_t generation) {
   impl_->loads.Add({{"result", accepted ? "accepted" : "rejected"}}).Increment();

@@ -14,6 +14,12 @@
 
 namespace handfast::server {
 
+// Why a client's connection was closed before anything was read of it.
+enum class RefusedConnection : std::uint8_t {
+  WorkerConnections,   // the worker has as many as it may
+  AddressConnections,  // the client's address has
+};
+
 class ProcessMetrics {
  public:
   ProcessMetrics();
@@ -21,6 +27,9 @@ class ProcessMetrics {
 
   void on_handshake(const upstream::HandshakeOutcome& outcome);
   void on_closed_by_change(std::string_view cause);
+  void on_refused(RefusedConnection why);
+  // A listener found no descriptor or memory for a connection.
+  void on_accept_pause();
   void on_load(bool accepted, double seconds, std::uint64_t generation);
   // Series of Services that are gone.
   void forget_services(const std::vector<std::string>& services);

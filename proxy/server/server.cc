@@ -80,12 +80,15 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
       server->clock_, *server->route_metrics_, *server->process_metrics_, std::move(*certificate));
   server->resolver_ =
       std::make_unique<upstream::Resolver>(server->clock_, upstream::Resolver::query_system);
+  server->connection_limits_ =
+      std::make_unique<net::ConnectionLimits>(server->options_.address_connections);
   server->shared_.reset(new WorkerShared{
       .clock = server->clock_,
       .access_log = *server->access_log_,
       .route_metrics = *server->route_metrics_,
       .process_metrics = *server->process_metrics_,
       .resolver = *server->resolver_,
+      .connection_limits = *server->connection_limits_,
       .tickets = tls::make_ticket_keys(),
       .limits = server->options_.limits,
       .pool_limits = server->options_.pool_limits,

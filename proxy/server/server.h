@@ -15,6 +15,7 @@
 #include "proxy/base/result.h"
 #include "proxy/config/control.h"
 #include "proxy/net/address.h"
+#include "proxy/net/connection_limits.h"
 #include "proxy/server/http_service.h"
 #include "proxy/server/loader.h"
 #include "proxy/server/worker.h"
@@ -34,6 +35,7 @@ struct ServerOptions {
   std::chrono::milliseconds drain_timeout{30'000};
   std::string access_log = "-";  // a path, "-" for stdout, "off"
   session::Limits limits;
+  std::uint32_t address_connections = 0;  // of one client address; 0: no limit
   upstream::PoolLimits pool_limits;
 };
 
@@ -74,6 +76,7 @@ class Server {
   std::unique_ptr<ProcessMetrics> process_metrics_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<upstream::Resolver> resolver_;
+  std::unique_ptr<net::ConnectionLimits> connection_limits_;
   std::unique_ptr<WorkerShared> shared_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<HttpService> http_service_;

@@ -101,9 +101,11 @@ void Worker::swap(const Publication& publication) {
 void Worker::listen() {
   const auto open = [this](UniqueFd& fd, bool tls) {
     auto listener = net::Listener::create(
-        *loop_, std::move(fd), [this, tls](net::Socket socket, const net::Address& peer) {
+        *loop_, std::move(fd),
+        [this, tls](net::Socket socket, const net::Address& peer) {
           accept(std::move(socket), peer, tls);
-        });
+        },
+        [this] { shared_.process_metrics.on_accept_pause(); });
     check(listener.has_value(), "a listener can't be registered");
     listeners_.push_back(std::move(*listener));
   };
@@ -112,7 +114,24 @@ void Worker::listen() {
   sockets_ = {};
 }
 
+// Proxies that are believed bring the connections of many clients.
+std::optional<net::ConnectionLimits::Slot> Worker::try_admit(const net::Address& client) {
+  if (sessions_.size() >= context_.limits.worker_connections) {
+    shared_.process_metrics.on_refused(RefusedConnection::WorkerConnections);
+    return {};
+  }
+  if (context_.limits.trust.forwarded.contains(client)) return net::ConnectionLimits::Slot();
+  auto place = shared_.connection_limits.try_take(client);
+  if (!place) shared_.process_metrics.on_refused(RefusedConnection::AddressConnections);
+  return place;
+}
+
 void Worker::accept(net::Socket socket, const net::Address& peer, bool tls) {
+  auto place = try_admit(peer);
+  if (!place) {
+    socket.reset_on_close();
+    return;
+  }
   std::unique_ptr<net::Stream> stream;
   tls::TlsStream* tls_stream = nullptr;
   if (tls) {
@@ -127,6 +146,7 @@ void Worker::accept(net::Socket socket, const net::Address& peer, bool tls) {
   if (!session->start()) return;
   session->slot = sessions_.size();
   sessions_.push_back(std::move(session));
+  places_.push_back(std::move(*place));
   session_count_.store(sessions_.size(), std::memory_order_relaxed);
 }
 
@@ -146,8 +166,10 @@ void Worker::on_session_closed(session::Session& session) {
   if (slot + 1 != sessions_.size()) {
     sessions_[slot] = std::move(sessions_.back());
     sessions_[slot]->slot = slot;
+    places_[slot] = std::move(places_.back());
   }
   sessions_.pop_back();
+  places_.pop_back();
   session_count_.store(sessions_.size(), std::memory_order_relaxed);
 }
 

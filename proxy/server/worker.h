@@ -11,10 +11,12 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "proxy/event/loop.h"
+#include "proxy/net/connection_limits.h"
 #include "proxy/net/listener.h"
 #include "proxy/server/access_log.h"
 #include "proxy/server/process_metrics.h"
@@ -39,6 +41,7 @@ struct WorkerShared {
   RouteMetrics& route_metrics;
   ProcessMetrics& process_metrics;
   upstream::Resolver& resolver;
+  net::ConnectionLimits& connection_limits;
   tls::TicketKeys tickets;
   session::Limits limits;
   upstream::PoolLimits pool_limits;
@@ -81,6 +84,8 @@ class Worker final : private session::SessionOwner,
   void swap(const Publication& publication);
   void listen();
   void accept(net::Socket socket, const net::Address& peer, bool tls);
+  // A place for one more connection of this client; nothing: it is refused, and counted.
+  std::optional<net::ConnectionLimits::Slot> try_admit(const net::Address& client);
   void judge(std::vector<upstream::JudgeRequest> requests);
   void each_second();
   void check_drained();
@@ -106,6 +111,7 @@ class Worker final : private session::SessionOwner,
   WorkerSockets sockets_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;
   std::vector<std::unique_ptr<session::Session>> sessions_;
+  std::vector<net::ConnectionLimits::Slot> places_;  // of sessions_, one each
   event::Timer second_;
   event::Timer drain_timer_;
   std::function<void()> drained_;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "proxy/base/buffer.h"
 #include "proxy/event/loop.h"
+#include "proxy/session/client_origin.h"
 #include "proxy/session/record.h"
 #include "proxy/session/snapshot_holder.h"
 #include "proxy/upstream/balancer.h"
@@ -31,6 +33,8 @@ struct Limits {
   std::uint64_t keep_alive_requests = 1'000;     // keep-alive-requests, of one connection
   std::uint16_t public_http_port = 80;
   std::uint16_t public_https_port = 443;
+  std::size_t worker_connections = 16'384;  // max-worker-connections; of clients
+  ClientTrust trust = {};
 };
 
 // 32 random hex digits for X-Request-ID. Not a secret: it only has to be unique.

@@ -90,7 +90,9 @@ class WorkerFixture : public ::testing::Test {
  protected:
   static constexpr std::size_t kWorkers = 2;
 
-  WorkerFixture() {
+  explicit WorkerFixture(session::Limits limits = {}, std::uint32_t address_connections = 0)
+      : connection_limits_(address_connections) {
+    shared_.limits = std::move(limits);
     const net::Address any = net::Address::from_ip("127.0.0.1", 0).value();
     UniqueFd first = std::move(net::open_listener(any).value());
     http_ = net::local_address(first.get());
@@ -154,12 +156,14 @@ class WorkerFixture : public ::testing::Test {
                          route_metrics_,
                          process_metrics_,
                          tls::make_default_certificate().value()};
+  net::ConnectionLimits connection_limits_;
   server::WorkerShared shared_{
       .clock = clock_,
       .access_log = access_log_,
       .route_metrics = route_metrics_,
       .process_metrics = process_metrics_,
       .resolver = resolver_,
+      .connection_limits = connection_limits_,
       .tickets = tls::make_ticket_keys(),
       .limits = {.keep_alive_requests = 1'000'000'000},
       .pool_limits = {},

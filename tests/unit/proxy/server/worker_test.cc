@@ -61,6 +61,74 @@ TEST_F(WorkerTest, DrainsOnceItsClientsAreDone) {
   EXPECT_EQ(client.ask(kGet), "");
 }
 
+std::string refusals(const ProcessMetrics& metrics, const std::string& reason) {
+  std::string text;
+  metrics.write(text);
+  const std::string name = "handfast_connections_refused_total{reason=\"" + reason + "\"} ";
+  const std::size_t place = text.find(name);
+  if (place == std::string::npos) return "none";
+  return text.substr(place + name.size(), text.find('\n', place) - place - name.size());
+}
+
+class WorkerConnectionsTest : public handfast::testing::WorkerFixture {
+ protected:
+  WorkerConnectionsTest() : WorkerFixture(session::Limits{.worker_connections = 1}) {}
+};
+
+TEST_F(WorkerConnectionsTest, RefusesMoreThanAWorkerMayHave) {
+  ThreadedBackend backend("one");
+  state_.write(1, plain_site(backend.address()));
+  start();
+  ASSERT_EQ(load(1).generation, 1u);
+  std::vector<std::unique_ptr<BlockingClient>> clients;
+  std::size_t served = 0;
+  for (int i = 0; i < 12; ++i) {
+    clients.push_back(std::make_unique<BlockingClient>(http_));
+    if (clients.back()->ask(kGet).ends_with("one")) ++served;
+  }
+
+  EXPECT_GE(served, 1u);
+  EXPECT_LE(served, kWorkers);
+  EXPECT_EQ(refusals(process_metrics_, "worker_connections"), std::to_string(12 - served));
+  EXPECT_EQ(refusals(process_metrics_, "address_connections"), "0");
+}
+
+class AddressConnectionsTest : public handfast::testing::WorkerFixture {
+ protected:
+  AddressConnectionsTest() : WorkerFixture({}, 2) {}
+};
+
+TEST_F(AddressConnectionsTest, RefusesMoreThanAnAddressMayHaveInAllWorkers) {
+  ThreadedBackend backend("one");
+  state_.write(1, plain_site(backend.address()));
+  start();
+  ASSERT_EQ(load(1).generation, 1u);
+  std::vector<std::unique_ptr<BlockingClient>> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.push_back(std::make_unique<BlockingClient>(http_));
+    EXPECT_TRUE(clients.back()->ask(kGet).ends_with("one"));
+  }
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(BlockingClient(http_).ask(kGet), "");
+
+  EXPECT_EQ(refusals(process_metrics_, "address_connections"), "8");
+  // A place is free again once its connection has ended.
+  clients.pop_back();
+  std::string answer;
+  while (answer.empty()) answer = BlockingClient(http_).ask(kGet);
+  EXPECT_TRUE(answer.ends_with("one"));
+}
+
+TEST_F(AddressConnectionsTest, HoldsNoPlaceAfterTheLastConnection) {
+  ThreadedBackend backend("one");
+  state_.write(1, plain_site(backend.address()));
+  start();
+  ASSERT_EQ(load(1).generation, 1u);
+  for (int i = 0; i < 50; ++i) BlockingClient(http_).ask(kGet);
+  while (workers_[0]->sessions() + workers_[1]->sessions() > 0) std::this_thread::yield();
+
+  EXPECT_EQ(connection_limits_.addresses(), 0u);
+}
+
 // The process ends while a request waits for its backend: whatever is open is let go of in order.
 TEST_F(WorkerTest, EndsInOrderWithARequestUnderWay) {
   handfast::testing::TestBackend silent;
