@@ -20,7 +20,6 @@ constexpr std::pair<std::string_view, HashVariable> kVariables[] = {
     {"binary_remote_addr", HashVariable::RemoteAddr},
     {"scheme", HashVariable::Scheme},
     {"request_method", HashVariable::RequestMethod},
-    {"server_protocol", HashVariable::ServerProtocol},
     {"namespace", HashVariable::Constant},
     {"ingress_name", HashVariable::Constant},
     {"service_name", HashVariable::Constant},
@@ -103,7 +102,7 @@ Result<HashExpression> parse_hash_expression(std::string_view text) {
     auto part = find_variable(*name);
     if (!part) {
       return fail(Reason::InvalidValue, "the variable $" + std::string(*name) +
-                                            " isn't known here; docs/annotations.md lists those "
+                                            " isn't known here; docs/load-balancing.md lists those "
                                             "that requests can be hashed by");
     }
     expression.parts.push_back(std::move(*part));

@@ -3,7 +3,7 @@
 // variables, "$host$request_uri", "${http_x_tenant}-$arg_user".
 //
 // Here are the grammar and the names alone, so that the controller refuses what the proxy couldn't
-// evaluate; the values are upstream::HashKey's. A variable runs over as many letters, digits and
+// evaluate; upstream::hash_key() has the values. A variable runs over as many letters, digits and
 // '_' as follow, or to the brace that closes it. There is no escape for '$', as in nginx.
 //
 // Pure; thread-safe. Errors: Reason::InvalidValue, with a sentence that names the variable.
@@ -29,7 +29,6 @@ enum class HashVariable : std::uint8_t {
   RemoteAddr,  // also $binary_remote_addr: what it is written in makes no difference here
   Scheme,
   RequestMethod,
-  ServerProtocol,
   Argument,  // $arg_user
   Field,     // $http_x_tenant: any header field of the request
   Cookie,    // $cookie_sid
