@@ -112,7 +112,16 @@ bool Address::is_local_only() const {
 }
 
 bool operator==(const Address& a, const Address& b) {
-  return a.family() == b.family() && a.port() == b.port() && a.ip() == b.ip();
+  if (a.family() != b.family() || a.port() != b.port()) return false;
+  if (a.family() == AF_INET) {
+    return reinterpret_cast<const sockaddr_in*>(&a.storage_)->sin_addr.s_addr ==
+           reinterpret_cast<const sockaddr_in*>(&b.storage_)->sin_addr.s_addr;
+  }
+  // The scope of a link-local address isn't told apart, as in its text.
+  return a.family() != AF_INET6 ||
+         std::memcmp(&reinterpret_cast<const sockaddr_in6*>(&a.storage_)->sin6_addr,
+                     &reinterpret_cast<const sockaddr_in6*>(&b.storage_)->sin6_addr,
+                     sizeof(in6_addr)) == 0;
 }
 
 }  // namespace handfast::net
