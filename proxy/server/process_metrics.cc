@@ -49,6 +49,9 @@ struct ProcessMetrics::Impl {
       gauges(registry, "handfast_upstream_connections", "Connections to backends, by state.");
   prometheus::Gauge& upstream_idle = upstream.Add({{"state", "idle"}});
   prometheus::Gauge& upstream_active = upstream.Add({{"state", "active"}});
+  prometheus::Gauge& resting = gauges(registry, "handfast_upstream_endpoints_resting",
+                                      "Endpoints that rest after failures, of all workers.")
+                                   .Add({});
   prometheus::Gauge& downstream =
       gauges(registry, "handfast_downstream_connections", "Connections of clients.").Add({});
   CounterFamily& refused = counters(registry, "handfast_connections_refused_total",
@@ -132,6 +135,7 @@ void ProcessMetrics::on_load(bool accepted, double seconds, std::uint64_t genera
 void ProcessMetrics::set(const Gauges& gauges) {
   impl_->upstream_idle.Set(static_cast<double>(gauges.upstream_idle));
   impl_->upstream_active.Set(static_cast<double>(gauges.upstream_active));
+  impl_->resting.Set(static_cast<double>(gauges.endpoints_resting));
   impl_->downstream.Set(static_cast<double>(gauges.downstream_connections));
   impl_->dropped.Set(static_cast<double>(gauges.access_log_dropped));
 }

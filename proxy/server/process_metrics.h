@@ -38,6 +38,7 @@ class ProcessMetrics {
   struct Gauges {
     std::uint64_t upstream_idle = 0;
     std::uint64_t upstream_active = 0;
+    std::uint64_t endpoints_resting = 0;
     std::uint64_t downstream_connections = 0;
     std::uint64_t access_log_dropped = 0;
   };

@@ -48,6 +48,7 @@ std::string Server::metrics_text() {
     const std::uint64_t total = worker->upstream_total();
     gauges.upstream_idle += idle;
     gauges.upstream_active += total > idle ? total - idle : 0;
+    gauges.endpoints_resting += worker->endpoints_resting();
     gauges.downstream_connections += worker->sessions();
   }
   gauges.access_log_dropped = access_log_->dropped();

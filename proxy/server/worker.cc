@@ -50,7 +50,7 @@ Worker::Worker(std::size_t number, WorkerShared& shared, std::unique_ptr<event::
         shared_.off_loop([old = std::move(old)]() mutable { old.reset(); });
       }),
       pool_(*loop_, buffers_, client_tls_, shared.pool_limits, hooks()),
-      balancer_(number),
+      balancer_(random_number()),
       request_ids_(random_number(), random_number()),
       context_(*loop_, buffers_, snapshots_, pool_, balancer_, shared.resolver, *this, request_ids_,
                shared.limits),
@@ -94,6 +94,7 @@ void Worker::swap(const Publication& publication) {
   const bool first = snapshots_.empty();
   snapshots_.replace(publication.snapshot);
   pool_.on_snapshot(*publication.snapshot, publication.changes->policies);
+  balancer_.on_snapshot();
   for (const std::string& service : publication.changes->services_gone) balancer_.forget(service);
   if (first) listen();
 }
@@ -218,6 +219,7 @@ void Worker::judge(std::vector<upstream::JudgeRequest> requests) {
 void Worker::each_second() {
   second_.set(loop_->now() + kSecond);
   pool_.close_expired();
+  endpoints_resting_.store(balancer_.resting(), std::memory_order_relaxed);
   upstream_idle_.store(pool_.idle(), std::memory_order_relaxed);
   upstream_total_.store(pool_.total(), std::memory_order_relaxed);
 }

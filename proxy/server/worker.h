@@ -73,6 +73,9 @@ class Worker final : private session::SessionOwner,
   [[nodiscard]] std::uint64_t upstream_total() const {
     return upstream_total_.load(std::memory_order_relaxed);
   }
+  [[nodiscard]] std::uint64_t endpoints_resting() const {
+    return endpoints_resting_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint64_t sessions() const {
     return session_count_.load(std::memory_order_relaxed);
   }
@@ -117,6 +120,7 @@ class Worker final : private session::SessionOwner,
   std::function<void()> drained_;
   std::atomic<std::uint64_t> upstream_idle_{0};
   std::atomic<std::uint64_t> upstream_total_{0};
+  std::atomic<std::uint64_t> endpoints_resting_{0};
   std::atomic<std::uint64_t> session_count_{0};
   std::thread thread_;
 };

@@ -227,7 +227,11 @@ void Exchange::await_name(const config::Endpoint& endpoint) {
 }
 
 void Exchange::use_addresses(const std::vector<net::Address>& addresses) {
-  const net::Address* chosen = context_.balancer.pick(route_->service, addresses, tried_);
+  const net::Address* const chosen =
+      context_.balancer
+          .pick({.service = route_->service, .addresses = addresses, .tried = tried_},
+                context_.loop.now())
+          .address;
   if (chosen == nullptr) {
     if (reason_ != Reason::Ok) {
       answer(reason_, std::string(detail_),
