@@ -58,6 +58,7 @@ Server::~Server() {
   // dropped with it.
   if (loader_ != nullptr) loader_->stop();
   for (auto& worker : workers_) worker->stop();
+  dns_.reset();
   resolver_.reset();
 }
 
@@ -78,8 +79,13 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
   server->loader_ = std::make_unique<Loader>(
       Loader::Source{server->options_.state_directory, server->options_.config_file},
       server->clock_, *server->route_metrics_, *server->process_metrics_, std::move(*certificate));
-  server->resolver_ =
-      std::make_unique<upstream::Resolver>(server->clock_, upstream::Resolver::query_system);
+  auto dns = upstream::DnsClient::create({});
+  if (!dns) return fail(dns.error());
+  server->dns_ = std::move(*dns);
+  server->resolver_ = std::make_unique<upstream::Resolver>(
+      server->clock_, [dns = server->dns_.get()](const std::string& name, auto answered) {
+        dns->ask(name, std::move(answered));
+      });
   server->connection_limits_ =
       std::make_unique<net::ConnectionLimits>(server->options_.address_connections);
   server->shared_.reset(new WorkerShared{
@@ -100,18 +106,20 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
           }});
   if (const Status opened = server->open_listeners(); !opened) return fail(opened.error());
   if (const Status opened = server->open_services(); !opened) return fail(opened.error());
+  server->resolver_->set_own_listeners(server->own_listeners_);
   return server;
 }
 
 // Port 0 takes a free port for the first worker; the others then listen on the same.
 Status Server::open_listeners() {
-  const auto open = [](std::vector<net::Address>& addresses, const char* name, bool first,
-                       std::vector<UniqueFd>& sockets) -> Status {
+  const auto open = [this](std::vector<net::Address>& addresses, const char* name, bool first,
+                           std::vector<UniqueFd>& sockets) -> Status {
     for (net::Address& address : addresses) {
       auto fd = net::open_listener(address);
       if (!fd) return fail(fd.error());
       if (first) {
         address = net::local_address(fd->get());
+        own_listeners_.push_back(address);
         log(LogLevel::Info, "listening", {{"listener", name}, {"address", address.to_string()}});
       }
       sockets.push_back(std::move(*fd));
@@ -141,8 +149,9 @@ Status Server::open_services() {
     for (const net::Address& address : addresses) {
       auto fd = net::open_listener(address);
       if (!fd) return fail(fd.error());
+      own_listeners_.push_back(net::local_address(fd->get()));
       log(LogLevel::Info, "listening",
-          {{"listener", name}, {"address", net::local_address(fd->get()).to_string()}});
+          {{"listener", name}, {"address", own_listeners_.back().to_string()}});
       if (Status listens = http_service_->listen(std::move(*fd), handle); !listens) return listens;
     }
     return {};

@@ -19,6 +19,8 @@
 #include "proxy/server/http_service.h"
 #include "proxy/server/loader.h"
 #include "proxy/server/worker.h"
+#include "proxy/upstream/dns_client.h"
+#include "proxy/upstream/resolver.h"
 
 namespace handfast::server {
 
@@ -77,6 +79,8 @@ class Server {
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<upstream::Resolver> resolver_;
   std::unique_ptr<net::ConnectionLimits> connection_limits_;
+  std::unique_ptr<upstream::DnsClient> dns_;  // answers to the resolver: ends before it
+  std::vector<net::Address> own_listeners_;
   std::unique_ptr<WorkerShared> shared_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<HttpService> http_service_;

@@ -1,73 +1,101 @@
 #pragma once
-// Addresses of external names, looked up on a thread of its own, so that no event loop waits for
-// DNS.
+// Addresses of external names, kept for as long as DNS says, so that no request waits for what is
+// known, and no event loop for what isn't.
 //
-// An answer is good for kFresh, then asked for again while the old one goes on serving; a name that
-// stops resolving keeps its last good answer for kKeep. Loopback, link-local and the like are
-// refused: an ExternalName must not lead to the proxy's own ports or to a metadata service
-// (CVE-2021-32783).
+//   asked, answered          fresh until its TTL has passed (kLeastTtl to kMostTtl)
+//   stale for kGrace         is still served, while it is asked again
+//   stale for longer         is waited for
+//   the question fails       the last good answer goes on serving: kKeepOnFailure beyond its TTL
+//                            when nothing could be learned, kKeepWithoutName when DNS says that
+//                            there is no such name (a zone that was lost for a moment, and yet a
+//                            name that was deleted must end); asked again every kRetry
+//   nothing good to keep     an empty answer, for kRetry
 //
-// Threading: lookup() from any thread; `done` runs on the resolver's thread: post it to your loop.
+// Refused are addresses that a name from outside must not lead to: loopback, link-local,
+// unspecified, multicast, and the proxy's own listeners (CVE-2021-32783). A name that leads nowhere
+// else has no addresses, whatever was good before. An address that is left comes once, IPv4 before
+// IPv6, sorted: the order in which DNS happens to tell them is of no meaning to the balancer.
+//
+// Threading: any thread; `done` is called once, on whatever thread the answer comes, perhaps before
+// lookup() returns: post it to your loop. Ownership: who owns the query sees to it that no answer
+// comes after the Resolver has ended.
 
 #include <chrono>
-#include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "proxy/base/clock.h"
-#include "proxy/base/result.h"
 #include "proxy/net/address.h"
+#include "proxy/upstream/name_answer.h"
 
 namespace handfast::upstream {
 
 using Addresses = std::shared_ptr<const std::vector<net::Address>>;
 
+// The addresses of this machine's interfaces.
+[[nodiscard]] std::vector<net::Address> interface_addresses();
+
 class Resolver {
  public:
-  static constexpr std::chrono::seconds kFresh{30};
-  static constexpr std::chrono::seconds kKeep{3600};
+  static constexpr std::chrono::seconds kLeastTtl{1};
+  static constexpr std::chrono::seconds kMostTtl{3600};
+  static constexpr std::chrono::seconds kGrace{30};
+  static constexpr std::chrono::seconds kRetry{5};
+  static constexpr std::chrono::seconds kKeepOnFailure{3600};
+  static constexpr std::chrono::seconds kKeepWithoutName{600};
 
-  // Finds the addresses of a name: getaddrinfo, but for tests. Called on the resolver's thread.
-  using Query =
-      std::function<Result<std::vector<net::Address>>(const std::string& name, std::uint16_t port)>;
-
-  Resolver(const Clock& clock, Query query);
+  Resolver(const Clock& clock, NameQuery query);
   ~Resolver();
 
-  using Done = std::function<void(Addresses)>;
-  // The addresses at hand, or null: then `done` is called once, with an empty list if the name
-  // can't be resolved.
-  [[nodiscard]] Addresses lookup(const std::string& name, std::uint16_t port, Done done);
+  // Where this process listens. One on all addresses is one on each of `interfaces`.
+  void set_own_listeners(
+      std::vector<net::Address> listeners,
+      std::function<std::vector<net::Address>()> interfaces = interface_addresses);
 
-  [[nodiscard]] static Result<std::vector<net::Address>> query_system(const std::string& name,
-                                                                      std::uint16_t port);
+  using Done = std::function<void(Addresses)>;
+  // The addresses at hand, perhaps none, or null: then `done` is called once.
+  [[nodiscard]] Addresses lookup(std::string_view name, std::uint16_t port, Done done);
 
  private:
   using Key = std::pair<std::string, std::uint16_t>;
+  using KeyView = std::pair<std::string_view, std::uint16_t>;
+  struct ByKey {
+    using is_transparent = void;
+    bool operator()(const KeyView& a, const KeyView& b) const { return a < b; }
+  };
   struct Entry {
-    Addresses addresses;  // null: never resolved
-    Monotonic asked{};
-    Monotonic answered{};
+    Addresses addresses;      // null: not answered yet
+    Monotonic fresh_until{};  // not asked again before
+    Monotonic serve_until{};  // and served until then, if there are any
+    Monotonic expires{};      // of the last good answer
+    Monotonic used{};
     bool pending = false;
-    std::vector<Done> waiting;
+    bool refused = false;  // all that was found may not be used
+    std::vector<Done> waiting{};
   };
 
-  void run();
-  void resolve(const Key& key);
+  Entry& find_or_make(std::string_view name, std::uint16_t port, Monotonic now);
+  void on_answer(const Key& key, NameAnswer answer);
+  void take(Entry& entry, const Key& key, NameAnswer answer, Monotonic now);
+  [[nodiscard]] std::vector<net::Address> usable(const std::vector<net::Address>& found,
+                                                 std::uint16_t port) const;
+  [[nodiscard]] bool is_own(const net::Address& address) const;
 
   const Clock& clock_;
-  Query query_;
+  NameQuery query_;
+  const Addresses none_;
   std::mutex mutex_;
-  std::condition_variable wake_;
-  std::map<Key, Entry> entries_;
-  std::vector<Key> queue_;
-  bool stopping_ = false;
-  std::thread thread_;
+  std::map<Key, Entry, ByKey> entries_;
+  std::size_t drop_at_;
+  std::vector<net::Address> listeners_;
+  std::function<std::vector<net::Address>()> interfaces_ = interface_addresses;
 };
 
 }  // namespace handfast::upstream

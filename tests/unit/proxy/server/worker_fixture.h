@@ -148,8 +148,8 @@ class WorkerFixture : public ::testing::Test {
   server::ProcessMetrics process_metrics_;
   server::AccessLog access_log_{kWorkers, UniqueFd()};
   upstream::Resolver resolver_{
-      clock_, [](const std::string& name, std::uint16_t) {
-        return Result<std::vector<net::Address>>(fail(Reason::NoEndpoints, name));
+      clock_, [](const std::string&, const std::function<void(upstream::NameAnswer)>& answered) {
+        answered({});
       }};
   server::Loader loader_{{state_.path(), {}},
                          clock_,

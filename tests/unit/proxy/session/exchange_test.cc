@@ -3,7 +3,6 @@
 #include "proxy/session/exchange.h"
 
 #include <algorithm>
-#include <future>
 
 #include "tests/unit/proxy/session/session_fixture.h"
 
@@ -352,9 +351,10 @@ TEST_F(ExchangeTest, KeepsItsRouteThoughANewSnapshotComesAndThenLetsTheOldOneGo)
 }
 
 TEST_F(ExchangeTest, AnExternalNameIsResolvedOffTheLoop) {
-  resolve_ = [this](const std::string& name) -> Result<std::vector<net::Address>> {
-    if (name != "db.example") return fail(Reason::NoEndpoints, name);
-    return std::vector{net::Address::from_ip("127.0.0.1", backend_.address().port()).value()};
+  resolve_ = [](const std::string& name, const Answered& answered) {
+    if (name != "db.example") return answered({});
+    answered({.kind = upstream::NameAnswer::Kind::Found,
+              .addresses = {net::Address::from_ip("127.0.0.1", 0).value()}});
   };
   publish(SnapshotMaker()
               .host(host_with("shop.example", {route_to("/", "shop/db:80")}))
@@ -376,25 +376,17 @@ TEST_F(ExchangeTest, AnExternalNameThatIsAnAddressFollowsTheSameRule) {
 }
 
 TEST_F(ExchangeTest, AClientThatLeavesWhileANameIsResolvedIsNoTrouble) {
-  std::promise<void> release;
-  std::shared_future<void> gate = release.get_future();
-  std::promise<void> asked;
-  resolve_ = [&, gate](const std::string&) {
-    asked.set_value();
-    gate.wait();
-    return Result<std::vector<net::Address>>(std::vector{backend_.address()});
-  };
+  Answered answer;
+  resolve_ = [&](const std::string&, Answered answered) { answer = std::move(answered); };
   publish(SnapshotMaker()
               .host(host_with("shop.example", {route_to("/", "shop/db:80")}))
               .external("shop/db:80", "db.example"));
   Peer& client = connect();
   client.send(kGet);
-  std::future<void> was_asked = asked.get_future();
-  ASSERT_TRUE(driver_.until(
-      [&] { return was_asked.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }));
+  ASSERT_TRUE(driver_.until([&] { return answer != nullptr; }));
   client.abort();
   ASSERT_TRUE(driver_.until([&] { return sessions_.empty(); }));
-  release.set_value();
+  answer({.kind = upstream::NameAnswer::Kind::Found, .addresses = {backend_.address()}});
   driver_.settle();
 
   ASSERT_EQ(seen_.size(), 1u);

@@ -196,10 +196,11 @@ class SessionFixture : public ::testing::Test,
                             },
                         .on_closed_by_change = [](std::string_view) {}}};
   upstream::Balancer balancer_{0};
-  std::function<Result<std::vector<net::Address>>(const std::string&)> resolve_ =
-      [](const std::string&) { return Result<std::vector<net::Address>>(); };
-  upstream::Resolver resolver_{
-      clock_, [this](const std::string& name, std::uint16_t) { return resolve_(name); }};
+  using Answered = std::function<void(upstream::NameAnswer)>;
+  upstream::NameQuery resolve_ = [](const std::string&, const Answered& answered) { answered({}); };
+  upstream::Resolver resolver_{clock_, [this](const std::string& name, Answered answered) {
+                                 resolve_(name, std::move(answered));
+                               }};
   session::RequestIds ids_{1, 2};
   session::Limits limits_{.keep_alive_requests = 1'000'000};
   session::Context context_{*loop_,    buffers_, snapshots_, pool_,  balancer_,
