@@ -14,11 +14,11 @@ def files(*folders, suffixes=None):
     pending = [ROOT / folder for folder in folders] if folders else [ROOT]
     while pending:
         for path in pending.pop().iterdir():
-            if path.is_symlink():
+            # In a worktree of git's, .git is a file.
+            if path.is_symlink() or path.name in _NOT_OURS:
                 continue
             if path.is_dir():
-                if path.name not in _NOT_OURS:
-                    pending.append(path)
+                pending.append(path)
             elif suffixes is None or path.suffix in suffixes:
                 found.append(path.relative_to(ROOT).as_posix())
     return sorted(found)
