@@ -84,6 +84,12 @@ void H1Session::pump() {
 // One step; true: try again.
 bool H1Session::pump_head() {
   if (end_wanted_) return false;
+  if (!has_room()) {
+    // Whoever doesn't read our answers gets no more of them. Not armed again while it lasts.
+    if (!above_mark_) arm(context_.limits.send);
+    above_mark_ = true;
+    return false;
+  }
   if (!in_.empty()) {
     if (exchange_ == nullptr) {
       if (context_.spare_exchanges.empty()) {
@@ -354,6 +360,7 @@ void H1Session::on_round_end() {
   if (state_ != State::Closed && above_mark_ && stream_->queued() <= kSendMark / 2) {
     above_mark_ = false;
     if (exchange_ != nullptr) exchange_->on_client_room();
+    pump();  // requests that waited for room
   }
 }
 

@@ -485,6 +485,32 @@ class Flow(HandfastCase):
                 self.assertLess(sum(sent), 8 * 16_000_000)
                 readers[0].take(2_000_000)  # and it goes on as the reader does
 
+    def test_pipelined_requests_that_we_answer_cost_little_memory(self):
+        pid = self.handfast.child("handfast-proxy")
+        self.handfast.barrier()
+        before = resident_kilobytes(pid)
+        block, sent = b"GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n" * 2000, []
+
+        def flood(connection):
+            try:
+                while sum(sent) < 60_000_000:
+                    connection.send(block)
+                    sent.append(len(block))
+            except OSError:
+                pass  # closed by the test
+
+        connection = self.handfast.connect(receive_buffer=65536, timeout=120)
+        thread = threading.Thread(target=flood, args=(connection,))
+        thread.start()
+        self.assert_settles(sent)
+
+        self.assertLess(sum(sent), 60_000_000)
+        if not is_sanitized():
+            self.assertLess(resident_kilobytes(pid) - before, 16 * 1024)
+        connection.sock.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        connection.close()
+
     def test_slow_backend_stops_the_client_and_costs_little_memory(self):
         release = threading.Event()
 

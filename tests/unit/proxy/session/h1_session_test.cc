@@ -226,6 +226,37 @@ TEST_F(H1SessionTest, AClientThatNeverReadsStopsTheBackend) {
   EXPECT_EQ(seen_[0].response_bytes, total);
 }
 
+// Nor are further requests taken from it: our own answers would pile up as well.
+TEST_F(H1SessionTest, AClientThatNeverReadsIsNotAnsweredForEver) {
+  Peer& client = connect();
+  client.reading = false;
+  constexpr std::size_t kRequests = 200'000;
+  std::string all;
+  for (std::size_t i = 0; i < kRequests; ++i) all += "GET / HTTP/1.1\r\nHost: nobody.example\r\n\r\n";
+  client.send(all);
+  driver_.settle(300);
+  const std::size_t answered = seen_.size();
+  driver_.settle(100);
+  EXPECT_EQ(seen_.size(), answered);
+  EXPECT_LT(answered, kRequests / 2);
+
+  client.reading = true;
+
+  EXPECT_TRUE(driver_.until([&] { return seen_.size() == kRequests; }));
+}
+
+TEST_F(H1SessionTest, AClientThatNeverReadsItsPipelinedAnswersIsClosedInTime) {
+  Peer& client = connect();
+  client.reading = false;
+  std::string all;
+  for (int i = 0; i < 200'000; ++i) all += "GET / HTTP/1.1\r\nHost: nobody.example\r\n\r\n";
+  client.send(all);
+  driver_.settle(300);
+  clock_.advance(limits_.send + std::chrono::seconds(1));
+
+  EXPECT_TRUE(driver_.until([&] { return sessions_.empty(); }));
+}
+
 TEST_F(H1SessionTest, AClientThatNeverReadsIsClosedInTime) {
   Peer& client = connect();
   client.reading = false;
