@@ -40,22 +40,32 @@ bool concerns_one_connection(int error) {
 
 std::string errno_text(const std::string& what) { return what + ": " + ::strerror(errno); }
 
-}  // namespace
+Result<UniqueFd> cannot_listen(const Address& address) {
+  return fail(Reason::Io, errno_text("cannot listen on " + address.to_string()));
+}
 
-Result<UniqueFd> open_listener(const Address& address) {
+Result<UniqueFd> bind_socket(const Address& address, bool shared) {
   UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  const std::string where = "cannot listen on " + address.to_string();
-  if (!fd) return fail(Reason::Io, errno_text(where));
+  if (!fd) return cannot_listen(address);
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  if (shared) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   if (address.family() == AF_INET6) {
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   }
-  if (::bind(fd.get(), address.data(), address.length()) != 0 ||
-      ::listen(fd.get(), kBacklog) != 0) {
-    return fail(Reason::Io, errno_text(where));
+  if (::bind(fd.get(), address.data(), address.length()) != 0) return cannot_listen(address);
+  return fd;
+}
+
+}  // namespace
+
+Result<UniqueFd> open_listener(const Address& address, PortUse use) {
+  if (use == PortUse::First && address.port() != 0) {
+    // Without SO_REUSEPORT it fails where anybody listens; the socket goes again at once.
+    if (auto probe = bind_socket(address, /*shared=*/false); !probe) return fail(probe.error());
   }
+  auto fd = bind_socket(address, /*shared=*/true);
+  if (fd && ::listen(fd->get(), kBacklog) != 0) return cannot_listen(address);
   return fd;
 }
 

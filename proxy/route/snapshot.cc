@@ -1,6 +1,20 @@
 #include "proxy/route/snapshot.h"
 
+#include <utility>
+
+#include "proxy/base/check.h"
+
 namespace handfast::route {
+
+HostEntry::HostEntry(config::VirtualHost host) : config(std::move(host)), table(config.routes) {
+  hash_by.resize(config.routes.size());
+  for (std::size_t i = 0; i < hash_by.size(); ++i) {
+    if (config.routes[i].hash_by.empty()) continue;
+    auto expression = config::parse_hash_expression(config.routes[i].hash_by);
+    check(expression.has_value(), "config::validate() has read the expression");
+    hash_by[i] = std::move(*expression);
+  }
+}
 
 std::size_t snapshot_bucket(std::string_view entry_name) {
   // The maps use the same hash's low bits for their slots: take high ones here.

@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "proxy/config/hash_expression.h"
 #include "proxy/config/model.h"
 #include "proxy/net/address.h"
 #include "proxy/pki/identity.h"
@@ -25,10 +26,11 @@
 namespace handfast::route {
 
 struct HostEntry {
-  explicit HostEntry(config::VirtualHost host) : config(std::move(host)), table(config.routes) {}
+  explicit HostEntry(config::VirtualHost host);
 
   config::VirtualHost config;
   RouteTable table;
+  std::vector<config::HashExpression> hash_by;  // of each route, without parts where it has none
   std::shared_ptr<const pki::Identity> certificate;  // null: the default certificate
   // Dense numbers of the routes for per-worker counters, and what keeps them reserved.
   std::vector<std::uint32_t> metrics_ids;

@@ -115,7 +115,7 @@ Status Server::open_listeners() {
   const auto open = [this](std::vector<net::Address>& addresses, const char* name, bool first,
                            std::vector<UniqueFd>& sockets) -> Status {
     for (net::Address& address : addresses) {
-      auto fd = net::open_listener(address);
+      auto fd = net::open_listener(address, first ? net::PortUse::First : net::PortUse::Shared);
       if (!fd) return fail(fd.error());
       if (first) {
         address = net::local_address(fd->get());

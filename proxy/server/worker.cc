@@ -78,6 +78,10 @@ void Worker::start() {
 
 void Worker::stop() {
   if (!thread_.joinable()) return;
+  // What is still under way gets its line in the log.
+  loop_->post([this] {
+    while (!sessions_.empty()) sessions_.back()->cut();
+  });
   loop_->stop();
   thread_.join();
 }

@@ -7,8 +7,10 @@
 #include <utility>
 
 #include "proxy/base/check.h"
+#include "proxy/http/chars.h"
 #include "proxy/http/forwarding.h"
 #include "proxy/http/path.h"
+#include "proxy/upstream/hash_key.h"
 
 namespace handfast::session {
 namespace {
@@ -21,6 +23,8 @@ bool is_idempotent(std::string_view method) {
 
 // ingress-nginx's no-tls-redirect-locations: certificates are issued over plain HTTP.
 constexpr std::string_view kAcmePrefix = "/.well-known/acme-challenge";
+
+constexpr std::size_t kMaxRequestId = 128;
 
 std::string_view lower_host(std::string_view host, std::string& scratch) {
   if (!host.empty() && host.back() == '.') host.remove_suffix(1);
@@ -103,7 +107,7 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   ++serial_;
   tries_ = 0;
   request_complete_ = request_body_sent_ = head_sent_ = fresh_ = false;
-  context_.request_ids.next(request_id_.data());
+  choose_request_id();
   started_ = context_.loop.clock().now();
   unix_milliseconds_ = std::chrono::duration_cast<std::chrono::milliseconds>(
                            std::chrono::system_clock::now().time_since_epoch())
@@ -120,15 +124,35 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   route();
 }
 
+// ingress-nginx passes the client's on, if there is one. Only one that can stand in a log.
+void Exchange::choose_request_id() {
+  request_id_ = {};
+  std::size_t found = 0;
+  for (const http::Header& header : head.headers.items()) {
+    if (header.id != http::HeaderId::Protected) continue;
+    if (!http::equal_ignore_case(header.name, "X-Request-ID")) continue;
+    request_id_ = header.value;
+    ++found;
+  }
+  const auto visible = [](unsigned char c) { return c > ' ' && c < 0x7f; };
+  if (found == 1 && !request_id_.empty() && request_id_.size() <= kMaxRequestId &&
+      std::ranges::all_of(request_id_, visible)) {
+    return;
+  }
+  context_.request_ids.next(own_request_id_.data());
+  request_id_ = {own_request_id_.data(), own_request_id_.size()};
+}
+
 void Exchange::route() {
   const auto path = http::normalise_path(head.path, path_scratch_);
   if (!path && head.path != "*") {
     answer_status(400, {});
     return;
   }
+  path_ = path.value_or("/");
   host_ = snapshot_->find_host(lower_host(head.host, host_scratch_));
   route_index_ =
-      host_ == nullptr ? route::RouteTable::kNone : host_->table.find(path.value_or("/"));
+      host_ == nullptr ? route::RouteTable::kNone : host_->table.find(path_);
   if (route_index_ == route::RouteTable::kNone) {
     answer(Reason::NoRoute, "no host or path matches", 404);
     return;
@@ -139,7 +163,7 @@ void Exchange::route() {
            refusal_status(route_->refused->reason));
     return;
   }
-  if (!facts_.tls && route_->ssl_redirect && redirect_to_https(path.value_or("/"))) return;
+  if (!facts_.tls && route_->ssl_redirect && redirect_to_https()) return;
   if (!admit_body()) return;
   admit_upgrade();
   choose_endpoint();
@@ -166,8 +190,8 @@ void Exchange::admit_upgrade() {
   }
 }
 
-bool Exchange::redirect_to_https(std::string_view path) {
-  if (path.starts_with(kAcmePrefix)) return false;
+bool Exchange::redirect_to_https() {
+  if (path_.starts_with(kAcmePrefix)) return false;
   if (head.host.empty()) {
     answer_status(400, {});
     return true;
@@ -226,13 +250,25 @@ void Exchange::await_name(const config::Endpoint& endpoint) {
   if (addresses != nullptr) use_addresses(*addresses);
 }
 
+std::uint64_t Exchange::hash() const {
+  if (route_->load_balance != config::LoadBalance::ConsistentHash) return upstream::kNoHash;
+  return upstream::hash_key(host_->hash_by[route_index_],
+                            {.head = head,
+                             .path = path_,
+                             .server_name = host_->config.host,
+                             .client = facts_.address,
+                             .tls = facts_.tls});
+}
+
 void Exchange::use_addresses(const std::vector<net::Address>& addresses) {
-  const net::Address* const chosen =
-      context_.balancer
-          .pick({.service = route_->service, .addresses = addresses, .tried = tried_},
-                context_.loop.now())
-          .address;
-  if (chosen == nullptr) {
+  const upstream::Balancer::Choice choice =
+      context_.balancer.pick({.service = route_->service,
+                              .addresses = addresses,
+                              .tried = tried_,
+                              .algorithm = route_->load_balance,
+                              .hash = hash()},
+                             context_.loop.now());
+  if (choice.address == nullptr) {
     if (reason_ != Reason::Ok) {
       answer(reason_, std::string(detail_),
              http_status(reason_));  // every endpoint failed: the last word
@@ -241,7 +277,8 @@ void Exchange::use_addresses(const std::vector<net::Address>& addresses) {
     }
     return;
   }
-  try_endpoint(*chosen);
+  attempt_ = context_.balancer.start(choice, context_.loop.now());
+  try_endpoint(*choice.address);
 }
 
 // The policy as it stands now. False: answered.
@@ -316,7 +353,7 @@ void Exchange::send_request(upstream::Channel& channel) {
                                      .scheme = facts_.tls ? "https" : "http",
                                      .public_port = facts_.tls ? context_.limits.public_https_port
                                                                : context_.limits.public_http_port,
-                                     .request_id = {request_id_.data(), request_id_.size()}};
+                                     .request_id = request_id_};
   channel.begin({head, forward, std::chrono::milliseconds(route_->read_timeout_ms),
                  std::chrono::milliseconds(route_->send_timeout_ms)});
   client_->resume_request_body();
@@ -365,6 +402,7 @@ void Exchange::on_upstream_head(const http::ResponseHead& response) {
     return;
   }
   if (tries_another_for(response.status)) {
+    attempt_.finish(upstream::Outcome::Failed, context_.loop.now());
     drop_channel();
     state_ = State::Connecting;
     choose_endpoint();
@@ -387,6 +425,7 @@ void Exchange::on_upstream_body(std::string_view payload) {
 }
 
 void Exchange::on_upstream_end(const http::HeaderList& trailers) {
+  attempt_.finish(upstream::Outcome::Ok, context_.loop.now());
   upstream::Channel& channel = *std::exchange(channel_, nullptr);
   const auto give_back = [&channel, complete = request_complete_] {
     // It would wait for a body that won't come.
@@ -442,6 +481,8 @@ bool Exchange::tries_another_for(int status) {
 
 void Exchange::on_upstream_failed(const upstream::Failure& failure) {
   channel_ = nullptr;
+  attempt_.finish(is_stale(failure) ? upstream::Outcome::Aborted : upstream::Outcome::Failed,
+                  context_.loop.now());
   note_peer(*failure.peer);
   reason_ = failure.error.reason;
   detail_ = failure.error.detail;
@@ -482,17 +523,18 @@ void Exchange::answer_status(int status, std::string_view extra) {
 }
 
 void Exchange::drop_channel() {
+  attempt_ = {};
   context_.pool.cancel(*this);
   if (upstream::Channel* channel = std::exchange(channel_, nullptr); channel != nullptr) {
     channel->abandon();
   }
 }
 
-void Exchange::abort() {
+void Exchange::abort(int status) {
   if (state_ == State::Idle) return;
   drop_channel();
   const bool tunnel = state_ == State::Tunnel;  // an end like any other
-  if (status_ == 0) status_ = 499;              // nginx's "client closed request"
+  if (status_ == 0) status_ = status;
   report(/*cut=*/head_sent_ && !tunnel);
   state_ = State::Idle;
   ++serial_;
@@ -527,7 +569,7 @@ void Exchange::report(bool cut) {
   record.minor_version = head.minor_version;
   record.user_agent = value_of(http::HeaderId::UserAgent);
   record.referer = value_of(http::HeaderId::Referer);
-  record.request_id = {request_id_.data(), request_id_.size()};
+  record.request_id = request_id_;
   record.status = status_;
   record.request_body_bytes = request_bytes_;
   record.response_body_bytes = response_bytes_;

@@ -79,8 +79,9 @@ class Exchange final : public upstream::ChannelUser {
   // After the last of the body, and at once where there is none.
   void on_request_end(const http::HeaderList& trailers);
   void on_client_room();
-  // The client is gone: everything stops. No further call to the client side.
-  void abort();
+  // The client is gone, or broke the protocol: everything stops. No further call to the client side.
+  // `status`: what goes on record if no answer has begun; 499 is nginx's "client closed request".
+  void abort(int status = 499);
   // The client has the head of its response, or an answer of ours.
   [[nodiscard]] bool response_started() const noexcept { return head_sent_; }
 
@@ -97,13 +98,15 @@ class Exchange final : public upstream::ChannelUser {
   enum class State : std::uint8_t { Idle, Connecting, Streaming, Tunnel };
 
   void route();
+  void choose_request_id();
   bool admit_body();
   void admit_upgrade();
-  // `path`: normalised. False: it is served over plain HTTP after all.
-  bool redirect_to_https(std::string_view path);
+  // False: it is served over plain HTTP after all.
+  bool redirect_to_https();
   void choose_endpoint();
   void use_addresses(const std::vector<net::Address>& addresses);
   void await_name(const config::Endpoint& endpoint);
+  [[nodiscard]] std::uint64_t hash() const;
   void try_endpoint(const net::Address& address);
   bool policy_for_now(std::shared_ptr<const tls::UpstreamPolicy>& policy);
   [[nodiscard]] upstream::Wire wire() const;
@@ -128,6 +131,7 @@ class Exchange final : public upstream::ChannelUser {
   const config::Route* route_ = nullptr;
   std::size_t route_index_ = 0;
   upstream::Channel* channel_ = nullptr;
+  upstream::Balancer::Attempt attempt_;
   std::vector<net::Address> tried_;
   std::uint64_t serial_ = 0;  // tells late answers of the resolver from this exchange's
   std::shared_ptr<Exchange*> self_ = std::make_shared<Exchange*>(this);
@@ -138,7 +142,8 @@ class Exchange final : public upstream::ChannelUser {
   bool fresh_ = false;      // the next try is made on a new connection
 
   // For the record.
-  std::array<char, 32> request_id_{};
+  std::array<char, 32> own_request_id_{};
+  std::string_view request_id_;  // the client's, or ours
   Monotonic started_;
   std::int64_t unix_milliseconds_ = 0;
   int status_ = 0;
@@ -151,6 +156,7 @@ class Exchange final : public upstream::ChannelUser {
   bool upstream_reused_ = false;
   upstream::TlsFacts upstream_tls_;
   std::shared_ptr<const pki::Identity> presented_;
+  std::string_view path_;  // normalised
   std::string path_scratch_;
   std::string host_scratch_;
 };

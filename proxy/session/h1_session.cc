@@ -79,6 +79,8 @@ void H1Session::pump() {
     }
   }
   pumping_ = false;
+  // TLS may have answered by itself: an alert, a key update.
+  if (state_ != State::Closed && stream_->queued() > 0) schedule();
 }
 
 // One step; true: try again.
@@ -101,7 +103,7 @@ bool H1Session::pump_head() {
     }
     http::ParseResult result = parser_.parse(in_.view(), exchange_->head);
     if (result.status == http::ParseStatus::Bad) {
-      refuse(result.http_status);
+      refuse(result.http_status, result.error);
       return false;
     }
     if (result.status == http::ParseStatus::Complete) {
@@ -145,8 +147,8 @@ bool H1Session::pump_body() {
   if (!step.error.empty()) {
     // The backend has part of a request that will never be whole: its connection goes with it.
     const bool answered = exchange_->response_started();
-    exchange_->abort();
-    answered ? close() : refuse(400);
+    exchange_->abort(400);
+    answered ? close() : send_refusal(400);
     return false;
   }
   exchange_->on_request_body(step.payload);
@@ -215,7 +217,24 @@ void H1Session::pump_linger() {
   }
 }
 
-void H1Session::refuse(int status) {
+// A head that never became a request goes on record without what it can't tell.
+void H1Session::refuse(int status, std::string_view what) {
+  ExchangeRecord record;
+  record.unix_milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(
+                                 std::chrono::system_clock::now().time_since_epoch())
+                                 .count();
+  record.client_address = facts_.address;
+  record.scheme = facts_.tls ? "https" : "http";
+  record.downstream_tls_version = facts_.tls_version;
+  record.downstream_tls_cipher = facts_.tls_cipher;
+  record.server_name = facts_.server_name;
+  record.status = status;
+  record.detail = what;
+  context_.observer.on_exchange(record);
+  send_refusal(status);
+}
+
+void H1Session::send_refusal(int status) {
   keep_alive_ = false;
   std::string& scratch = context_.scratch;
   scratch.clear();
@@ -390,7 +409,7 @@ void H1Session::on_timeout() {
   switch (state_) {
     case State::Head:
       if (stream_->queued() == 0 && !in_.empty() && !end_wanted_) {
-        refuse(408);  // began a request and didn't finish its head in time
+        refuse(408, "the request's head didn't end in time");
         return;
       }
       close();
@@ -398,9 +417,14 @@ void H1Session::on_timeout() {
     case State::Exchanging:
       // Waiting for the client's body, or for it to take the response; else the backend's timers
       // decide and this one goes on.
-      if (stream_->queued() > 0 ||
-          (!request_complete_ && exchange_ != nullptr && exchange_->wants_request_body())) {
+      if (stream_->queued() > 0) {
         close();
+        return;
+      }
+      if (!request_complete_ && exchange_ != nullptr && exchange_->wants_request_body()) {
+        const bool answered = exchange_->response_started();
+        exchange_->abort(408);
+        answered ? close() : send_refusal(408);
         return;
       }
       arm(context_.limits.body);

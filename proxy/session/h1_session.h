@@ -36,6 +36,7 @@ class H1Session final : public Session, public event::RoundEnd, public ClientSid
   // Once its owner has it and the loop knows it.
   void start();
   void drain() override;
+  void cut() override { close(); }
 
   void on_event(std::uint32_t events) override;
   void on_round_end() override;
@@ -59,7 +60,8 @@ class H1Session final : public Session, public event::RoundEnd, public ClientSid
   bool read_more(std::span<char> space);
   void pump_linger();
   void start_exchange(std::size_t head_size);
-  void refuse(int status);
+  void refuse(int status, std::string_view what);
+  void send_refusal(int status);
   void next_request();
   void end_after_response();
   void push_out();

@@ -25,6 +25,7 @@ class Opening final : public Session {
 
   void on_event(std::uint32_t events) override;
   void drain() override;
+  void cut() override { close(); }
 
  private:
   enum class State : std::uint8_t { Handshaking, Preface, Over };

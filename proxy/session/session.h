@@ -22,6 +22,8 @@ class Session : public event::Handler {
  public:
   // Closes at once if idle, else with the responses under way.
   virtual void drain() = 0;
+  // Ends now, whatever is under way.
+  virtual void cut() = 0;
 
   // Where the owner keeps it.
   std::size_t slot = 0;

@@ -152,6 +152,8 @@ void H1Connection::pump() {
     if (!read_more()) break;
   }
   pumping_ = false;
+  // TLS may have answered by itself: an alert, a key update.
+  if (active() && stream_->queued() > 0) pool_.loop_.at_round_end(*this);
 }
 
 // One step; true: made progress without reading.
