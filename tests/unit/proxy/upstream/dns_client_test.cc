@@ -154,7 +154,6 @@ TEST_F(DnsClientTest, AnswersMoreNamesThanItAsksForAtOnce) {
 }
 
 TEST_F(DnsClientTest, AsksByTcpForAnAnswerThatIsTooLong) {
-  if (!server_.has_tcp()) GTEST_SKIP() << "the port is taken for TCP";
   for (int i = 1; i <= 100; ++i)
     server_.add("many.example", ("192.0.2." + std::to_string(i)).c_str());
 

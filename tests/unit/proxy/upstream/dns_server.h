@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -32,16 +33,15 @@ class DnsServer {
   static constexpr std::uint16_t kAaaa = 28;
 
   DnsServer() {
-    const net::Address any = net::Address::from_ip("127.0.0.1", 0).value();
-    udp_ = UniqueFd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    check(::bind(udp_.get(), any.data(), any.length()) == 0, "bind");
-    address_ = net::local_address(udp_.get());
-    tcp_ = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const int on = 1;
-    ::setsockopt(tcp_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    // Only what needs TCP needs the same port there too.
-    has_tcp_ =
-        ::bind(tcp_.get(), address_.data(), address_.length()) == 0 && ::listen(tcp_.get(), 8) == 0;
+    // A port that is free for both: others may have it for one of them.
+    do {
+      address_ = net::Address::from_ip("127.0.0.1", 0).value();
+      udp_ = UniqueFd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+      check(::bind(udp_.get(), address_.data(), address_.length()) == 0, "bind");
+      address_ = net::local_address(udp_.get());
+      tcp_ = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    } while (::bind(tcp_.get(), address_.data(), address_.length()) != 0);
+    check(::listen(tcp_.get(), 8) == 0, "listen");
     stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
     thread_ = std::thread([this] { run(); });
   }
@@ -51,7 +51,6 @@ class DnsServer {
   }
 
   [[nodiscard]] std::string address() const { return address_.to_string(); }
-  [[nodiscard]] bool has_tcp() const { return has_tcp_; }
 
   void add(const std::string& name, const char* ip, std::uint32_t ttl = 60) {
     const net::Address address = net::Address::from_ip(ip, 0).value();
@@ -101,9 +100,7 @@ class DnsServer {
 
   void run() {
     for (;;) {
-      pollfd fds[] = {{stop_.get(), POLLIN, 0},
-                      {udp_.get(), POLLIN, 0},
-                      {has_tcp_ ? tcp_.get() : -1, POLLIN, 0}};
+      pollfd fds[] = {{stop_.get(), POLLIN, 0}, {udp_.get(), POLLIN, 0}, {tcp_.get(), POLLIN, 0}};
       ::poll(fds, 3, -1);
       if (fds[0].revents != 0) return;
       if (fds[1].revents != 0) serve_udp();
@@ -212,7 +209,6 @@ class DnsServer {
   UniqueFd tcp_;
   UniqueFd stop_;
   net::Address address_;
-  bool has_tcp_ = false;
   mutable std::mutex mutex_;
   std::map<std::string, std::vector<Record>> records_;
   std::map<std::string, std::pair<int, std::uint16_t>> failures_;
