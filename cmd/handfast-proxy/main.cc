@@ -81,6 +81,8 @@ OptionSet make_options() {
   options.add_number("public-http-port", 80, 1, 65535, "port that clients dial for plain HTTP");
   options.add_number("public-https-port", 443, 1, 65535,
                      "port that clients dial for TLS, in redirects");
+  options.add_number("keep-alive-requests", 1000, 0, 1'000'000'000,
+                     "of one client connection, then it closes; 0: no limit");
   options.add_number("max-worker-connections", 16384, 1, 10'000'000,
                      "connections of clients per worker");
   options.add_number("max-connections-per-address", 0, 0, 10'000'000,
@@ -111,6 +113,7 @@ void read_limits(const ParsedOptions& parsed, handfast::server::ServerOptions& o
   handfast::session::Limits& limits = options.limits;
   limits.public_http_port = static_cast<std::uint16_t>(parsed.number("public-http-port"));
   limits.public_https_port = static_cast<std::uint16_t>(parsed.number("public-https-port"));
+  limits.keep_alive_requests = parsed.number("keep-alive-requests");
   limits.worker_connections = parsed.number("max-worker-connections");
   options.address_connections =
       static_cast<std::uint32_t>(parsed.number("max-connections-per-address"));

@@ -45,6 +45,7 @@ constexpr Flag kProxyFlags[] = {
     {"drain-timeout", "TIME", "then finish what is under way, at most so long (30s)"},
     {"public-http-port", "N", "port that clients dial for plain HTTP (80)"},
     {"public-https-port", "N", "port that clients dial for TLS (443)"},
+    {"keep-alive-requests", "N", "of one client connection (1000; 0: no limit)"},
     {"max-worker-connections", "N", "connections of clients per worker (16384)"},
     {"max-connections-per-address", "N", "of one client, in all workers (0: no limit)"},
     {"access-log", "PATH", "a file, - for stdout (the default), off for none"},

@@ -127,9 +127,9 @@ void H1Session::start_exchange(std::size_t head_size) {
   const http::RequestHead& head = exchange_->head;
   body_ = http::BodyDecoder(head.framing, head.content_length);
   request_complete_ = body_.done();
-  ++requests_;
-  keep_alive_ =
-      head.keep_alive && !context_.draining && requests_ < context_.limits.keep_alive_requests;
+  const std::uint64_t most = context_.limits.keep_alive_requests;
+  const bool last = ++requests_ == most && most != 0;
+  keep_alive_ = head.keep_alive && !context_.draining && !last;
   chunked_response_ = until_close_response_ = false;
   state_ = State::Exchanging;
   arm(context_.limits.body);

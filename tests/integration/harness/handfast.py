@@ -21,6 +21,9 @@ BIN = pathlib.Path(os.environ.get("HANDFAST_BIN") or os.environ.get("HANDFAST_BI
 # kernel spreads them over the workers.
 STREAK = 8
 
+# Clients here hold on to a connection: that one closes in order would be a failure of many tests.
+NO_LIMITS = ("--keep-alive-requests", "0")
+
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
 
 
@@ -184,7 +187,7 @@ class Handfast(Front):
         self.proxy = Process(
             [BIN / "handfast", "run", self.manifests.folder, "--http", "127.0.0.1:0", "--https",
              "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--admin", "off", "--state-dir",
-             self.state, "--workers", self.workers, *self.flags], self.folder,
+             self.state, "--workers", self.workers, *NO_LIMITS, *self.flags], self.folder,
             stdout=self.stdout)
         self._read_listeners(self.proxy)
         if wait_ready:

@@ -90,7 +90,8 @@ class WorkerFixture : public ::testing::Test {
  protected:
   static constexpr std::size_t kWorkers = 2;
 
-  explicit WorkerFixture(session::Limits limits = {}, std::uint32_t address_connections = 0)
+  explicit WorkerFixture(session::Limits limits = {.keep_alive_requests = 0},
+                         std::uint32_t address_connections = 0)
       : connection_limits_(address_connections) {
     shared_.limits = std::move(limits);
     const net::Address any = net::Address::from_ip("127.0.0.1", 0).value();
@@ -165,7 +166,7 @@ class WorkerFixture : public ::testing::Test {
       .resolver = resolver_,
       .connection_limits = connection_limits_,
       .tickets = tls::make_ticket_keys(),
-      .limits = {.keep_alive_requests = 1'000'000'000},
+      .limits = {},
       .pool_limits = {},
       .off_loop = [this](std::function<void()> task) { loader_.post(std::move(task)); },
       .on_handshake = [](const upstream::HandshakeOutcome&) {}};

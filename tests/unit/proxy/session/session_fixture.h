@@ -202,7 +202,7 @@ class SessionFixture : public ::testing::Test,
                                  resolve_(name, std::move(answered));
                                }};
   session::RequestIds ids_{1, 2};
-  session::Limits limits_{.keep_alive_requests = 1'000'000};
+  session::Limits limits_{.keep_alive_requests = 0};
   session::Context context_{*loop_,    buffers_, snapshots_, pool_,  balancer_,
                             resolver_, *this,    ids_,       limits_};
   std::vector<std::unique_ptr<session::Session>> sessions_;
