@@ -417,6 +417,7 @@ void Exchange::on_upstream_head(const http::ResponseHead& response) {
     request_complete_ = false;  // the client's direction of the tunnel
   }
   client_->send_head(response);
+  if (upgraded) client_->resume_request_body();  // what came behind the request
 }
 
 void Exchange::on_upstream_body(std::string_view payload) {
