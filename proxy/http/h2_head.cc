@@ -4,6 +4,7 @@
 #include "proxy/http/chars.h"
 #include "proxy/http/forwarding.h"
 #include "proxy/http/header_id.h"
+#include "proxy/http/trailers.h"
 
 namespace handfast::http {
 namespace {
@@ -33,33 +34,6 @@ bool is_connection_specific(HeaderId id) {
          id == HeaderId::Upgrade;
 }
 
-// RFC 9110 6.5.1 and 7.6.1; what we assert can't be told from behind the body either.
-bool passes_in_trailers(HeaderId id) {
-  switch (id) {
-    case HeaderId::Other:
-    case HeaderId::Date:
-    case HeaderId::Server:
-    case HeaderId::UserAgent:
-    case HeaderId::Referer:
-      return true;
-    case HeaderId::Connection:
-    case HeaderId::ContentLength:
-    case HeaderId::Expect:
-    case HeaderId::Host:
-    case HeaderId::KeepAlive:
-    case HeaderId::ProxyAuthenticate:
-    case HeaderId::ProxyAuthorization:
-    case HeaderId::ProxyConnection:
-    case HeaderId::Te:
-    case HeaderId::Trailer:
-    case HeaderId::TransferEncoding:
-    case HeaderId::Upgrade:
-    case HeaderId::Protected:
-      return false;
-  }
-  return false;
-}
-
 bool is_target(std::string_view text) {
   for (const char c : text) {
     if (!has_class(c, kTargetChar)) return false;
@@ -85,7 +59,6 @@ void H2Head::clear() {
   refusal_ = {};
   decoded_bytes_ = 0;
   cookies_ = 0;
-  takes_trailers_ = false;
 }
 
 void H2Head::shrink(std::size_t bytes) {
@@ -136,9 +109,9 @@ void H2Head::add(std::string_view name, std::string_view value, const H2HeadLimi
   }
   const HeaderId id = look.odd ? identify_aliased_header(name) : identify_plain_header(name);
   if (is_connection_specific(id)) refuse(400, "connection-specific field");
-  if (id == HeaderId::Te) {
-    if (!equal_ignore_case(value, "trailers")) refuse(400, "TE other than trailers");
-    takes_trailers_ = true;
+  // RFC 9113 8.2.2.
+  if (id == HeaderId::Te && !equal_ignore_case(value, "trailers")) {
+    refuse(400, "TE other than trailers");
   }
   if (refusal_) return;
   Piece piece = append_line(name, value);
@@ -248,7 +221,7 @@ Refusal H2Head::read_request(const H2HeadLimits& limits, bool ends, RequestHead&
   head.minor_version = 0;
   head.keep_alive = true;
   head.expect_continue = facts.expect_continue;
-  head.takes_trailers = takes_trailers_;
+  head.takes_trailers = facts.te_trailers;
   head.upgrade = {};
   return {};
 }
@@ -290,7 +263,7 @@ Refusal H2Head::read_trailers(HeaderList& trailers) {
   trailers.clear();
   const std::string_view lines = lines_;
   for (const Piece& piece : pieces_) {
-    if (!passes_in_trailers(piece.id)) continue;
+    if (!passes_as_trailer(piece.id)) continue;
     const Header header{lines.substr(piece.begin, piece.name_size),
                         lines.substr(piece.value, piece.end - piece.value), piece.id};
     if (!trailers.add(header)) return {431, "too many fields"};

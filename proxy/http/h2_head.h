@@ -82,7 +82,6 @@ class H2Head {
   Refusal refusal_;  // the first reason
   std::size_t decoded_bytes_ = 0;
   std::size_t cookies_ = 0;
-  bool takes_trailers_ = false;
 };
 
 }  // namespace handfast::http
