@@ -70,6 +70,7 @@ struct H2Codec::Impl {
   bool goaway_sent = false;
   bool goaway_received = false;
   std::string_view error;  // why the connection is over; a constant
+  std::size_t queued = 0;  // body bytes, of all streams
   std::vector<nghttp2_nv> fields;
   std::vector<H2StreamId> drained;
   Buffer* out = nullptr;  // while it is written to
@@ -341,6 +342,7 @@ void H2Codec::Impl::on_close(H2StreamId id, std::uint32_t code) {
   const bool whole = server ? stream->end_drawn : stream->remote_ended;
   if (code == NGHTTP2_NO_ERROR && !whole) code = NGHTTP2_CANCEL;
   if (code == NGHTTP2_NO_ERROR) floods.on_answered_stream();
+  queued -= stream->out.size();
   if (stream->announced) events.on_h2_closed(id, static_cast<H2Error>(code));
   streams.give_back(std::move(stream));
 }
@@ -476,6 +478,7 @@ int H2Codec::Impl::write_body(nghttp2_session*, nghttp2_frame*, const std::uint8
   stream.out.front(size).copy(room.data() + kFrameHeader, size);
   impl.out->commit(kFrameHeader + size);
   stream.out.consume(size);
+  impl.queued -= size;
   if (stream.above_mark && stream.out.size() <= kLowMark) {
     stream.above_mark = false;
     if (!stream.ended) impl.drained.push_back(stream.id);
@@ -598,6 +601,7 @@ void H2Codec::send_body(H2StreamId id, std::string_view payload) {
   H2Stream* const stream = impl_->streams.find(id);
   if (stream == nullptr || !stream->takes_sends() || payload.empty()) return;
   stream->out.append(payload);
+  impl_->queued += payload.size();
   if (stream->out.size() > kLowMark) stream->above_mark = true;
   impl_->resume(*stream);
 }
@@ -614,6 +618,8 @@ std::size_t H2Codec::queued(H2StreamId id) const {
   const H2Stream* const stream = impl_->streams.find(id);
   return stream == nullptr ? 0 : stream->out.size();
 }
+
+std::size_t H2Codec::queued_in_all() const noexcept { return impl_->queued; }
 
 void H2Codec::consume(H2StreamId id, std::size_t bytes) {
   const H2Stream* const stream = impl_->streams.find(id);

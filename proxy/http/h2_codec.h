@@ -125,6 +125,8 @@ class H2Codec {
   void send_end(H2StreamId stream, std::span<const Header> trailers);
   // Bytes of body queued and not drawn yet.
   [[nodiscard]] std::size_t queued(H2StreamId stream) const;
+  // The same for all streams together.
+  [[nodiscard]] std::size_t queued_in_all() const noexcept;
 
   // `bytes` of payload were delivered: the peer may send as many more on this stream.
   void consume(H2StreamId stream, std::size_t bytes);

@@ -2,6 +2,7 @@
 // A message head as views into the bytes it was read from. Nothing is copied; a head is good as
 // long as the buffer that it was parsed from stays where it is.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -46,6 +47,17 @@ inline constexpr std::size_t kMaxHeaders = 100;  // more: 431
 
 class HeaderList {
  public:
+  HeaderList() = default;
+  // Copies what is used.
+  HeaderList(const HeaderList& other) : size_(other.size_) {
+    std::copy_n(other.items_.begin(), size_, items_.begin());
+  }
+  HeaderList& operator=(const HeaderList& other) {
+    size_ = other.size_;
+    std::copy_n(other.items_.begin(), size_, items_.begin());
+    return *this;
+  }
+
   // False when full.
   bool add(Header header) {
     if (size_ == kMaxHeaders) return false;

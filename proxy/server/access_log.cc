@@ -89,6 +89,11 @@ void append_time(std::string& text, std::int64_t unix_milliseconds) {
   text.push_back('Z');
 }
 
+std::string_view protocol_name(const session::ExchangeRecord& record) {
+  if (record.major_version == 2) return "HTTP/2.0";
+  return record.minor_version == 0 ? "HTTP/1.0" : "HTTP/1.1";
+}
+
 }  // namespace
 
 bool LogRing::append(std::string_view line) {
@@ -125,7 +130,7 @@ void append_record(std::string& out, const session::ExchangeRecord& record) {
   line.text("method", record.method);
   line.text("host", record.host);
   line.text("target", record.target);
-  line.text("protocol", record.minor_version == 0 ? "HTTP/1.0" : "HTTP/1.1");
+  line.text("protocol", protocol_name(record));
   line.number("status", static_cast<std::uint64_t>(record.status));
   line.seconds("duration", record.duration);
   line.number("request_bytes", record.request_body_bytes);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "proxy/session/h1_session.h"
+#include "proxy/session/h2_session.h"
 
 namespace handfast::session {
 namespace {
@@ -35,8 +36,7 @@ Opening::Opening(Context& context, SessionOwner& owner, std::unique_ptr<net::Str
 Opening::~Opening() = default;
 
 Status Opening::start() {
-  const auto limit =
-      connection_.tls == nullptr ? context_.limits.head : context_.limits.handshake;
+  const auto limit = connection_.tls == nullptr ? context_.limits.head : context_.limits.handshake;
   timer_.set(context_.loop.now() + limit);
   return context_.loop.add(connection_.stream->socket().fd(), *this);
 }
@@ -84,12 +84,17 @@ void Opening::read_preface() {
   }
 }
 
-void Opening::hand_over(bool /*http2*/) {
+void Opening::hand_over(bool http2) {
   state_ = State::Over;
   timer_.cancel();
+  http2 ? hand_over_to<H2Session>() : hand_over_to<H1Session>();
+}
+
+template <class Next>
+void Opening::hand_over_to() {
   const int fd = connection_.stream->socket().fd();
-  auto next = std::make_unique<H1Session>(context_, owner_, std::move(connection_));
-  H1Session& session = *next;
+  auto next = std::make_unique<Next>(context_, owner_, std::move(connection_));
+  Next& session = *next;
   context_.loop.rebind(fd, session);
   owner_.on_session_replaced(*this, std::move(next));
   session.start();

@@ -3,8 +3,8 @@
 //
 //   [Handshaking (TLS)] -> Preface (plain: HTTP/2 by prior knowledge or HTTP/1.1?) -> the session
 //
-// With TLS, ALPN says it. Without, the first bytes do: an HTTP/2 client begins with a preface that no
-// HTTP/1.1 request can begin with (RFC 9113 section 3.4).
+// With TLS, ALPN says it. Without, the first bytes do: an HTTP/2 client begins with a preface that
+// no HTTP/1.1 request can begin with (RFC 9113 section 3.4).
 //
 // Threading: one worker's. Ownership: the SessionOwner's.
 
@@ -33,6 +33,8 @@ class Opening final : public Session {
   void advance_handshake();
   void read_preface();
   void hand_over(bool http2);
+  template <class Next>
+  void hand_over_to();
   void close();
 
   Context& context_;

@@ -8,6 +8,7 @@
 
 #include "proxy/base/reason.h"
 #include "proxy/config/model.h"
+#include "proxy/http/h2_codec.h"
 
 namespace handfast::session {
 
@@ -57,6 +58,8 @@ class ExchangeObserver {
  public:
   virtual ~ExchangeObserver() = default;
   virtual void on_exchange(const ExchangeRecord& record) = 0;
+  // A client's connection was ended because it made work for nothing.
+  virtual void on_http2_flood(http::H2Flood /*flood*/) {}
 };
 
 }  // namespace handfast::session

@@ -64,9 +64,9 @@ int on_client_hello(SSL* ssl, int* alert, void* argument) {
 // RFC 7301 section 3.2: a client that offers only what we don't speak is told so.
 int on_alpn(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_length,
             const unsigned char* offered, unsigned int offered_length, void* /*argument*/) {
-  static constexpr unsigned char kHttp11[] = "\x08http/1.1";
+  static constexpr unsigned char kOurs[] = "\x02h2\x08http/1.1";
   unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_length, kHttp11, sizeof kHttp11 - 1, offered,
+  if (SSL_select_next_proto(&chosen, out_length, kOurs, sizeof kOurs - 1, offered,
                             offered_length) != OPENSSL_NPN_NEGOTIATED) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }

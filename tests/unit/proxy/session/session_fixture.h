@@ -212,6 +212,7 @@ class SessionFixture : public ::testing::Test,
   std::vector<std::unique_ptr<TlsPeer>> tls_clients_;
   std::vector<std::unique_ptr<TlsPeer>> tls_backends_;
   std::vector<Seen> seen_;
+  std::vector<http::H2Flood> floods_;
   std::function<void()> each_round_;
 
  private:
@@ -255,6 +256,7 @@ class SessionFixture : public ::testing::Test,
                      .response_bytes = record.response_body_bytes,
                      .client_subject = std::string(record.upstream_client_subject)});
   }
+  void on_http2_flood(http::H2Flood flood) override { floods_.push_back(flood); }
   const pki::Identity* select_certificate(std::string_view /*server_name*/) override {
     return front_.get();
   }

@@ -78,19 +78,22 @@ TEST_F(DownstreamTlsTest, ShowsTheDefaultWithoutAName) {
   EXPECT_EQ(certificates_.asked, std::vector<std::string>{""});
 }
 
-TEST_F(DownstreamTlsTest, SpeaksHttp11OverAlpnAndRefusesAClientThatOnlySpeaksOther) {
-  static constexpr unsigned char kH2AndHttp[] = "\x02h2\x08http/1.1";
-  connect(context_, client_, "shop.example");
-  SSL_set_alpn_protos(peer_->ssl(), kH2AndHttp, sizeof kH2AndHttp - 1);
-  handshake();
-  const unsigned char* chosen = nullptr;
-  unsigned length = 0;
-  SSL_get0_alpn_selected(peer_->ssl(), &chosen, &length);
-  EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(chosen), length), "http/1.1");
+TEST_F(DownstreamTlsTest, PrefersHttp2AndRefusesAClientThatOnlySpeaksOther) {
+  static constexpr std::string_view kOffered = "\x08http/1.1\x02h2\x02h3";
+  const auto chosen_of = [this](std::string_view offered) {
+    connect(context_, client_, "shop.example");
+    SSL_set_alpn_protos(peer_->ssl(), reinterpret_cast<const unsigned char*>(offered.data()),
+                        static_cast<unsigned>(offered.size()));
+    handshake();
+    const unsigned char* chosen = nullptr;
+    unsigned length = 0;
+    SSL_get0_alpn_selected(peer_->ssl(), &chosen, &length);
+    return std::string(reinterpret_cast<const char*>(chosen), length);
+  };
 
-  connect(context_, client_, "shop.example");
-  SSL_set_alpn_protos(peer_->ssl(), kH2AndHttp, 3);
-  handshake();
+  EXPECT_EQ(chosen_of(kOffered), "h2");
+  EXPECT_EQ(chosen_of(kOffered.substr(0, 9)), "http/1.1");
+  EXPECT_EQ(chosen_of(kOffered.substr(12)), "");
   EXPECT_EQ(stream_->state(), TlsStream::State::Failed);
 }
 
