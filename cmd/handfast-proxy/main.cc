@@ -81,6 +81,11 @@ OptionSet make_options() {
   options.add_number("public-http-port", 80, 1, 65535, "port that clients dial for plain HTTP");
   options.add_number("public-https-port", 443, 1, 65535,
                      "port that clients dial for TLS, in redirects");
+  options.add_list("proxy-protocol-from", "CIDR,...",
+                   "peers that begin with a PROXY header, and must");
+  options.add_list("proxy-real-ip-cidr", "CIDR,...", "peers whose X-Forwarded-* is believed");
+  options.add_flag("compute-full-forwarded-for",
+                   "backends get the whole X-Forwarded-For of those peers");
   options.add_number("keep-alive-requests", 1000, 0, 1'000'000'000,
                      "of one client connection, then it closes; 0: no limit");
   options.add_number("max-worker-connections", 16384, 1, 10'000'000,
@@ -109,7 +114,8 @@ handfast::Result<std::vector<handfast::net::Address>> addresses_of(const ParsedO
   return addresses;
 }
 
-void read_limits(const ParsedOptions& parsed, handfast::server::ServerOptions& options) {
+handfast::Status read_limits(const ParsedOptions& parsed,
+                             handfast::server::ServerOptions& options) {
   handfast::session::Limits& limits = options.limits;
   limits.public_http_port = static_cast<std::uint16_t>(parsed.number("public-http-port"));
   limits.public_https_port = static_cast<std::uint16_t>(parsed.number("public-https-port"));
@@ -117,6 +123,16 @@ void read_limits(const ParsedOptions& parsed, handfast::server::ServerOptions& o
   limits.worker_connections = parsed.number("max-worker-connections");
   options.address_connections =
       static_cast<std::uint32_t>(parsed.number("max-connections-per-address"));
+  limits.trust.full_forwarded_for = parsed.flag("compute-full-forwarded-for");
+  const std::pair<const char*, handfast::net::NetworkSet*> lists[] = {
+      {"proxy-protocol-from", &limits.trust.proxy_protocol},
+      {"proxy-real-ip-cidr", &limits.trust.forwarded}};
+  for (const auto& [name, place] : lists) {
+    auto networks = handfast::net::NetworkSet::parse(parsed.list(name));
+    if (!networks) return handfast::within(std::string("--") + name, networks.error());
+    *place = std::move(*networks);
+  }
+  return {};
 }
 
 handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptions& parsed) {
@@ -141,7 +157,9 @@ handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptio
   options.shutdown_delay = parsed.duration("shutdown-delay");
   options.drain_timeout = parsed.duration("drain-timeout");
   options.access_log = parsed.text("access-log");
-  read_limits(parsed, options);
+  if (handfast::Status limits = read_limits(parsed, options); !limits) {
+    return handfast::fail(limits.error());
+  }
   return options;
 }
 

@@ -51,6 +51,11 @@ constexpr Flag kProxyFlags[] = {
     {"access-log", "PATH", "a file, - for stdout (the default), off for none"},
 };
 
+constexpr Flag kProxyLists[] = {
+    {"proxy-protocol-from", "CIDR,...", "peers that begin with a PROXY header, and must"},
+    {"proxy-real-ip-cidr", "CIDR,...", "peers whose X-Forwarded-* is believed"},
+};
+
 constexpr const char* kControllerTexts[] = {"controller-class",        "ingress-class",
                                             "cluster-domain",          "default-ssl-certificate",
                                             "default-backend-service", "default-upstream-ca"};
@@ -65,6 +70,9 @@ OptionSet make_options() {
   for (const Flag& flag : kProxyFlags) {
     options.add_text(flag.name, flag.placeholder, "", flag.help);
   }
+  for (const Flag& flag : kProxyLists) options.add_list(flag.name, flag.placeholder, flag.help);
+  options.add_flag("compute-full-forwarded-for",
+                   "backends get the whole X-Forwarded-For of those peers");
   options.add_text("controller-metrics", "ADDR:PORT", "off", "the controller's metrics");
   translate::add_flags(options);
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
@@ -125,6 +133,10 @@ std::vector<std::string> proxy_arguments(const ParsedOptions& parsed, std::strin
   for (const Flag& flag : kProxyFlags) {
     if (parsed.was_set(flag.name)) add(arguments, flag.name, parsed.text(flag.name));
   }
+  for (const Flag& flag : kProxyLists) {
+    for (const std::string& value : parsed.list(flag.name)) add(arguments, flag.name, value);
+  }
+  add(arguments, "compute-full-forwarded-for", parsed.text("compute-full-forwarded-for"));
   return arguments;
 }
 

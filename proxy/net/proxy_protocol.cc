@@ -221,13 +221,17 @@ ProxyHeader read_proxy_header(std::string_view bytes) {
   return bad("the connection does not begin with a PROXY header");
 }
 
-bool is_proxy_header(std::string_view bytes) {
+std::optional<bool> is_proxy_header(std::string_view bytes) {
   // A method may be called PROXY, but no target begins like a protocol of version 1.
-  static constexpr std::array<std::string_view, 3> kLines{"PROXY TCP4 ", "PROXY TCP6 ",
-                                                          "PROXY UNKNOWN"};
-  return bytes.starts_with(kSignature2) ||
-         std::any_of(kLines.begin(), kLines.end(),
-                     [bytes](std::string_view line) { return bytes.starts_with(line); });
+  static constexpr std::array<std::string_view, 4> kBeginnings{kSignature2, "PROXY TCP4 ",
+                                                               "PROXY TCP6 ", "PROXY UNKNOWN"};
+  bool open = false;
+  for (const std::string_view beginning : kBeginnings) {
+    if (!begins_like(bytes, beginning)) continue;
+    if (bytes.size() >= beginning.size()) return true;
+    open = true;
+  }
+  return open ? std::nullopt : std::optional(false);
 }
 
 }  // namespace handfast::net

@@ -36,13 +36,13 @@ struct ProxyHeader {
   State state = State::Incomplete;
   std::size_t consumed = 0;                 // Complete: the bytes of the header
   std::optional<ProxyEndpoints> endpoints;  // Complete: none if the header tells none
-  std::string_view problem;                 // Bad: a sentence for the log
+  std::string_view problem;                 // Bad: what is wrong, a constant
 };
 
 [[nodiscard]] ProxyHeader read_proxy_header(std::string_view bytes);
 
 // Whether these first bytes of a connection can only be such a header: no HTTP/1 request, HTTP/2
-// preface or TLS record begins like this. False while there are too few of them.
-[[nodiscard]] bool is_proxy_header(std::string_view bytes);
+// preface or TLS record begins like it. Nothing: they are too few to say.
+[[nodiscard]] std::optional<bool> is_proxy_header(std::string_view bytes);
 
 }  // namespace handfast::net

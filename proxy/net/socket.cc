@@ -32,14 +32,18 @@ void Socket::note_events(std::uint32_t events) noexcept {
 }
 
 IoResult Socket::receive(std::span<char> space) noexcept {
+  const IoResult result = receive(space, 0);
+  if (result.state == IoState::Data && result.bytes < space.size() && !hung_up_) readable_ = false;
+  return result;
+}
+
+IoResult Socket::peek(std::span<char> space) noexcept { return receive(space, MSG_PEEK); }
+
+IoResult Socket::receive(std::span<char> space, int flags) noexcept {
   if (!readable_) return {IoState::WouldBlock, 0};
   for (;;) {
-    const ssize_t got = ::recv(fd_.get(), space.data(), space.size(), 0);
-    if (got > 0) {
-      const auto bytes = static_cast<std::size_t>(got);
-      if (bytes < space.size() && !hung_up_) readable_ = false;
-      return {IoState::Data, bytes};
-    }
+    const ssize_t got = ::recv(fd_.get(), space.data(), space.size(), flags);
+    if (got > 0) return {IoState::Data, static_cast<std::size_t>(got)};
     if (got == 0) {
       readable_ = false;
       return {IoState::End, 0};

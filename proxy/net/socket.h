@@ -37,6 +37,8 @@ class Socket {
   void note_events(std::uint32_t events) noexcept;
 
   IoResult receive(std::span<char> space) noexcept;
+  // The same bytes as receive(), which takes them after this, still has. Data: all there are now.
+  IoResult peek(std::span<char> space) noexcept;
   // Data: some of the bytes were taken. Failed: see last_error().
   IoResult send(std::string_view bytes) noexcept;
 
@@ -57,6 +59,8 @@ class Socket {
   void close() noexcept { fd_.reset(); }
 
  private:
+  IoResult receive(std::span<char> space, int flags) noexcept;
+
   UniqueFd fd_;
   bool readable_ = false;
   bool writable_ = true;

@@ -28,6 +28,24 @@ GaugeFamily& gauges(prometheus::Registry& registry, const char* name, const char
   return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
 }
 
+std::string name_of(session::RefusedConnection why) {
+  switch (why) {
+    case session::RefusedConnection::WorkerConnections:
+      return "worker_connections";
+    case session::RefusedConnection::AddressConnections:
+      return "address_connections";
+    case session::RefusedConnection::ProxyProtocolUnexpected:
+      return "proxy_protocol_unexpected";
+    case session::RefusedConnection::ProxyProtocolBad:
+      return "proxy_protocol_bad";
+    case session::RefusedConnection::ProxyProtocolTimeout:
+      return "proxy_protocol_timeout";
+    case session::RefusedConnection::NotTls:
+      return "not_tls";
+  }
+  return "";
+}
+
 }  // namespace
 
 struct ProcessMetrics::Impl {
@@ -55,11 +73,9 @@ struct ProcessMetrics::Impl {
   prometheus::Gauge& downstream =
       gauges(registry, "handfast_downstream_connections", "Connections of clients.").Add({});
   CounterFamily& refused = counters(registry, "handfast_connections_refused_total",
-                                    "Connections of clients closed at once, by reason.");
+                                    "Connections of clients closed before a request, by reason.");
   // By RefusedConnection; all there from the start, so that each is seen to be 0.
-  std::array<prometheus::Counter*, 2> refused_why{
-      &refused.Add({{"reason", "worker_connections"}}),
-      &refused.Add({{"reason", "address_connections"}})};
+  std::array<prometheus::Counter*, session::kRefusedConnections> refused_why{};
   prometheus::Counter& pauses =
       counters(registry, "handfast_accept_pauses_total",
                "Times that a listener paused for want of descriptors or memory.")
@@ -75,6 +91,10 @@ struct ProcessMetrics::Impl {
 ProcessMetrics::ProcessMetrics() : impl_(std::make_unique<Impl>()) {
   impl_->loads.Add({{"result", "accepted"}});
   impl_->loads.Add({{"result", "rejected"}});
+  for (std::size_t i = 0; i < impl_->refused_why.size(); ++i) {
+    const auto why = static_cast<session::RefusedConnection>(i);
+    impl_->refused_why[i] = &impl_->refused.Add({{"reason", name_of(why)}});
+  }
 }
 ProcessMetrics::~ProcessMetrics() = default;
 
@@ -119,7 +139,7 @@ void ProcessMetrics::on_closed_by_change(std::string_view cause) {
   impl_->closed.Add({{"cause", std::string(cause)}}).Increment();
 }
 
-void ProcessMetrics::on_refused(RefusedConnection why) {
+void ProcessMetrics::on_refused(session::RefusedConnection why) {
   impl_->refused_why[static_cast<std::size_t>(why)]->Increment();
 }
 

@@ -10,15 +10,10 @@
 #include <vector>
 
 #include "proxy/route/snapshot.h"
+#include "proxy/session/session.h"
 #include "proxy/upstream/pool.h"
 
 namespace handfast::server {
-
-// Why a client's connection was closed before anything was read of it.
-enum class RefusedConnection : std::uint8_t {
-  WorkerConnections,   // the worker has as many as it may
-  AddressConnections,  // the client's address has
-};
 
 class ProcessMetrics {
  public:
@@ -27,7 +22,7 @@ class ProcessMetrics {
 
   void on_handshake(const upstream::HandshakeOutcome& outcome);
   void on_closed_by_change(std::string_view cause);
-  void on_refused(RefusedConnection why);
+  void on_refused(session::RefusedConnection why);
   // A listener found no descriptor or memory for a connection.
   void on_accept_pause();
   void on_load(bool accepted, double seconds, std::uint64_t generation);

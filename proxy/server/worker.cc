@@ -119,20 +119,10 @@ void Worker::listen() {
   sockets_ = {};
 }
 
-// Proxies that are believed bring the connections of many clients.
-std::optional<net::ConnectionLimits::Slot> Worker::try_admit(const net::Address& client) {
-  if (sessions_.size() >= context_.limits.worker_connections) {
-    shared_.process_metrics.on_refused(RefusedConnection::WorkerConnections);
-    return {};
-  }
-  if (context_.limits.trust.forwarded.contains(client)) return net::ConnectionLimits::Slot();
-  auto place = shared_.connection_limits.try_take(client);
-  if (!place) shared_.process_metrics.on_refused(RefusedConnection::AddressConnections);
-  return place;
-}
-
 void Worker::accept(net::Socket socket, const net::Address& peer, bool tls) {
-  auto place = try_admit(peer);
+  const bool full = sessions_.size() >= context_.limits.worker_connections;
+  if (full) on_refused(session::RefusedConnection::WorkerConnections);
+  auto place = full ? std::nullopt : try_place(peer);
   if (!place) {
     socket.reset_on_close();
     return;
@@ -154,6 +144,25 @@ void Worker::accept(net::Socket socket, const net::Address& peer, bool tls) {
   places_.push_back(std::move(*place));
   session_count_.store(sessions_.size(), std::memory_order_relaxed);
 }
+
+// Proxies that are believed bring the connections of many clients.
+std::optional<net::ConnectionLimits::Slot> Worker::try_place(const net::Address& client) {
+  const session::ClientTrust& trust = context_.limits.trust;
+  if (trust.proxy_protocol.contains(client) || trust.forwarded.contains(client)) {
+    return net::ConnectionLimits::Slot();
+  }
+  auto place = shared_.connection_limits.try_take(client);
+  if (!place) on_refused(session::RefusedConnection::AddressConnections);
+  return place;
+}
+
+bool Worker::admit(session::Session& session, const net::Address& client) {
+  auto place = try_place(client);
+  if (place) places_[session.slot] = std::move(*place);
+  return place.has_value();
+}
+
+void Worker::on_refused(session::RefusedConnection why) { shared_.process_metrics.on_refused(why); }
 
 void Worker::on_session_replaced(session::Session& session,
                                  std::unique_ptr<session::Session> next) {

@@ -87,14 +87,16 @@ class Worker final : private session::SessionOwner,
   void swap(const Publication& publication);
   void listen();
   void accept(net::Socket socket, const net::Address& peer, bool tls);
-  // A place for one more connection of this client; nothing: it is refused, and counted.
-  std::optional<net::ConnectionLimits::Slot> try_admit(const net::Address& client);
+  // A place for one more connection of this client; nothing: it has as many as it may; counted.
+  std::optional<net::ConnectionLimits::Slot> try_place(const net::Address& client);
   void judge(std::vector<upstream::JudgeRequest> requests);
   void each_second();
   void check_drained();
   void on_session_closed(session::Session& session) override;
   void on_session_replaced(session::Session& session,
                            std::unique_ptr<session::Session> next) override;
+  bool admit(session::Session& session, const net::Address& client) override;
+  void on_refused(session::RefusedConnection why) override;
   void on_exchange(const session::ExchangeRecord& record) override;
   const pki::Identity* select_certificate(std::string_view server_name) override;
   [[nodiscard]] upstream::Pool::Hooks hooks();

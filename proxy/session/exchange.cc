@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
 #include <utility>
 
 #include "proxy/base/check.h"
+#include "proxy/http/authority.h"
 #include "proxy/http/chars.h"
 #include "proxy/http/forwarding.h"
 #include "proxy/http/path.h"
@@ -100,6 +102,7 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   check(state_ == State::Idle);
   client_ = &client;
   facts_ = facts;
+  learn_client();
   snapshot_ = context_.snapshots.pin();
   host_ = nullptr;
   route_ = nullptr;
@@ -143,6 +146,33 @@ void Exchange::choose_request_id() {
   request_id_ = {own_request_id_.data(), own_request_id_.size()};
 }
 
+// From the proxies in front of us, as far as they are believed.
+void Exchange::learn_client() {
+  https_ = facts_.tls || facts_.tls_in_front;
+  if (!facts_.believed) return;
+  const auto peer = net::Address::from_ip(facts_.address, 0);
+  facts_.believed = peer.has_value();
+  if (!peer) return;
+  read_client_origin(head.headers, *peer, context_.limits.trust, origin_);
+  facts_.address = origin_.address;
+  if (!origin_.scheme.empty()) https_ = origin_.scheme == "https";
+}
+
+http::ForwardContext Exchange::forward_context() const {
+  http::ForwardContext context{
+      .client_address = facts_.address,
+      .scheme = https_ ? "https" : "http",
+      .public_port = https_ ? context_.limits.public_https_port : context_.limits.public_http_port,
+      .request_id = request_id_};
+  if (!facts_.believed) return context;
+  if (origin_.port != 0) context.public_port = origin_.port;
+  context.forwarded_for = origin_.forwarded_for;
+  context.forwarded_host = origin_.host;
+  context.original_forwarded_for = origin_.original_for;
+  context.original_forwarded_host = origin_.original_host;
+  return context;
+}
+
 void Exchange::route() {
   const auto path = http::normalise_path(head.path, path_scratch_);
   if (!path && head.path != "*") {
@@ -163,7 +193,7 @@ void Exchange::route() {
            refusal_status(route_->refused->reason));
     return;
   }
-  if (!facts_.tls && route_->ssl_redirect && redirect_to_https()) return;
+  if (!https_ && route_->ssl_redirect && redirect_to_https()) return;
   if (!admit_body()) return;
   admit_upgrade();
   choose_endpoint();
@@ -192,7 +222,10 @@ void Exchange::admit_upgrade() {
 
 bool Exchange::redirect_to_https() {
   if (path_.starts_with(kAcmePrefix)) return false;
-  if (head.host.empty()) {
+  const bool told = facts_.believed && !origin_.host.empty();
+  const auto authority = told ? http::parse_authority(origin_.host) : std::nullopt;
+  const std::string_view host = authority ? authority->host : head.host;
+  if (host.empty()) {
     answer_status(400, {});
     return true;
   }
@@ -200,7 +233,7 @@ bool Exchange::redirect_to_https() {
   if (target.ends_with('/'))
     target.remove_suffix(1);  // as ingress-nginx without preserve-trailing-slash
   std::string location = "Location: https://";
-  location.append(head.host);
+  location.append(host);
   if (context_.limits.public_https_port != 443) {
     location.append(":").append(std::to_string(context_.limits.public_https_port));
   }
@@ -349,11 +382,7 @@ void Exchange::send_request(upstream::Channel& channel) {
   state_ = State::Streaming;
   upstream_reused_ = channel.reused();
   note_peer(channel.peer());
-  const http::ForwardContext forward{.client_address = facts_.address,
-                                     .scheme = facts_.tls ? "https" : "http",
-                                     .public_port = facts_.tls ? context_.limits.public_https_port
-                                                               : context_.limits.public_http_port,
-                                     .request_id = request_id_};
+  const http::ForwardContext forward = forward_context();
   channel.begin({head, forward, std::chrono::milliseconds(route_->read_timeout_ms),
                  std::chrono::milliseconds(route_->send_timeout_ms)});
   client_->resume_request_body();
@@ -562,7 +591,7 @@ void Exchange::report(bool cut) {
   record.duration =
       std::chrono::duration_cast<std::chrono::microseconds>(context_.loop.clock().now() - started_);
   record.client_address = facts_.address;
-  record.scheme = facts_.tls ? "https" : "http";
+  record.scheme = https_ ? "https" : "http";
   record.method = head.method;
   record.host = head.host;
   record.target = head.target;

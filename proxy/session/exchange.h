@@ -8,8 +8,8 @@
 //   Idle -> Connecting (an endpoint is tried, then the next) -> Streaming [-> Tunnel] -> Done
 //     \-> Answered (by us: no route, refused, redirect, failure) -> Done
 //
-// A request that asks for an upgrade and is answered 101 becomes a tunnel: the bodies are then bytes
-// as they come, until both directions have ended.
+// A request that asks for an upgrade and is answered 101 becomes a tunnel: the bodies are then
+// bytes as they come, until both directions have ended.
 //
 // The request half (still coming or complete) belongs to the client side; the response half is
 // here. The route is pinned for the whole exchange; the TLS policy is looked up in the worker's
@@ -27,8 +27,10 @@
 #include <string_view>
 #include <vector>
 
+#include "proxy/http/forwarding.h"
 #include "proxy/http/message.h"
 #include "proxy/http/trailers.h"
+#include "proxy/session/client_origin.h"
 #include "proxy/session/context.h"
 #include "proxy/session/session.h"
 #include "proxy/upstream/channel.h"
@@ -97,6 +99,8 @@ class Exchange final : public upstream::ChannelUser {
  private:
   enum class State : std::uint8_t { Idle, Connecting, Streaming, Tunnel };
 
+  void learn_client();
+  [[nodiscard]] http::ForwardContext forward_context() const;
   void route();
   void choose_request_id();
   bool admit_body();
@@ -125,6 +129,8 @@ class Exchange final : public upstream::ChannelUser {
   Context& context_;
   ClientSide* client_ = nullptr;
   ClientFacts facts_;
+  ClientOrigin origin_;  // good if the client is believed
+  bool https_ = false;   // the scheme that the client used, for all that we know
   State state_ = State::Idle;
   SnapshotHolder::Pin snapshot_;
   const route::HostEntry* host_ = nullptr;

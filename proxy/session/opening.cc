@@ -2,6 +2,10 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "proxy/session/h1_session.h"
@@ -17,6 +21,8 @@ constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 ClientFacts ClientConnection::facts() const {
   ClientFacts facts;
   facts.address = address;
+  facts.believed = believed;
+  facts.tls_in_front = tls_in_front;
   if (tls == nullptr) return facts;
   facts.tls = true;
   facts.tls_version = SSL_get_version(tls->ssl());
@@ -29,32 +35,93 @@ Opening::Opening(Context& context, SessionOwner& owner, std::unique_ptr<net::Str
                  tls::TlsStream* tls, const net::Address& peer)
     : context_(context),
       owner_(owner),
-      connection_{std::move(stream), tls, peer.ip(), Buffer(context.buffers)},
-      timer_(context.loop.timers(), [this] { close(); }),
-      state_(tls == nullptr ? State::Preface : State::Handshaking) {}
+      connection_{.stream = std::move(stream),
+                  .tls = tls,
+                  .address = peer.ip(),
+                  .believed = context.limits.trust.forwarded.contains(peer),
+                  .in = Buffer(context.buffers)},
+      timer_(context.loop.timers(), [this] { on_timeout(); }),
+      state_(context.limits.trust.proxy_protocol.contains(peer) ? State::ProxyHeader
+             : tls != nullptr                                   ? State::Handshaking
+                                                                : State::Preface) {}
 
 Opening::~Opening() = default;
 
 Status Opening::start() {
-  const auto limit = connection_.tls == nullptr ? context_.limits.head : context_.limits.handshake;
-  timer_.set(context_.loop.now() + limit);
+  arm();
   return context_.loop.add(connection_.stream->socket().fd(), *this);
+}
+
+void Opening::arm() {
+  timer_.set(context_.loop.now() +
+             (state_ == State::Preface ? context_.limits.head : context_.limits.handshake));
 }
 
 void Opening::on_event(std::uint32_t events) {
   if (state_ == State::Over) return;
   connection_.stream->socket().note_events(events);
-  if (state_ == State::Handshaking) {
-    advance_handshake();
-  } else {
-    read_preface();
+  advance();
+}
+
+void Opening::advance() {
+  switch (state_) {
+    case State::ProxyHeader:
+      read_proxy_header();
+      break;
+    case State::Handshaking:
+      advance_handshake();
+      break;
+    case State::Preface:
+      read_preface();
+      break;
+    case State::Over:
+      break;
   }
+}
+
+void Opening::read_proxy_header() {
+  net::Socket& socket = connection_.stream->socket();
+  std::array<char, net::kMaxProxyHeader> space;
+  const net::IoResult seen = socket.peek(space);
+  if (seen.state == net::IoState::WouldBlock) return;
+  if (seen.state != net::IoState::Data) {
+    close();  // a health check that only connects, say
+    return;
+  }
+  const net::ProxyHeader header = net::read_proxy_header({space.data(), seen.bytes});
+  if (header.state == net::ProxyHeader::State::Incomplete && !socket.hung_up()) return;
+  if (header.state != net::ProxyHeader::State::Complete) {
+    refuse(RefusedConnection::ProxyProtocolBad);
+    return;
+  }
+  socket.receive({space.data(), header.consumed});
+  if (header.endpoints && !learn_client(*header.endpoints)) return;
+  state_ = connection_.tls != nullptr ? State::Handshaking : State::Preface;
+  arm();
+  advance();  // what followed the header is told by no further event
+}
+
+// False: closed.
+bool Opening::learn_client(const net::ProxyEndpoints& endpoints) {
+  if (!owner_.admit(*this, endpoints.source)) {
+    connection_.stream->socket().reset_on_close();
+    close();
+    return false;
+  }
+  connection_.address = endpoints.source.ip();
+  connection_.believed = context_.limits.trust.forwarded.contains(endpoints.source);
+  connection_.tls_in_front = connection_.tls == nullptr &&
+                             endpoints.destination.port() == context_.limits.public_https_port;
+  return true;
 }
 
 void Opening::advance_handshake() {
   const tls::TlsStream::State state = connection_.tls->advance_handshake();
   const net::FlushState flushed = connection_.stream->flush();
   if (state == tls::TlsStream::State::Failed || flushed == net::FlushState::Failed) {
+    if (connection_.tls->failure().reason == Reason::NotTls) {
+      owner_.on_refused(RefusedConnection::NotTls);
+    }
     close();
     return;
   }
@@ -73,14 +140,19 @@ void Opening::read_preface() {
     connection_.in.commit(result.bytes);
     const std::string_view read = connection_.in.view();
     const std::size_t both = std::min(read.size(), kPreface.size());
-    if (read.substr(0, both) != kPreface.substr(0, both)) {
-      hand_over(/*http2=*/false);
-      return;
-    }
-    if (both == kPreface.size()) {
+    if (read.substr(0, both) == kPreface.substr(0, both)) {
+      if (both < kPreface.size()) continue;
       hand_over(/*http2=*/true);
       return;
     }
+    const std::optional<bool> proxied = net::is_proxy_header(read);
+    if (!proxied) continue;
+    if (*proxied) {
+      refuse(RefusedConnection::ProxyProtocolUnexpected);
+    } else {
+      hand_over(/*http2=*/false);
+    }
+    return;
   }
 }
 
@@ -101,7 +173,22 @@ void Opening::hand_over_to() {
 }
 
 void Opening::drain() {
-  if (state_ == State::Preface && connection_.in.empty()) close();
+  const bool silent = state_ == State::Preface && connection_.in.empty();
+  if (silent || state_ == State::ProxyHeader) close();
+}
+
+void Opening::on_timeout() {
+  if (state_ == State::ProxyHeader) {
+    refuse(RefusedConnection::ProxyProtocolTimeout);
+  } else {
+    close();
+  }
+}
+
+void Opening::refuse(RefusedConnection why) {
+  owner_.on_refused(why);
+  connection_.stream->socket().reset_on_close();
+  close();
 }
 
 void Opening::close() {

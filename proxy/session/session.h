@@ -7,12 +7,14 @@
 // Threading: one worker's. Ownership: the SessionOwner's; a session ends itself through it.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "proxy/base/buffer.h"
 #include "proxy/event/loop.h"
+#include "proxy/net/address.h"
 #include "proxy/net/stream.h"
 #include "proxy/tls/tls_stream.h"
 
@@ -29,6 +31,17 @@ class Session : public event::Handler {
   std::size_t slot = 0;
 };
 
+// Why a client's connection was closed before it could ask anything.
+enum class RefusedConnection : std::uint8_t {
+  WorkerConnections,        // the worker has as many as it may
+  AddressConnections,       // the client's address has
+  ProxyProtocolUnexpected,  // a PROXY header from a peer that we don't believe
+  ProxyProtocolBad,         // a peer that must begin with a PROXY header began with something else
+  ProxyProtocolTimeout,     // or took too long
+  NotTls,                   // on an HTTPS listener; a PROXY header, say
+};
+inline constexpr std::size_t kRefusedConnections = 6;
+
 class SessionOwner {
  public:
   virtual ~SessionOwner() = default;
@@ -36,11 +49,17 @@ class SessionOwner {
   virtual void on_session_closed(Session& session) = 0;
   // Puts `next` in its place, and destroys `session` at the end of the round.
   virtual void on_session_replaced(Session& session, std::unique_ptr<Session> next) = 0;
+  // A PROXY header told who the client is. False: it has as many connections as it may; counted.
+  virtual bool admit(Session& session, const net::Address& client) = 0;
+  // Counts; the session closes itself.
+  virtual void on_refused(RefusedConnection why) = 0;
 };
 
 // Who the client is; views that outlive the exchange.
 struct ClientFacts {
   std::string_view address;
+  bool believed = false;      // its forwarding headers count: see client_origin.h
+  bool tls_in_front = false;  // it dialled our public HTTPS port, where a load balancer ended TLS
   bool tls = false;
   std::string_view tls_version;
   std::string_view tls_cipher;
@@ -52,7 +71,9 @@ struct ClientConnection {
   std::unique_ptr<net::Stream> stream;
   tls::TlsStream* tls = nullptr;  // `stream`, if it is TLS
   std::string address;            // of the client, without port
-  Buffer in;                      // read already
+  bool believed = false;          // as in ClientFacts
+  bool tls_in_front = false;
+  Buffer in;  // read already
 
   // Views into this. Once TLS is open, if there is any.
   [[nodiscard]] ClientFacts facts() const;

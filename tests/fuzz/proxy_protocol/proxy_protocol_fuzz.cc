@@ -4,6 +4,7 @@
 #include "proxy/net/proxy_protocol.h"
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,10 +19,9 @@ void fuzz_one(std::span<const std::byte> input) {
   const std::string_view bytes(reinterpret_cast<const char*>(input.data()), input.size());
   const net::ProxyHeader header = net::read_proxy_header(bytes);
   check(header.problem.empty() == (header.state != State::Bad), "a problem, and only then");
-  if (net::is_proxy_header(bytes)) {
-    check(net::read_proxy_header(bytes.substr(0, 11)).state == State::Incomplete,
-          "known too early");
-  }
+  const std::optional<bool> guess = net::is_proxy_header(bytes);
+  check(guess || header.state == State::Incomplete, "too late to say");
+  if (header.state == State::Complete) check(guess == true, "not known");
   if (header.state == State::Incomplete) {
     check(bytes.size() < net::kMaxProxyHeader, "no limit");
     return;

@@ -251,12 +251,16 @@ TEST(ProxyProtocol, WaitsForTheRest) {
 }
 
 TEST(ProxyProtocol, KnowsAHeaderFromAllElse) {
-  EXPECT_TRUE(is_proxy_header("PROXY TCP4 "));
-  EXPECT_TRUE(is_proxy_header("PROXY UNKNOWN\r\n"));
-  EXPECT_TRUE(is_proxy_header(kSignature));
-  for (const char* bytes : {"", "PROXY", "PROXY / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-                            "\r\n\r\nGET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\n", "\x16\x03\x01"}) {
-    EXPECT_FALSE(is_proxy_header(bytes)) << bytes;
+  for (const std::string& header : {std::string("PROXY TCP4 "), std::string("PROXY TCP6 "),
+                                    std::string("PROXY UNKNOWN"), kSignature}) {
+    EXPECT_EQ(is_proxy_header(header + "x"), true);
+    for (std::size_t n = 0; n < header.size(); ++n) {
+      EXPECT_EQ(is_proxy_header(header.substr(0, n)), std::nullopt) << n;
+    }
+  }
+  for (const char* bytes : {"PROXY /", "PROXY TCP5", "PRI", "PUT", "\r\n\r\nG", "\r\nG", "\n",
+                            "GET / HTTP/1.1\r\n", "\x16"}) {
+    EXPECT_EQ(is_proxy_header(bytes), false) << bytes;
   }
 }
 

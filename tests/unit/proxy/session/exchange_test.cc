@@ -115,6 +115,68 @@ TEST_F(ExchangeTest, RedirectsPlainRequestsWhereTheRouteSaysSo) {
       << star.received;
 }
 
+// The clients of the fixture come from 192.0.2.9.
+TEST_F(ExchangeTest, TellsTheBackendOfTheClientWhatAProxyThatItBelievesSays) {
+  context_.limits.trust.forwarded = net::NetworkSet::parse({"192.0.2.0/24"}).value();
+  Peer& client = connect();
+  client.send(
+      "GET / HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: 203.0.113.5, 192.0.2.7\r\n"
+      "X-Forwarded-Proto: https\r\nX-Forwarded-Host: www.shop.example\r\n"
+      "X-Forwarded-Port: 8443\r\nX-Forwarded-Prefix: /forged\r\nX-Real-IP: 1.2.3.4\r\n\r\n");
+  ASSERT_TRUE(backend_gets());
+  const std::string& got = backend_.last().received;
+
+  EXPECT_NE(got.find("X-Real-IP: 203.0.113.5\r\n"
+                     "X-Forwarded-For: 203.0.113.5\r\n"
+                     "X-Forwarded-Host: www.shop.example\r\n"
+                     "X-Forwarded-Port: 8443\r\n"
+                     "X-Forwarded-Proto: https\r\n"
+                     "X-Forwarded-Scheme: https\r\n"
+                     "X-Scheme: https\r\n"
+                     "X-Original-Forwarded-For: 203.0.113.5, 192.0.2.7\r\n"
+                     "X-Original-Forwarded-Host: www.shop.example\r\n"),
+            std::string::npos)
+      << got;
+  EXPECT_EQ(got.find("1.2.3.4"), std::string::npos);
+  EXPECT_EQ(got.find("forged"), std::string::npos);
+}
+
+TEST_F(ExchangeTest, TellsTheBackendNothingThatAClientSaysOfItself) {
+  context_.limits.trust.forwarded = net::NetworkSet::parse({"10.0.0.0/8"}).value();
+  Peer& client = connect();
+  client.send(
+      "GET / HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: 203.0.113.5\r\n"
+      "X-Forwarded-Proto: https\r\nX-Forwarded-Host: forged.example\r\n\r\n");
+  ASSERT_TRUE(backend_gets());
+  const std::string& got = backend_.last().received;
+
+  EXPECT_NE(got.find("X-Real-IP: 192.0.2.9\r\nX-Forwarded-For: 192.0.2.9\r\n"), std::string::npos);
+  EXPECT_NE(got.find("X-Forwarded-Proto: http\r\n"), std::string::npos);
+  EXPECT_EQ(got.find("203.0.113.5"), std::string::npos);
+  EXPECT_EQ(got.find("forged"), std::string::npos);
+  EXPECT_EQ(got.find("X-Original-"), std::string::npos);
+}
+
+TEST_F(ExchangeTest, RedirectsByWhatAProxyThatItBelievesSays) {
+  context_.limits.trust.forwarded = net::NetworkSet::parse({"192.0.2.0/24"}).value();
+  config::Route route = route_to("/", "shop/orders:80");
+  route.ssl_redirect = true;
+  publish(SnapshotMaker()
+              .host(host_with("shop.example", {route}))
+              .service("shop/orders:80", {backend_.address()}));
+  Peer& plain = connect();
+  plain.send(
+      "GET /a HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-Host: www.example:80\r\n"
+      "X-Forwarded-Proto: http\r\n\r\n");
+  ASSERT_TRUE(client_gets(plain, "\r\n\r\n"));
+  EXPECT_NE(plain.received.find("Location: https://www.example/a\r\n"), std::string::npos)
+      << plain.received;
+
+  Peer& secure = connect();
+  secure.send("GET /a HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-Proto: https\r\n\r\n");
+  EXPECT_TRUE(backend_gets("X-Forwarded-Proto: https\r\n"));
+}
+
 TEST_F(ExchangeTest, ServesAcmeChallengesPlainAndNothingThatOnlyLooksLikeOne) {
   config::Route route = route_to("/", "shop/orders:80");
   route.ssl_redirect = true;

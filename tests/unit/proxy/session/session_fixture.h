@@ -214,12 +214,15 @@ class SessionFixture : public ::testing::Test,
   std::vector<Seen> seen_;
   std::vector<http::H2Flood> floods_;
   std::function<void()> each_round_;
+  net::Address peer_ = net::Address::from_ip("192.0.2.9", 1234).value();  // of the clients
+  std::vector<session::RefusedConnection> refused_;
+  std::vector<net::Address> admitted_;
+  bool admits_ = true;
 
  private:
   void adopt(std::unique_ptr<net::Stream> stream, tls::TlsStream* tls) {
     auto session = std::make_unique<session::Opening>(
-        context_, static_cast<session::SessionOwner&>(*this), std::move(stream), tls,
-        net::Address::from_ip("192.0.2.9", 1234).value());
+        context_, static_cast<session::SessionOwner&>(*this), std::move(stream), tls, peer_);
     check(session->start().has_value(), "start");
     session->slot = sessions_.size();
     sessions_.push_back(std::move(session));
@@ -240,6 +243,11 @@ class SessionFixture : public ::testing::Test,
     }
     sessions_.pop_back();
   }
+  bool admit(session::Session& /*session*/, const net::Address& client) override {
+    admitted_.push_back(client);
+    return admits_;
+  }
+  void on_refused(session::RefusedConnection why) override { refused_.push_back(why); }
   void on_exchange(const session::ExchangeRecord& record) override {
     seen_.push_back({.method = std::string(record.method),
                      .host = std::string(record.host),
