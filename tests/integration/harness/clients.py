@@ -37,16 +37,22 @@ def any_client_context(**options):
 
 
 class RawConnection:
-    """A TCP or TLS connection that sends what it is told and reads responses by the letter."""
+    """A TCP or TLS connection that sends what it is told and reads responses by the letter.
+    `source`: the address to connect from, any of 127/8; `preamble`: bytes to send before TLS."""
 
-    def __init__(self, address, tls=None, server_name=None, timeout=20, receive_buffer=None):
-        sock = socket.socket()
+    def __init__(self, address, tls=None, server_name=None, timeout=20, receive_buffer=None,
+                 source=None, preamble=None):
+        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(timeout)
         try:
+            if source:
+                sock.bind((source, 0))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if preamble:
+                sock.sendall(preamble)
             if tls:
                 context = tls if isinstance(tls, ssl.SSLContext) else any_client_context()
                 sock = context.wrap_socket(sock, server_hostname=server_name)
@@ -173,10 +179,11 @@ class RawConnection:
         return self.response(method)
 
 
-def fetch(address, host, target="/", method="GET", headers=(), body=None, tls=None, timeout=20):
+def fetch(address, host, target="/", method="GET", headers=(), body=None, tls=None, timeout=20,
+          **options):
     """One request on a connection of its own."""
-    with RawConnection(address, tls=tls, server_name=host if tls else None,
-                       timeout=timeout) as connection:
+    with RawConnection(address, tls=tls, server_name=host if tls else None, timeout=timeout,
+                       **options) as connection:
         return connection.request(host, target, method, headers, body)
 
 
