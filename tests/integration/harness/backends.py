@@ -104,6 +104,30 @@ def echo(connection, request):
     }), headers=[("Content-Type", "application/json")])
 
 
+def show_leaf(context, leaf):
+    with tempfile.TemporaryDirectory() as folder:
+        context.load_cert_chain(*leaf.write(pathlib.Path(folder), "leaf"))
+
+
+def server_context(leaf, client_ca=None, *, verify="required", min_version=None,
+                   max_version=None, ciphers=None, alpn=None):
+    """A TLS server's; `client_ca` makes it demand a client certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if min_version:
+        context.minimum_version = min_version
+    if max_version:
+        context.maximum_version = max_version
+    if ciphers:
+        context.set_ciphers(ciphers)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    if client_ca is not None:
+        context.load_verify_locations(cadata=client_ca)
+        context.verify_mode = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL}[verify]
+    show_leaf(context, leaf)
+    return context
+
+
 class Backend:
     """A server in threads of the test. `leaf` makes it TLS; `client_ca` makes it demand a client
     certificate. `handle(connection, request)` answers one request and has to read its body;
@@ -125,21 +149,9 @@ class Backend:
         self._lock = threading.Lock()
         self.context = None
         if leaf is not None:
-            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context = server_context(leaf, client_ca, verify=verify, min_version=min_version,
+                                          max_version=max_version, ciphers=ciphers, alpn=alpn)
             self.context.sni_callback = self._on_server_name
-            if min_version:
-                self.context.minimum_version = min_version
-            if max_version:
-                self.context.maximum_version = max_version
-            if ciphers:
-                self.context.set_ciphers(ciphers)
-            if alpn:
-                self.context.set_alpn_protocols(alpn)
-            if client_ca is not None:
-                self.context.load_verify_locations(cadata=client_ca)
-                self.context.verify_mode = {"required": ssl.CERT_REQUIRED,
-                                            "optional": ssl.CERT_OPTIONAL}[verify]
-            self.show(leaf)
         self._socket = socket.create_server((address, 0), backlog=backlog)
         self.port = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -153,8 +165,7 @@ class Backend:
 
     def show(self, leaf):
         """The certificate of handshakes from now on."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.context.load_cert_chain(*leaf.write(pathlib.Path(folder), "leaf"))
+        show_leaf(self.context, leaf)
 
     def _on_server_name(self, sock, name, _context):
         self._server_names[id(sock)] = name
