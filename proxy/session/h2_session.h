@@ -36,6 +36,7 @@ class H2Session final : public Session, public event::RoundEnd, private http::H2
   // Once its owner has it and the loop knows it.
   void start();
   void drain() override;
+  void cut() override { close(); }
 
   void on_event(std::uint32_t events) override;
   void on_round_end() override;
