@@ -68,7 +68,9 @@ class H2Backend final : private http::H2Codec::Events {
 class H2ConnectionTest : public handfast::testing::PoolFixture {
  protected:
   H2ConnectionTest() {
-    driver_.each_round([this] {
+    // The fixture runs the loop once more when this part of it is gone.
+    driver_.each_round([this, alive = alive_] {
+      if (!*alive) return;
       while (backends_.size() < backend_.peers.size()) {
         backends_.push_back(std::make_unique<H2Backend>(*backend_.peers[backends_.size()],
                                                         far_buffers_, far_limits_));
@@ -76,6 +78,8 @@ class H2ConnectionTest : public handfast::testing::PoolFixture {
       for (auto& backend : backends_) backend->pump();
     });
   }
+
+  ~H2ConnectionTest() override { *alive_ = false; }
 
   [[nodiscard]] Target target() const {
     return {.address = backend_.address(), .wire = Wire::Http2};
@@ -96,6 +100,7 @@ class H2ConnectionTest : public handfast::testing::PoolFixture {
   }
   [[nodiscard]] H2Backend& far(std::size_t backend = 0) { return *backends_[backend]; }
 
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   BufferPool far_buffers_;
   http::H2Limits far_limits_;
   std::vector<std::unique_ptr<H2Backend>> backends_;
