@@ -37,8 +37,10 @@ void H2Channel::begin(const ChannelRequest& request) {
   fields.clear();
   connection_.storage_.clear();
   http::forward_request_fields(fields, connection_.storage_, request.head, request.forward);
-  auto stream = connection_.codec_.send_request(request.head, request.forward.scheme, fields,
-                                                request_ended_);
+  // Ours, not the client's, which X-Forwarded-Proto tells: servers refuse what their transport
+  // contradicts.
+  const std::string_view scheme = connection_.facts_.policy == nullptr ? "http" : "https";
+  auto stream = connection_.codec_.send_request(request.head, scheme, fields, request_ended_);
   connection_.schedule();
   if (!stream) {  // told at the end of the round: its user doesn't expect it from within begin()
     refused_ = true;
