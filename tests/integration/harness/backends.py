@@ -288,8 +288,8 @@ class Nginx:
     listening socket is ours, handed over as in a binary upgrade, so that no port is guessed."""
 
     def __init__(self, leaf, *, client_ca=None, verify="on", extra="", location=None,
-                 keepalive_requests=1_000_000):
-        """Without a leaf it speaks plain HTTP."""
+                 keepalive_requests=1_000_000, http2=False):
+        """Without a leaf it speaks plain HTTP; `http2`: by ALPN, or by prior knowledge."""
         if shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None:
             raise RuntimeError("nginx is not installed")
         self._folder = tempfile.TemporaryDirectory(prefix="handfast-it-")
@@ -317,7 +317,7 @@ http {{
   access_log access.log; {paths}
   keepalive_requests {keepalive_requests}; keepalive_timeout 600s;
   server {{
-    listen 127.0.0.1:{self.port}{" ssl" if leaf else ""};
+    listen 127.0.0.1:{self.port}{" ssl" if leaf else ""}{" http2" if http2 else ""};
     {" ".join(lines)}
     {extra}
     location / {{ {location} }}
