@@ -287,9 +287,9 @@ class Limits(ListenersCase):
 
     def hold(self, source, **options):
         """A connection that was served and stays, or None."""
-        connection = self.handfast.connect(source=source, **options)
-        self.addCleanup(connection.close)
         try:
+            connection = self.handfast.connect(source=source, **options)
+            self.addCleanup(connection.close)
             return connection if connection.request("web.test").status == 200 else None
         except (EOFError, OSError):
             return None
