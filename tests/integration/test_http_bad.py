@@ -202,7 +202,6 @@ class Requests(HandfastCase):
             "HTTP/2.0": b"GET /bad HTTP/2.0\r\nHost: %s\r\n\r\n",
             "HTTP/3.0": b"GET /bad HTTP/3.0\r\nHost: %s\r\n\r\n",
             "HTTP/0.9": b"GET /bad HTTP/0.9\r\nHost: %s\r\n\r\n",
-            "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             "CONNECT": b"CONNECT %s:443 HTTP/1.1\r\nHost: %s:443\r\n\r\n",
             "CONNECT to a path": b"CONNECT /bad HTTP/1.1\r\nHost: %s\r\n\r\n",
         }, (400, 405, 501, 505))

@@ -40,7 +40,7 @@ class LoopDriver {
 
   // Runs rounds until `done` holds; false: it did not within a generous time.
   bool until(const std::function<bool()>& done) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     bool held = false;
     std::function<void()> step = [&] {
       for (const auto& work : work_) work();
