@@ -258,7 +258,7 @@ void H2Codec::Impl::on_request(H2Stream& stream, bool ends) {
   const Refusal refusal = stream.head.read_request(head_limits, ends, head);
   if (refusal) {
     stream.refused = true;
-    events.on_h2_bad_request(stream.id, refusal.status);
+    events.on_h2_bad_request(stream.id, refusal.status, refusal.what);
     return;
   }
   const H2StreamId id = stream.id;

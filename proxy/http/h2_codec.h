@@ -76,8 +76,9 @@ class H2Codec {
     // or Chunked: length unknown.
     virtual void on_h2_request(H2StreamId stream, const RequestHead& head) = 0;
     // Server: a head that can't become a request: answer `status` (400, 414, 417, 431, 501), the
-    // rest of the stream is ignored. Calls for it end with on_h2_closed().
-    virtual void on_h2_bad_request(H2StreamId stream, int status) = 0;
+    // rest of the stream is ignored. `what` is wrong, a constant. Calls for it end with
+    // on_h2_closed().
+    virtual void on_h2_bad_request(H2StreamId stream, int status, std::string_view what) = 0;
     // Client: 1xx any number of times, then the final one. Views as above (1xx: during the call).
     // Framing as above; None: no body whatever the fields say (HEAD, 204, 304).
     virtual void on_h2_response(H2StreamId stream, const ResponseHead& head) = 0;

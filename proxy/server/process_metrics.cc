@@ -46,6 +46,24 @@ std::string name_of(session::RefusedConnection why) {
   return "";
 }
 
+std::string name_of(http::H2Flood flood) {
+  switch (flood) {
+    case http::H2Flood::None:
+      return "";
+    case http::H2Flood::Resets:
+      return "resets";
+    case http::H2Flood::Continuations:
+      return "continuations";
+    case http::H2Flood::Control:
+      return "control";
+    case http::H2Flood::EmptyFrames:
+      return "empty_frames";
+    case http::H2Flood::Headers:
+      return "headers";
+  }
+  return "";
+}
+
 }  // namespace
 
 struct ProcessMetrics::Impl {
@@ -76,6 +94,9 @@ struct ProcessMetrics::Impl {
                                     "Connections of clients closed before a request, by reason.");
   // By RefusedConnection; all there from the start, so that each is seen to be 0.
   std::array<prometheus::Counter*, session::kRefusedConnections> refused_why{};
+  CounterFamily& floods =
+      counters(registry, "handfast_http2_floods_total",
+               "HTTP/2 connections of clients ended with ENHANCE_YOUR_CALM, by what they flooded.");
   prometheus::Counter& pauses =
       counters(registry, "handfast_accept_pauses_total",
                "Times that a listener paused for want of descriptors or memory.")
@@ -94,6 +115,11 @@ ProcessMetrics::ProcessMetrics() : impl_(std::make_unique<Impl>()) {
   for (std::size_t i = 0; i < impl_->refused_why.size(); ++i) {
     const auto why = static_cast<session::RefusedConnection>(i);
     impl_->refused_why[i] = &impl_->refused.Add({{"reason", name_of(why)}});
+  }
+  for (const http::H2Flood flood :
+       {http::H2Flood::Resets, http::H2Flood::Continuations, http::H2Flood::Control,
+        http::H2Flood::EmptyFrames, http::H2Flood::Headers}) {
+    impl_->floods.Add({{"kind", name_of(flood)}});
   }
 }
 ProcessMetrics::~ProcessMetrics() = default;
@@ -141,6 +167,10 @@ void ProcessMetrics::on_closed_by_change(std::string_view cause) {
 
 void ProcessMetrics::on_refused(session::RefusedConnection why) {
   impl_->refused_why[static_cast<std::size_t>(why)]->Increment();
+}
+
+void ProcessMetrics::on_http2_flood(http::H2Flood flood) {
+  impl_->floods.Add({{"kind", name_of(flood)}}).Increment();
 }
 
 void ProcessMetrics::on_accept_pause() { impl_->pauses.Increment(); }

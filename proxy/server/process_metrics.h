@@ -23,6 +23,7 @@ class ProcessMetrics {
   void on_handshake(const upstream::HandshakeOutcome& outcome);
   void on_closed_by_change(std::string_view cause);
   void on_refused(session::RefusedConnection why);
+  void on_http2_flood(http::H2Flood flood);
   // A listener found no descriptor or memory for a connection.
   void on_accept_pause();
   void on_load(bool accepted, double seconds, std::uint64_t generation);

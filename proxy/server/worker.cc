@@ -162,6 +162,8 @@ bool Worker::admit(session::Session& session, const net::Address& client) {
   return place.has_value();
 }
 
+void Worker::on_http2_flood(http::H2Flood flood) { shared_.process_metrics.on_http2_flood(flood); }
+
 void Worker::on_refused(session::RefusedConnection why) { shared_.process_metrics.on_refused(why); }
 
 void Worker::on_session_replaced(session::Session& session,

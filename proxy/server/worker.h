@@ -97,6 +97,7 @@ class Worker final : private session::SessionOwner,
                            std::unique_ptr<session::Session> next) override;
   bool admit(session::Session& session, const net::Address& client) override;
   void on_refused(session::RefusedConnection why) override;
+  void on_http2_flood(http::H2Flood flood) override;
   void on_exchange(const session::ExchangeRecord& record) override;
   const pki::Identity* select_certificate(std::string_view server_name) override;
   [[nodiscard]] upstream::Pool::Hooks hooks();

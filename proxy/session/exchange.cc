@@ -96,6 +96,24 @@ Context::Context(event::Loop& its_loop, BufferPool& its_buffers, SnapshotHolder&
       limits(its_limits) {}
 Context::~Context() = default;
 
+void report_refusal(Context& context, const ClientFacts& facts, int major_version, int status,
+                    std::string_view what) {
+  ExchangeRecord record;
+  record.unix_milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(
+                                 std::chrono::system_clock::now().time_since_epoch())
+                                 .count();
+  record.client_address = facts.address;
+  record.scheme = facts.tls ? "https" : "http";
+  record.major_version = major_version;
+  record.minor_version = major_version == 1 ? 1 : 0;
+  record.downstream_tls_version = facts.tls_version;
+  record.downstream_tls_cipher = facts.tls_cipher;
+  record.server_name = facts.server_name;
+  record.status = status;
+  record.detail = what;
+  context.observer.on_exchange(record);
+}
+
 Exchange::~Exchange() { drop_channel(); }
 
 void Exchange::start(ClientSide& client, const ClientFacts& facts) {

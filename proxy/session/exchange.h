@@ -46,6 +46,10 @@ struct OwnResponse {
   int grpc_status = -1;
 };
 
+// Puts a head on record that never became a request, and so never had an exchange.
+void report_refusal(Context& context, const ClientFacts& facts, int major_version, int status,
+                    std::string_view what);
+
 // What an exchange asks of the client's protocol. None of these calls back into the exchange but
 // client_done() of the last one.
 class ClientSide {

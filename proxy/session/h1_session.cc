@@ -107,8 +107,8 @@ bool H1Session::pump_head() {
       return false;
     }
     if (result.status == http::ParseStatus::Complete) {
-      const bool more_comes = exchange_->head.framing != http::Framing::None ||
-                              !exchange_->head.upgrade.empty();
+      const bool more_comes =
+          exchange_->head.framing != http::Framing::None || !exchange_->head.upgrade.empty();
       if (more_comes && in_.tail().size() < kBodyRoom) {
         in_.prepare(kBodyRoom);  // moves the bytes: the views must be made anew
         parser_.reset();
@@ -217,20 +217,8 @@ void H1Session::pump_linger() {
   }
 }
 
-// A head that never became a request goes on record without what it can't tell.
 void H1Session::refuse(int status, std::string_view what) {
-  ExchangeRecord record;
-  record.unix_milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(
-                                 std::chrono::system_clock::now().time_since_epoch())
-                                 .count();
-  record.client_address = facts_.address;
-  record.scheme = facts_.tls ? "https" : "http";
-  record.downstream_tls_version = facts_.tls_version;
-  record.downstream_tls_cipher = facts_.tls_cipher;
-  record.server_name = facts_.server_name;
-  record.status = status;
-  record.detail = what;
-  context_.observer.on_exchange(record);
+  report_refusal(context_, facts_, 1, status, what);
   send_refusal(status);
 }
 

@@ -108,7 +108,11 @@ void H2ClientStream::on_timeout() {
   const bool owes_body = exchange_ != nullptr && !ended_ && in_.empty() &&
                          !exchange_->response_started() && exchange_->wants_request_body();
   const bool takes_nothing = session_.codec_.queued(id_) > 0 && drawn() == drawn_then_;
-  if (owes_body || takes_nothing) {
+  if (owes_body) {
+    exchange_->abort(408);
+    send_own_response({.status = 408, .extra = {}});
+    on_exchange_done(http::no_trailers());
+  } else if (takes_nothing) {
     session_.codec_.reset(id_, http::H2Error::Cancel);  // on_closed() follows
     session_.schedule();
     return;

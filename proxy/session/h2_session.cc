@@ -81,7 +81,8 @@ void H2Session::on_h2_request(http::H2StreamId stream, const http::RequestHead& 
 }
 
 // Without a page: it may have been HEAD.
-void H2Session::on_h2_bad_request(http::H2StreamId stream, int status) {
+void H2Session::on_h2_bad_request(http::H2StreamId stream, int status, std::string_view what) {
+  report_refusal(context_, facts_, 2, status, what);
   fields_.clear();
   fields_.push_back({"date", http::http_date_now(), http::HeaderId::Date});
   codec_.send_head(stream, status, fields_, /*end=*/true);
@@ -155,6 +156,8 @@ void H2Session::read_all() {
     feed({space.data(), result.bytes});
   }
   reading_ = false;
+  // TLS may have answered by itself: an alert, a key update.
+  if (state_ != State::Closed && stream_->queued() > 0) schedule();
 }
 
 // While lingering: nothing is understood any more.

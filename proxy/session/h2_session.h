@@ -46,7 +46,7 @@ class H2Session final : public Session, public event::RoundEnd, private http::H2
   enum class State : std::uint8_t { Open, Noticed, Leaving, Lingering, Closed };
 
   void on_h2_request(http::H2StreamId stream, const http::RequestHead& head) override;
-  void on_h2_bad_request(http::H2StreamId stream, int status) override;
+  void on_h2_bad_request(http::H2StreamId stream, int status, std::string_view what) override;
   void on_h2_response(http::H2StreamId, const http::ResponseHead&) override {}
   void on_h2_data(http::H2StreamId stream, std::string_view payload) override;
   void on_h2_end(http::H2StreamId stream, const http::HeaderList& trailers) override;

@@ -94,7 +94,7 @@ class H2Connection final : public Connection, private http::H2Codec::Events {
   void end_with(Error error, bool unprocessed);
 
   void on_h2_request(http::H2StreamId, const http::RequestHead&) override {}
-  void on_h2_bad_request(http::H2StreamId, int) override {}
+  void on_h2_bad_request(http::H2StreamId, int, std::string_view) override {}
   void on_h2_response(http::H2StreamId stream, const http::ResponseHead& head) override;
   void on_h2_data(http::H2StreamId stream, std::string_view payload) override;
   void on_h2_end(http::H2StreamId stream, const http::HeaderList& trailers) override;

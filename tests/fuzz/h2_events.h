@@ -20,7 +20,8 @@ class H2EventRecord : public H2Codec::Events {
     note(stream, "request", head.target);
     check_fields(head.headers);
   }
-  void on_h2_bad_request(H2StreamId stream, int status) override {
+  void on_h2_bad_request(H2StreamId stream, int status, std::string_view what) override {
+    check(!what.empty(), "refused for nothing");
     note(stream, "bad", std::to_string(status));
   }
   void on_h2_response(H2StreamId stream, const ResponseHead& head) override {

@@ -52,8 +52,8 @@ class Server final : public http::H2EventRecord {
     codec.send_head(stream, 200, {}, false);
     codec.send_body(stream, head.target);
   }
-  void on_h2_bad_request(H2StreamId stream, int status) override {
-    H2EventRecord::on_h2_bad_request(stream, status);
+  void on_h2_bad_request(H2StreamId stream, int status, std::string_view what) override {
+    H2EventRecord::on_h2_bad_request(stream, status, what);
     codec.send_head(stream, status, {}, true);
   }
   void on_h2_data(H2StreamId stream, std::string_view payload) override {

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "proxy/base/buffer.h"
 #include "proxy/http/h2_codec.h"
 
@@ -125,7 +127,8 @@ class Log : public H2Codec::Events {
     if (head.expect_continue) text.append(" expect");
     note_fields(head.headers);
   }
-  void on_h2_bad_request(H2StreamId stream, int status) override {
+  void on_h2_bad_request(H2StreamId stream, int status, std::string_view what) override {
+    EXPECT_FALSE(what.empty());
     line(stream) << "bad " << std::to_string(status) << "\n";
   }
   void on_h2_response(H2StreamId stream, const ResponseHead& head) override {

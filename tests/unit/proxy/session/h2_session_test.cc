@@ -286,6 +286,8 @@ TEST_F(H2SessionTest, AnswersRequestsThatAreNone) {
   Client& client = dial();
   client.ask("GET", "/a#b", {}, true);
   EXPECT_TRUE(hears(client, "1 response 400"));
+  EXPECT_EQ(seen_.at(0).status, 400);
+  EXPECT_EQ(seen_.at(0).detail, "bad request target");
   client.get();
   answer();
   EXPECT_TRUE(hears(client, "3 closed 0"));
@@ -411,7 +413,9 @@ TEST_F(H2SessionTest, GivesUpAStreamWhoseBodyDoesntCome) {
   answer(kOk, 1);
   ASSERT_TRUE(hears(client, "3 closed 0"));
   clock_.advance(limits_.body + std::chrono::seconds(1));
-  EXPECT_TRUE(hears(client, "1 closed 8"));
+  EXPECT_TRUE(hears(client, "1 response 408"));
+  EXPECT_TRUE(hears(client, "1 closed 0"));
+  EXPECT_EQ(seen_.back().status, 408);
   EXPECT_EQ(sessions_.size(), 1u);
 }
 

@@ -48,7 +48,7 @@ class H2Backend final : private http::H2Codec::Events {
     streams.push_back(stream);
     last_path = head.target;
   }
-  void on_h2_bad_request(http::H2StreamId, int) override { fed_well = false; }
+  void on_h2_bad_request(http::H2StreamId, int, std::string_view) override { fed_well = false; }
   void on_h2_response(http::H2StreamId, const http::ResponseHead&) override {}
   void on_h2_data(http::H2StreamId stream, std::string_view payload) override {
     bodies[stream].append(payload);
