@@ -92,6 +92,7 @@ OptionSet make_options() {
                      "connections of clients per worker");
   options.add_number("max-connections-per-address", 0, 0, 10'000'000,
                      "of one client, in all workers; 0: no limit");
+  options.add_text("temp-dir", "DIR", "/tmp", "where large bodies lie that a route buffers");
   options.add_text("access-log", "PATH", "-", "a file, - for stdout, off for none");
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
                      "least level on stderr");
@@ -119,6 +120,7 @@ handfast::Status read_limits(const ParsedOptions& parsed,
   handfast::session::Limits& limits = options.limits;
   limits.public_http_port = static_cast<std::uint16_t>(parsed.number("public-http-port"));
   limits.public_https_port = static_cast<std::uint16_t>(parsed.number("public-https-port"));
+  limits.temp_directory = parsed.text("temp-dir");
   limits.keep_alive_requests = parsed.number("keep-alive-requests");
   limits.worker_connections = parsed.number("max-worker-connections");
   options.address_connections =

@@ -130,7 +130,7 @@ bool passes_to_backend(const Header& header, const RequestHead& head, const Pass
     case HeaderId::TransferEncoding:
       return false;
     case HeaderId::Expect:
-      return !head.is_http_1_0();
+      return head.expect_continue;  // not of HTTP/1.0, nor what we have answered
     case HeaderId::Other:
     case HeaderId::Date:
     case HeaderId::Server:

@@ -31,8 +31,8 @@ struct ForwardContext {
 // sent it, then the client's fields, then ours: X-Request-ID, X-Real-IP, X-Forwarded-For,
 // X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Proto, X-Forwarded-Scheme, X-Scheme, the
 // X-Original- ones, and the framing (Content-Length or Transfer-Encoding: chunked). Not written:
-// hop-by-hop fields, protected ones, Content-Length and Transfer-Encoding as they came; Upgrade only
-// as head.upgrade says. Of a client that sent no authority (HTTP/1.0) Host goes out empty and
+// hop-by-hop fields, protected ones, Content-Length and Transfer-Encoding as they came; Upgrade
+// only as head.upgrade says. Of a client that sent no authority (HTTP/1.0) Host goes out empty and
 // X-Forwarded-Host not at all. Expect passes as it came, but not from HTTP/1.0, which must not ask
 // (RFC 9110 10.1.1). Content-Length goes out only if the client sent one. Which of a client's own
 // forwarding headers are believed, and so are in the context, is the caller's to say

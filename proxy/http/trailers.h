@@ -1,8 +1,8 @@
 #pragma once
 // Fields behind a body (RFC 9110 6.5), kept apart from the bytes that they were read from.
 //
-// Only what can't frame, route or assert goes on: a receiver that merges trailers into the head must
-// not learn anything there that it wouldn't believe in the head.
+// Only what can't frame, route or assert goes on: a receiver that merges trailers into the head
+// must not learn anything there that it wouldn't believe in the head.
 //
 // Ownership: copies. Allocates per field: trailers are rare and small (bounded by the decoders).
 

@@ -24,8 +24,7 @@ enum class PortUse : std::uint8_t { First, Shared };
 // Opens a socket to listen on; port 0 takes a free one. Non-blocking, backlog 4096. An IPv6 address
 // takes IPv6 alone, [::] too: each address means what it says whatever the system's default is,
 // both families can be told apart, and no peer comes as a mapped address.
-[[nodiscard]] Result<UniqueFd> open_listener(const Address& address,
-                                             PortUse use = PortUse::First);
+[[nodiscard]] Result<UniqueFd> open_listener(const Address& address, PortUse use = PortUse::First);
 // A Unix socket at `path`, mode 0600; one that nobody listens on any more is replaced.
 [[nodiscard]] Result<UniqueFd> open_unix_listener(const std::string& path);
 // Where a listening socket is bound.

@@ -31,6 +31,7 @@ struct Limits {
   std::chrono::milliseconds send{60'000};        // between two writes that made progress
   std::chrono::milliseconds linger{5'000};       // reading on after an early end
   std::uint64_t keep_alive_requests = 1'000;     // keep-alive-requests, of one connection; 0: any
+  std::string temp_directory = "/tmp";           // of buffered bodies that don't stay in memory
   std::uint16_t public_http_port = 80;
   std::uint16_t public_https_port = 443;
   std::size_t worker_connections = 16'384;  // max-worker-connections; of clients

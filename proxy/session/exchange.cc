@@ -127,7 +127,8 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   tried_.clear();
   ++serial_;
   tries_ = 0;
-  request_complete_ = request_body_sent_ = head_sent_ = fresh_ = false;
+  request_complete_ = request_body_sent_ = head_sent_ = fresh_ = upstream_ended_ = false;
+  request_end_sent_ = response_complete_ = false;
   choose_request_id();
   started_ = context_.loop.clock().now();
   unix_milliseconds_ = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -199,8 +200,7 @@ void Exchange::route() {
   }
   path_ = path.value_or("/");
   host_ = snapshot_->find_host(lower_host(head.host, host_scratch_));
-  route_index_ =
-      host_ == nullptr ? route::RouteTable::kNone : host_->table.find(path_);
+  route_index_ = host_ == nullptr ? route::RouteTable::kNone : host_->table.find(path_);
   if (route_index_ == route::RouteTable::kNone) {
     answer(Reason::NoRoute, "no host or path matches", 404);
     return;
@@ -214,12 +214,18 @@ void Exchange::route() {
   if (!https_ && route_->ssl_redirect && redirect_to_https()) return;
   if (!admit_body()) return;
   admit_upgrade();
-  choose_endpoint();
+  if (route_->request_buffering && head.framing != http::Framing::None) {
+    begin_collecting();
+  } else {
+    choose_endpoint();
+  }
 }
 
 // False: answered.
 bool Exchange::admit_body() {
-  const std::uint64_t most = route_->max_body_bytes;
+  std::uint64_t most = route_->max_body_bytes;
+  // What is buffered has an end even where bodies have none.
+  if (most == 0 && route_->request_buffering) most = route_->max_temp_bytes;
   if (most == 0 || std::max(head.content_length, request_bytes_) <= most) return true;
   detail_ = "the request body is larger than proxy-body-size";
   answer_status(413, {});
@@ -303,12 +309,11 @@ void Exchange::await_name(const config::Endpoint& endpoint) {
 
 std::uint64_t Exchange::hash() const {
   if (route_->load_balance != config::LoadBalance::ConsistentHash) return upstream::kNoHash;
-  return upstream::hash_key(host_->hash_by[route_index_],
-                            {.head = head,
-                             .path = path_,
-                             .server_name = host_->config.host,
-                             .client = facts_.address,
-                             .tls = facts_.tls});
+  return upstream::hash_key(host_->hash_by[route_index_], {.head = head,
+                                                           .path = path_,
+                                                           .server_name = host_->config.host,
+                                                           .client = facts_.address,
+                                                           .tls = facts_.tls});
 }
 
 void Exchange::use_addresses(const std::vector<net::Address>& addresses) {
@@ -403,7 +408,13 @@ void Exchange::send_request(upstream::Channel& channel) {
   const http::ForwardContext forward = forward_context();
   channel.begin({head, forward, std::chrono::milliseconds(route_->read_timeout_ms),
                  std::chrono::milliseconds(route_->send_timeout_ms)});
-  client_->resume_request_body();
+  if (request_spool_ == nullptr) {
+    client_->resume_request_body();
+  } else {
+    request_spool_->rewind();
+    request_end_sent_ = false;
+    send_spooled_request();
+  }
 }
 
 void Exchange::note_peer(const upstream::PeerFacts& peer) {
@@ -411,35 +422,6 @@ void Exchange::note_peer(const upstream::PeerFacts& peer) {
   upstream_tls_ = peer.tls;
   presented_ = peer.policy == nullptr ? nullptr : peer.policy->identity;
 }
-
-bool Exchange::wants_request_body() const {
-  return (state_ == State::Streaming || state_ == State::Tunnel) && channel_ != nullptr &&
-         channel_->has_room();
-}
-
-void Exchange::on_request_body(std::string_view payload) {
-  request_bytes_ += payload.size();
-  if (channel_ == nullptr || payload.empty()) return;
-  if (state_ != State::Tunnel && !head_sent_ && !admit_body()) return;
-  request_body_sent_ = true;
-  channel_->send_body(payload);
-}
-
-void Exchange::on_request_end(const http::HeaderList& trailers) {
-  request_complete_ = true;
-  if (channel_ == nullptr) return;
-  if (head.framing == http::Framing::None && state_ != State::Tunnel) return;
-  request_body_sent_ = true;
-  channel_->end_body(trailers);
-}
-
-void Exchange::on_client_room() {
-  if (channel_ != nullptr) channel_->resume();
-}
-
-void Exchange::on_upstream_drained() { client_->resume_request_body(); }
-
-bool Exchange::wants_upstream_body() const { return client_->has_room(); }
 
 void Exchange::on_upstream_head(const http::ResponseHead& response) {
   upstream_status_ = response.status;
@@ -467,33 +449,13 @@ void Exchange::on_upstream_head(const http::ResponseHead& response) {
   if (upgraded) client_->resume_request_body();  // what came behind the request
 }
 
-void Exchange::on_upstream_body(std::string_view payload) {
-  response_bytes_ += payload.size();
-  client_->send_body(payload);
-}
-
-void Exchange::on_upstream_end(const http::HeaderList& trailers) {
-  attempt_.finish(upstream::Outcome::Ok, context_.loop.now());
-  upstream::Channel& channel = *std::exchange(channel_, nullptr);
-  const auto give_back = [&channel, complete = request_complete_] {
-    // It would wait for a body that won't come.
-    complete ? channel.release() : channel.abandon();
-  };
-  // The client's next request may come from within finish() and use the same connection; trailers
-  // are the channel's, so with some it goes after the client has them.
-  const bool plain = trailers.items().empty();
-  if (plain) give_back();
-  finish(/*cut=*/false, plain ? http::no_trailers() : trailers);
-  if (!plain) give_back();
-}
-
 // Whether the request could be sent once more, as far as the client and the route's limits go.
 bool Exchange::may_try_again() const {
   const config::RetryPolicy& retry = route_->retry;
-  if (head_sent_ || request_body_sent_) return false;
+  if (head_sent_ || (request_body_sent_ && request_spool_ == nullptr)) return false;
   if (retry.tries > 0 && static_cast<std::uint32_t>(tries_) >= retry.tries) return false;
-  return retry.timeout_ms == 0 || context_.loop.clock().now() - started_ <
-                                      std::chrono::milliseconds(retry.timeout_ms);
+  return retry.timeout_ms == 0 ||
+         context_.loop.clock().now() - started_ < std::chrono::milliseconds(retry.timeout_ms);
 }
 
 // A kept-alive connection that the backend closed just now, most likely (RFC 9112 section 9.3.1).
@@ -509,7 +471,9 @@ bool Exchange::may_retry(const upstream::Failure& failure) const {
   const Reason reason = failure.error.reason;
   const bool timeout = reason == Reason::ConnectTimeout || reason == Reason::HandshakeTimeout ||
                        reason == Reason::ResponseTimeout;
-  const bool named = timeout ? retry.timeout : failure.malformed ? retry.invalid_header : retry.error;
+  const bool named = timeout             ? retry.timeout
+                     : failure.malformed ? retry.invalid_header
+                                         : retry.error;
   if (!named && !is_stale(failure)) return false;
   return failure.unprocessed || retry.non_idempotent || is_idempotent(head.method);
 }
@@ -584,6 +548,7 @@ void Exchange::abort(int status) {
   const bool tunnel = state_ == State::Tunnel;  // an end like any other
   if (status_ == 0) status_ = status;
   report(/*cut=*/head_sent_ && !tunnel);
+  drop_spools();
   state_ = State::Idle;
   ++serial_;
   snapshot_.reset();
@@ -592,6 +557,7 @@ void Exchange::abort(int status) {
 void Exchange::finish(bool cut, const http::HeaderList& trailers) {
   drop_channel();
   report(cut);
+  drop_spools();
   state_ = State::Idle;
   ++serial_;
   snapshot_.reset();

@@ -5,7 +5,8 @@
 // connection or an HTTP/2 stream) and an upstream::Channel, decides where the request goes, what to
 // do when that fails, and moves bodies both ways as far as there is room.
 //
-//   Idle -> Connecting (an endpoint is tried, then the next) -> Streaming [-> Tunnel] -> Done
+//   Idle [-> Collecting] -> Connecting (an endpoint, then the next) -> Streaming [-> Tunnel] ->
+//   Done
 //     \-> Answered (by us: no route, refused, redirect, failure) -> Done
 //
 // A request that asks for an upgrade and is answered 101 becomes a tunnel: the bodies are then
@@ -33,6 +34,7 @@
 #include "proxy/session/client_origin.h"
 #include "proxy/session/context.h"
 #include "proxy/session/session.h"
+#include "proxy/session/spool.h"
 #include "proxy/upstream/channel.h"
 
 namespace handfast::session {
@@ -59,6 +61,8 @@ class ClientSide {
   // 101: from now on the bodies of both directions are bytes of a tunnel.
   virtual void send_head(const http::ResponseHead& head) = 0;
   virtual void send_body(std::string_view payload) = 0;
+  // A tunnel's direction to the client has ended; the other goes on. Only after a 101.
+  virtual void send_tunnel_end() {}
   virtual void send_own_response(const OwnResponse& response) = 0;
   // The response is complete / can't be completed (the client must notice). Last call; the exchange
   // is over and may be reused or destroyed from within.
@@ -85,8 +89,9 @@ class Exchange final : public upstream::ChannelUser {
   // After the last of the body, and at once where there is none.
   void on_request_end(const http::HeaderList& trailers);
   void on_client_room();
-  // The client is gone, or broke the protocol: everything stops. No further call to the client side.
-  // `status`: what goes on record if no answer has begun; 499 is nginx's "client closed request".
+  // The client is gone, or broke the protocol: everything stops. No further call to the client
+  // side. `status`: what goes on record if no answer has begun; 499 is nginx's "client closed
+  // request".
   void abort(int status = 499);
   // The client has the head of its response, or an answer of ours.
   [[nodiscard]] bool response_started() const noexcept { return head_sent_; }
@@ -101,7 +106,7 @@ class Exchange final : public upstream::ChannelUser {
   [[nodiscard]] bool wants_upstream_body() const override;
 
  private:
-  enum class State : std::uint8_t { Idle, Connecting, Streaming, Tunnel };
+  enum class State : std::uint8_t { Idle, Collecting, Connecting, Streaming, Tunnel };
 
   void learn_client();
   [[nodiscard]] http::ForwardContext forward_context() const;
@@ -119,6 +124,12 @@ class Exchange final : public upstream::ChannelUser {
   bool policy_for_now(std::shared_ptr<const tls::UpstreamPolicy>& policy);
   [[nodiscard]] upstream::Wire wire() const;
   void send_request(upstream::Channel& channel);
+  void begin_collecting();
+  void collect(std::string_view payload);
+  void end_collecting(const http::HeaderList& trailers);
+  void send_spooled_request();
+  bool send_spooled_response();
+  void drop_spools();
   [[nodiscard]] bool may_try_again() const;
   [[nodiscard]] bool is_stale(const upstream::Failure& failure) const;
   [[nodiscard]] bool may_retry(const upstream::Failure& failure) const;
@@ -142,14 +153,21 @@ class Exchange final : public upstream::ChannelUser {
   std::size_t route_index_ = 0;
   upstream::Channel* channel_ = nullptr;
   upstream::Balancer::Attempt attempt_;
+  std::unique_ptr<Spool> request_spool_;   // buffered whole before it is sent; null: streamed
+  std::unique_ptr<Spool> response_spool_;  // what the client has no room for yet
+  std::unique_ptr<http::TrailerSection> request_trailers_;
+  std::unique_ptr<http::TrailerSection> response_trailers_;
   std::vector<net::Address> tried_;
   std::uint64_t serial_ = 0;  // tells late answers of the resolver from this exchange's
   std::shared_ptr<Exchange*> self_ = std::make_shared<Exchange*>(this);
   int tries_ = 0;
   bool request_complete_ = false;
   bool request_body_sent_ = false;
-  bool head_sent_ = false;  // the client has the response's head
-  bool fresh_ = false;      // the next try is made on a new connection
+  bool head_sent_ = false;          // the client has the response's head
+  bool request_end_sent_ = false;   // of a buffered request
+  bool response_complete_ = false;  // of a buffered response: all of it is here
+  bool upstream_ended_ = false;     // of a tunnel: the backend's direction
+  bool fresh_ = false;              // the next try is made on a new connection
 
   // For the record.
   std::array<char, 32> own_request_id_{};

@@ -47,7 +47,8 @@ void H1Session::schedule() { context_.loop.at_round_end(*this); }
 void H1Session::on_event(std::uint32_t events) {
   if (state_ == State::Closed) return;
   stream_->socket().note_events(events);
-  if (stream_->socket().reset()) {
+  // Once our side has ended, the end of the client's looks like a reset: reading tells.
+  if (stream_->socket().reset() && !half_ended_) {
     close();  // reset by the client: nobody is left to answer
     return;
   }
@@ -279,6 +280,13 @@ void H1Session::send_body(std::string_view payload) {
     out_.append(payload);
   }
   if (!has_room()) above_mark_ = true;
+  schedule();
+}
+
+void H1Session::send_tunnel_end() {
+  half_ended_ = true;
+  push_out();
+  stream_->end_write();
   schedule();
 }
 

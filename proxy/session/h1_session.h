@@ -44,6 +44,7 @@ class H1Session final : public Session, public event::RoundEnd, public ClientSid
   void send_informational(const http::ResponseHead& head) override;
   void send_head(const http::ResponseHead& head) override;
   void send_body(std::string_view payload) override;
+  void send_tunnel_end() override;
   void send_own_response(const OwnResponse& response) override;
   void on_exchange_done(const http::HeaderList& trailers) override;
   void on_exchange_cut() override;
@@ -92,6 +93,7 @@ class H1Session final : public Session, public event::RoundEnd, public ClientSid
   bool chunked_response_ = false;
   bool until_close_response_ = false;  // only the end of the connection ends it
   bool above_mark_ = false;
+  bool half_ended_ = false;  // of a tunnel: our side
   bool end_wanted_ = false;  // close once everything is sent
 };
 

@@ -89,8 +89,8 @@ int on_verify(X509_STORE_CTX* context, void* argument) {
       X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
   TlsStream& stream = TlsStream::of(ssl);
   X509* leaf = X509_STORE_CTX_get0_cert(context);
-  pki::Verdict verdict = stream.policy()->judge(leaf, X509_STORE_CTX_get0_untrusted(context),
-                                                clock.unix_now());
+  pki::Verdict verdict =
+      stream.policy()->judge(leaf, X509_STORE_CTX_get0_untrusted(context), clock.unix_now());
   const bool ok = verdict.ok();
   X509_STORE_CTX_set_error(
       context, ok ? X509_V_OK

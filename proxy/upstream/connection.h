@@ -25,9 +25,9 @@ struct Established {
   PeerFacts peer;
   std::string service;  // config::Service::name
   std::unique_ptr<net::Stream> stream;
-  tls::TlsStream* tls = nullptr;  // `stream`, if it is TLS
-  Wire wire = Wire::Http1;  // of the target: part of the key
-  bool http2 = false;       // what it turned out to be
+  tls::TlsStream* tls = nullptr;   // `stream`, if it is TLS
+  Wire wire = Wire::Http1;         // of the target: part of the key
+  bool http2 = false;              // what it turned out to be
   UnixSeconds valid_until = 0;     // of the verifier's verdict; 0: no end
   UnixSeconds peer_not_after = 0;  // of a verified peer's own certificate
   bool superseded = false;         // the policy changed while it was made
@@ -64,7 +64,7 @@ class Connection : public event::Handler, public event::RoundEnd, public ListNod
 
  private:
   std::uint64_t id_ = 0;
-  std::size_t slot_ = 0;     // index in the pool's list of all
+  std::size_t slot_ = 0;  // index in the pool's list of all
   bool counted_idle_ = false;
   bool superseded_ = false;  // the policy's identity or rules were replaced: never pooled
   std::string epoch_;        // of the trust that the peer's chain was last judged under

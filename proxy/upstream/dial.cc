@@ -69,8 +69,7 @@ void Dial::on_event(std::uint32_t events) {
 }
 
 void Dial::on_round_end() {
-  if (early_failure_ && state_ != State::Closed)
-    fail(*std::exchange(early_failure_, std::nullopt));
+  if (early_failure_ && state_ != State::Closed) fail(*std::exchange(early_failure_, std::nullopt));
 }
 
 void Dial::advance_connect() {
@@ -140,8 +139,7 @@ void Dial::note_peer() {
 
 void Dial::finish() {
   note_peer();
-  pool_.hooks_.on_handshake(
-      {&made_.service, &target_.address, made_.tls != nullptr, Reason::Ok});
+  pool_.hooks_.on_handshake({&made_.service, &target_.address, made_.tls != nullptr, Reason::Ok});
   pool_.on_dialled(*this);
 }
 

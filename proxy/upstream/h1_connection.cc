@@ -78,7 +78,7 @@ void H1Connection::send_body(std::string_view payload) {
   if (payload.empty()) return;
   if (!chunked_request_) {
     send(payload);
-    if (phase_ == Phase::Tunnel) arm(read_timeout_);  // either direction keeps a tunnel alive
+    if (tunnel_) arm(read_timeout_);  // either direction keeps a tunnel alive
     return;
   }
   std::string& scratch = pool_.scratch_;
@@ -89,7 +89,7 @@ void H1Connection::send_body(std::string_view payload) {
 
 void H1Connection::end_body(const http::HeaderList& trailers) {
   request_ended_ = true;
-  if (phase_ == Phase::Tunnel) {
+  if (tunnel_) {
     stream_->end_write();
     pool_.loop_.at_round_end(*this);
     return;
@@ -176,6 +176,7 @@ bool H1Connection::pump_head() {
   }
   if (upgraded) {
     keep_alive_ = false;
+    tunnel_ = true;
     phase_ = Phase::Tunnel;
   } else if (!informational) {
     keep_alive_ = head_.keep_alive;
@@ -311,8 +312,7 @@ void H1Connection::on_timeout() {
     return;
   }
   const bool client_reads_slowly = phase_ != Phase::Head && !user_->wants_upstream_body();
-  const bool client_sends_slowly =
-      phase_ != Phase::Tunnel && !request_ended_ && stream_->queued() == 0;
+  const bool client_sends_slowly = !tunnel_ && !request_ended_ && stream_->queued() == 0;
   if (client_reads_slowly || client_sends_slowly) {
     arm_for_progress();  // the session has timers for that
     return;

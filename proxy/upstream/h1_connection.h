@@ -83,6 +83,7 @@ class H1Connection final : public Connection, public Channel {
   bool upgrade_wanted_ = false;
   bool request_ended_ = false;
   bool malformed_ = false;
+  bool tunnel_ = false;
   bool request_flushed_ = false;  // bytes of this request have gone out
   int informational_ = 0;         // 1xx heads of this response
   std::uint64_t requests_ = 0;

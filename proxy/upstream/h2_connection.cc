@@ -130,8 +130,7 @@ void H2Channel::on_timeout() {
   }
   connection_.codec_.reset(stream_, http::H2Error::Cancel);
   connection_.schedule();
-  fail({Reason::ResponseTimeout,
-        connection_.facts_.address.to_string() + ": no progress in time"},
+  fail({Reason::ResponseTimeout, connection_.facts_.address.to_string() + ": no progress in time"},
        /*unprocessed=*/false);
 }
 

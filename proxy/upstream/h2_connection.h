@@ -3,9 +3,9 @@
 //
 // Each stream holds at most its window of response bytes that its user has no room for, and the
 // connection's window never closes: a slow client slows its own stream and no other. A connection
-// takes new streams until the peer says GOAWAY, its identity or trust is replaced, or it has carried
-// enough; then it ends with its last stream. Streams that the peer refused, or that lie beyond its
-// GOAWAY, are told as unprocessed.
+// takes new streams until the peer says GOAWAY, its identity or trust is replaced, or it has
+// carried enough; then it ends with its last stream. Streams that the peer refused, or that lie
+// beyond its GOAWAY, are told as unprocessed.
 //
 // Threading: one worker's. Ownership: the Pool's; it owns its channels.
 

@@ -177,8 +177,8 @@ void Pool::give_to_waiters(H2Connection& connection, Dial& dial) {
     user.dial_ = nullptr;
     // What a user does may end the connection.
     const auto alive = find_group(key_of(target));
-    const bool there = alive != nullptr && std::ranges::find(alive->shared, &connection) !=
-                                               alive->shared.end();
+    const bool there =
+        alive != nullptr && std::ranges::find(alive->shared, &connection) != alive->shared.end();
     if (there && connection.room() > 0) {
       user.on_upstream_ready(connection.open(user));
     } else {

@@ -114,10 +114,10 @@ class Pool {
   };
   // What there is under one key.
   struct Group {
-    IntrusiveList<Connection> idle;         // HTTP/1.1, the last used first
-    std::vector<H2Connection*> shared;      // HTTP/2
-    Dial* dialling = nullptr;               // the one attempt that answers for all
-    bool speaks_http1 = false;              // Either, and ALPN said so
+    IntrusiveList<Connection> idle;     // HTTP/1.1, the last used first
+    std::vector<H2Connection*> shared;  // HTTP/2
+    Dial* dialling = nullptr;           // the one attempt that answers for all
+    bool speaks_http1 = false;          // Either, and ALPN said so
     [[nodiscard]] bool empty() { return idle.empty() && shared.empty() && dialling == nullptr; }
   };
 

@@ -304,9 +304,6 @@ class Handshake(WebSocketCase):
         self.assertEqual((second.status, second.body), (200, b"/second"))
         self.handfast.last_log(self.host, "/second", status=200)
 
-    # Missing: bytes that came before the 101 wait until the client sends more. The client's side
-    # has to look again at what it holds, and at the socket, when the tunnel opens.
-    @unittest.expectedFailure
     def test_bytes_right_behind_either_half_of_the_handshake_arrive(self):
         def on_connection(connection):
             connection.read_request()
@@ -436,8 +433,6 @@ class Tunnel(WebSocketCase):
         self.assertEqual(tunnel.rest(), b"answer to the question")
         self.assertEqual(heard, [b"the question"])
 
-    # Missing: the end of the backend's direction ends the client's too.
-    @unittest.expectedFailure
     def test_half_close_by_the_backend_lets_the_client_finish(self):
         heard = []
 

@@ -100,8 +100,9 @@ class WorkerFixture : public ::testing::Test {
     std::vector<server::Worker*> borrowed;
     for (std::size_t i = 0; i < kWorkers; ++i) {
       server::WorkerSockets sockets;
-      sockets.http.push_back(i == 0 ? std::move(first)
-                                    : std::move(net::open_listener(http_, net::PortUse::Shared).value()));
+      sockets.http.push_back(
+          i == 0 ? std::move(first)
+                 : std::move(net::open_listener(http_, net::PortUse::Shared).value()));
       workers_.push_back(std::move(server::Worker::create(i, shared_, std::move(sockets)).value()));
       borrowed.push_back(workers_.back().get());
     }

@@ -21,9 +21,7 @@ class ExchangeRulesTest : public handfast::testing::SessionFixture {
     return "POST / HTTP/1.1\r\nHost: shop.example\r\n" + std::string(framing) + "\r\n\r\n" +
            std::string(body);
   }
-  [[nodiscard]] std::size_t asked() const {
-    return backend_.peers.size() + second_.peers.size();
-  }
+  [[nodiscard]] std::size_t asked() const { return backend_.peers.size() + second_.peers.size(); }
   // Both backends answer whatever comes with `bytes`.
   void answer_always(std::string_view bytes) {
     each_round_ = [this, bytes = std::string(bytes)] {
@@ -144,7 +142,8 @@ TEST_F(ExchangeRulesTest, TriesNoFurtherAfterTheRoutesBudgetOfTime) {
 }
 
 TEST_F(ExchangeRulesTest, TrailersPassToWhoTakesThem) {
-  answer_always("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nSum: 1\r\n\r\n");
+  answer_always(
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nSum: 1\r\n\r\n");
   Peer& client = connect();
   client.send("GET / HTTP/1.1\r\nHost: shop.example\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
   ASSERT_TRUE(client_gets(client, "0\r\nSum: 1\r\n\r\n"));

@@ -232,7 +232,8 @@ TEST_F(H1SessionTest, AClientThatNeverReadsIsNotAnsweredForEver) {
   client.reading = false;
   constexpr std::size_t kRequests = 200'000;
   std::string all;
-  for (std::size_t i = 0; i < kRequests; ++i) all += "GET / HTTP/1.1\r\nHost: nobody.example\r\n\r\n";
+  for (std::size_t i = 0; i < kRequests; ++i)
+    all += "GET / HTTP/1.1\r\nHost: nobody.example\r\n\r\n";
   client.send(all);
   driver_.settle(300);
   const std::size_t answered = seen_.size();

@@ -50,7 +50,8 @@ TEST_F(TunnelTest, PassesTheHandshakeOnInBothDirections) {
 
 TEST_F(TunnelTest, CarriesBytesAsTheyComeBothWays) {
   Peer& client = open();
-  const std::string noise = std::string("\0GET / HTTP/1.1\r\n\r\n\x81", 20) + std::string(200'000, 'n');
+  const std::string noise =
+      std::string("\0GET / HTTP/1.1\r\n\r\n\x81", 20) + std::string(200'000, 'n');
 
   client.send(noise);
   backend_.last().send("0\r\n\r\n" + noise);
@@ -84,13 +85,17 @@ TEST_F(TunnelTest, AnUpgradeThatTheBackendRefusesIsAnAnswerLikeAnyOther) {
   EXPECT_EQ(backend_.peers.size(), 1u) << "kept alive on both sides";
 }
 
-TEST_F(TunnelTest, EndsForTheClientWhenTheBackendEnds) {
+TEST_F(TunnelTest, ABackendThatEndsItsSideStillHearsTheClient) {
   Peer& client = open();
   backend_.last().send("bye");
   backend_.last().finish();
 
   EXPECT_TRUE(client_ends(client));
   EXPECT_EQ(client.received, "bye");
+  client.send("and you");
+  client.finish();
+  EXPECT_TRUE(driver_.until([&] { return backend_.last().ended; }));
+  EXPECT_EQ(backend_.last().received, "and you");
   ASSERT_EQ(seen_.size(), 1u);
   EXPECT_EQ(seen_[0].status, 101);
   EXPECT_FALSE(seen_[0].cut);
@@ -153,9 +158,10 @@ TEST_F(TunnelTest, AClientThatDoesNotReadStopsTheBackend) {
 TEST_F(TunnelTest, PassesNoUpgradeToHttp2OrTlsOn) {
   for (const char* protocol : {"h2c", "H2C", "HTTP/2.0", "TLS/1.0", "websocket, h2c", "a b"}) {
     Peer& client = connect();
-    client.send("GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-                "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\nUpgrade: " +
-                std::string(protocol) + "\r\n\r\n");
+    client.send(
+        "GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\nUpgrade: " +
+        std::string(protocol) + "\r\n\r\n");
     ASSERT_TRUE(backend_gets()) << protocol;
     const std::string request = backend_.last().take();
     EXPECT_EQ(request.find("pgrade"), std::string::npos) << request;
@@ -173,8 +179,9 @@ TEST_F(TunnelTest, AnUpgradeNeedsItsConnectionOptionAndNoBody) {
   backend_.last().send(kOk);
   ASSERT_TRUE(client_gets(client, "ok"));
 
-  client.send("POST / HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-              "Content-Length: 1\r\n\r\nx");
+  client.send(
+      "POST / HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+      "Content-Length: 1\r\n\r\nx");
   ASSERT_TRUE(backend_gets());
   EXPECT_EQ(backend_.last().take().find("pgrade"), std::string::npos);
 }

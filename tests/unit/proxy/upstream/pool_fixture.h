@@ -114,7 +114,8 @@ class PoolFixture : public ::testing::Test {
     ASSERT_EQ(http::H1RequestParser().parse(text, head).status, http::ParseStatus::Complete);
     user.channel->begin({head,
                          {.client_address = "192.0.2.9", .scheme = "http", .request_id = "1"},
-                         kReadTimeout, kSendTimeout});
+                         kReadTimeout,
+                         kSendTimeout});
   }
   // One exchange with an answer of two bytes, after which the connection is given back.
   void exchange(RecordingUser& user) {
