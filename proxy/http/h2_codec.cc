@@ -212,6 +212,11 @@ bool H2Codec::Impl::admit(const H2Frame& frame) {
   }
   const bool of_stream = frame.type == H2Frame::Headers || frame.type == H2Frame::Data ||
                          frame.type == H2Frame::RstStream;
+  if (frame.type == H2Frame::Priority && (frame.stream == 0 || frame.stream == frame.depends_on)) {
+    // RFC 9113 6.3, RFC 7540 5.3.1. nghttp2 doesn't look at what is ignored.
+    end_connection(NGHTTP2_PROTOCOL_ERROR, "PRIORITY of no stream, or on itself");
+    return false;
+  }
   if (!of_stream) return floods.take_control();
   H2Stream* const stream = streams.find(frame.stream);
   return stream != nullptr ? admit_on_open(frame, *stream) : admit_on_closed(frame);

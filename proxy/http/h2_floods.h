@@ -51,6 +51,7 @@ struct H2Frame {
   std::uint8_t type = 0;
   std::uint8_t flags = 0;
   H2StreamId stream = 0;
+  H2StreamId depends_on = 0;  // of PRIORITY
 
   [[nodiscard]] bool ends_stream() const {
     return (type == Data || type == Headers) && (flags & kEndStream) != 0;
@@ -64,17 +65,20 @@ class H2FrameCutter {
   explicit H2FrameCutter(std::size_t preface) : payload_left_(preface) {}
 
   struct Piece {
-    std::size_t size = 0;            // bytes from the front; not 0 unless there are none
-    const H2Frame* frame = nullptr;  // whose header is whole with these bytes; else null
+    std::size_t size = 0;  // bytes from the front; not 0 unless there are none
+    // Whose header is whole with these bytes (PRIORITY: and the stream that it depends on).
+    const H2Frame* frame = nullptr;
   };
   // A piece holds bytes of one frame.
   [[nodiscard]] Piece take(std::string_view bytes);
 
  private:
   static constexpr std::size_t kHeaderBytes = 9;
+  static constexpr std::size_t kDependencyBytes = 4;
 
-  std::array<char, kHeaderBytes> header_{};
+  std::array<char, kHeaderBytes + kDependencyBytes> header_{};
   std::size_t header_size_ = 0;  // of a header that isn't whole
+  std::size_t header_wanted_ = kHeaderBytes;
   std::size_t payload_left_;
   H2Frame frame_;
 };

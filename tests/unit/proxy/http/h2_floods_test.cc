@@ -226,7 +226,8 @@ TEST_F(H2FloodsTest, ADecompressionBombEndsTheConnection) {
 }
 
 TEST(H2FrameCutter, CutsAtTheFramesBoundaries) {
-  const std::string bytes = h2::headers(1, {{"a", "b"}}) + h2::ping() + h2::settings();
+  const std::string bytes = h2::headers(1, {{"a", "b"}}) + h2::ping() + h2::settings() +
+                            h2::frame(2, 0, 5, h2::number(7, 4) + "\x10") + h2::frame(2, 0, 5, "");
   for (std::size_t step = 1; step <= bytes.size(); ++step) {
     H2FrameCutter cutter(0);
     std::string types;
@@ -234,10 +235,13 @@ TEST(H2FrameCutter, CutsAtTheFramesBoundaries) {
     while (!left.empty()) {
       const H2FrameCutter::Piece piece = cutter.take(left.substr(0, step));
       ASSERT_GT(piece.size, 0U);
-      if (piece.frame != nullptr) types += std::to_string(piece.frame->type);
+      if (piece.frame != nullptr) {
+        types += std::to_string(piece.frame->type);
+        if (piece.frame->depends_on != 0) types += ":" + std::to_string(piece.frame->depends_on);
+      }
       left.remove_prefix(piece.size);
     }
-    EXPECT_EQ(types, "164") << step;
+    EXPECT_EQ(types, "1642:72") << step;
   }
 }
 

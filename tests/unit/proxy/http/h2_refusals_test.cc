@@ -205,6 +205,17 @@ TEST(H2Server, ClosesForWhatBreaksTheConnection) {
   EXPECT_EQ(server_outcome(get + h2::headers(1, h2::get())), gone(kRequest, kStreamClosed));
 }
 
+TEST(H2Server, LooksAtPrioritiesThoughItIgnoresThem) {
+  const auto priority = [](H2StreamId stream, H2StreamId on) {
+    return h2::frame(2, 0, stream, h2::number(static_cast<std::uint32_t>(on), 4) + "\x10");
+  };
+  EXPECT_EQ(server_outcome(priority(3, 1) + h2::headers(1, h2::get())),
+            (Outcome{kRequest, "", -1}));
+  EXPECT_EQ(server_outcome(priority(3, 3)), gone("", kProtocol));
+  EXPECT_EQ(server_outcome(priority(0, 1)), gone("", kProtocol));
+  EXPECT_EQ(server_outcome(h2::frame(2, 0, 3, "four")), gone("", kFrameSize));
+}
+
 TEST(H2Server, ResetsAStreamWhoseWindowOverflows) {
   EXPECT_EQ(server_outcome(h2::headers(1, h2::get()) + h2::window_update(1, 0x7fffffff)),
             reset(std::string(kRequest) + "1 closed 3\n", kFlowControl));
