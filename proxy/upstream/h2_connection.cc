@@ -14,6 +14,8 @@ constexpr std::size_t kReadSize = BufferPool::kBlockSize;
 // Frames of one round that are written as one piece; above this the rest waits for the socket.
 constexpr std::size_t kFlushMark = 64 * 1024;
 constexpr std::uint64_t kMaxRequests = 100'000;  // of one connection
+// More 1xx heads than this before a final one is an attack, as over HTTP/1.1.
+constexpr int kMaxInformational = 10;
 
 }  // namespace
 
@@ -281,7 +283,15 @@ void H2Connection::end_with(Error error, bool unprocessed) {
 void H2Connection::on_h2_response(http::H2StreamId stream, const http::ResponseHead& head) {
   H2Channel* const channel = find(stream);
   if (channel == nullptr || channel->user_ == nullptr) return;
-  if (head.status >= 200) channel->head_seen_ = true;
+  if (head.status >= 200) {
+    channel->head_seen_ = true;
+  } else if (++channel->informational_ > kMaxInformational) {
+    codec_.reset(stream, http::H2Error::EnhanceYourCalm);
+    schedule();
+    channel->fail({Reason::BadResponse, "too many informational responses"},
+                  /*unprocessed=*/false);
+    return;
+  }
   channel->timer_.set(pool_.loop_.now() + channel->read_timeout_);
   channel->user_->on_upstream_head(head);
 }

@@ -57,6 +57,7 @@ class H2Channel final : public Channel, public event::Deletable {
   event::Timer timer_;
   std::chrono::milliseconds read_timeout_{};
   std::chrono::milliseconds send_timeout_{};
+  int informational_ = 0;
   bool reused_;
   bool refused_ = false;  // no stream could be opened
   bool head_seen_ = false;
