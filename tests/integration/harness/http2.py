@@ -50,7 +50,8 @@ class Stream:
         self.peer, self.number = peer, number
         self.heads = []  # lists of (name, value); of a client 1xx first
         self.trailers = None
-        self.ended = False
+        self.ended = False         # the other half
+        self.finished = False      # ours, or all of it by a reset
         self.reset_by_peer = None  # the code
         self._pieces = queue.Queue()
         self._rest = b""
@@ -58,24 +59,28 @@ class Stream:
     # --- sending --------------------------------------------------------------------------------
 
     def send_headers(self, fields, end=False):
+        self.finished = self.finished or end
         self.peer.locked(lambda h2_: h2_.send_headers(self.number, as_bytes(fields),
                                                       end_stream=end))
 
     def send(self, data, end=False):
         """As the other side's windows allow; blocks till then."""
         view = memoryview(data)
+        self.finished = self.finished or end
         while len(view) or end:
             view = view[self.peer.send_some(self, view, end):]
             if not len(view):
                 return
 
     def end(self, trailers=None):
+        self.finished = True
         if trailers:
             self.send_headers(trailers, end=True)
         else:
             self.peer.locked(lambda h2_: h2_.end_stream(self.number))
 
     def reset(self, code=CODES.CANCEL):
+        self.finished = True
         self.peer.locked(lambda h2_: h2_.reset_stream(self.number, code))
 
     # --- receiving ------------------------------------------------------------------------------
@@ -155,15 +160,16 @@ class Peer:
 
     A client opens streams with request(); of a server `on_stream(stream)` runs in a thread of its
     own for each. `settings` are said at the start; `window` is what the connection as a whole is
-    given beyond what the protocol begins with."""
+    given beyond what the protocol begins with. A server says `max_streams` and refuses what is
+    more, as the client may not have known yet; python-h2 alone would end the connection."""
 
     def __init__(self, sock, client, on_stream=None, settings=None, window=WINDOW,
-                 connection=None):
+                 connection=None, max_streams=None):
         self.sock, self.on_stream, self.connection = sock, on_stream, connection
         self.streams = {}
         self.goaway = None  # (last stream, code)
         self.lost = None    # why nothing more comes
-        self.refuse_streams = False
+        self.max_streams = max_streams
         self.pongs = 0
         self.remote_settings = {}
         self.opened = 0
@@ -180,6 +186,9 @@ class Peer:
         if window:
             self._h2.increment_flow_control_window(window)
         self._out += self._h2.data_to_send()
+        if max_streams is not None:
+            self._out += frames.SettingsFrame(
+                0, settings={SETTINGS.MAX_CONCURRENT_STREAMS: max_streams}).serialize()
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -247,9 +256,9 @@ class Peer:
     def wait_lost(self, timeout=30):
         self.wait(lambda: self.lost, timeout, "the end of the connection")
 
-    def open_streams(self):
+    def unfinished(self):
         with self._condition:
-            return [s for s in self.streams.values() if not s.ended and s.reset_by_peer is None]
+            return [stream for stream in self.streams.values() if not stream.finished]
 
     def close(self):
         with self._condition:
@@ -383,7 +392,7 @@ class Peer:
     def _on(self, event):
         stream = self.streams.get(getattr(event, "stream_id", None))
         if isinstance(event, h2.events.RequestReceived):
-            if self.refuse_streams:
+            if self.max_streams is not None and len(self.unfinished()) >= self.max_streams:
                 self._h2.reset_stream(event.stream_id, CODES.REFUSED_STREAM)
                 return
             stream = self._new(event.stream_id)
@@ -402,7 +411,7 @@ class Peer:
             stream._on_over()
         elif isinstance(event, h2.events.StreamReset) and stream is not None:
             if event.remote_reset:
-                stream.reset_by_peer = event.error_code
+                stream.reset_by_peer, stream.finished = event.error_code, True
                 stream._on_over()
         elif isinstance(event, h2.events.ConnectionTerminated):
             self.goaway = (event.last_stream_id, event.error_code)
@@ -439,10 +448,10 @@ class Http2Backend(Backend):
     a request; `peers` are the connections. Where ALPN chose HTTP/1.1, `handle` answers."""
 
     def __init__(self, leaf=None, *, on_stream, alpn=("h2",), settings=None, window=WINDOW,
-                 on_peer=None, **options):
+                 max_streams=None, **options):
         self.peers = []
-        self._on_stream, self._settings, self._window = on_stream, settings, window
-        self._on_peer = on_peer
+        self._on_stream = on_stream
+        self._options = {"settings": settings, "window": window, "max_streams": max_streams}
         super().__init__(leaf, alpn=list(alpn), on_connection=self._on_connection, **options)
 
     def _on_connection(self, connection):
@@ -450,11 +459,9 @@ class Http2Backend(Backend):
                 connection.sock.selected_alpn_protocol() != "h2":
             self._requests(connection)
             return
-        peer = Peer(connection.sock, client=False, on_stream=self._count, settings=self._settings,
-                    window=self._window, connection=connection)
+        peer = Peer(connection.sock, client=False, on_stream=self._count,
+                    connection=connection, **self._options)
         self.peers.append(peer)
-        if self._on_peer is not None:
-            self._on_peer(peer)
         peer._thread.join()
 
     def _count(self, stream):
