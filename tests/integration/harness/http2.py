@@ -82,6 +82,10 @@ class Stream:
     def reset(self, code=CODES.CANCEL):
         self.finished = True
         self.peer.locked(lambda h2_: h2_.reset_stream(self.number, code))
+        while not self._pieces.empty():  # the connection's window, for what nobody will read
+            piece = self._pieces.get()
+            self.peer.give_back(self, piece[1] if piece else 0)
+        self._on_over()
 
     # --- receiving ------------------------------------------------------------------------------
 
@@ -179,6 +183,8 @@ class Peer:
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=client, header_encoding="latin-1", validate_outbound_headers=False,
             normalize_outbound_headers=False))
+        # python-h2 takes nothing after a GOAWAY, though streams go on (RFC 9113 6.8).
+        self._h2._frame_dispatch_table[frames.GoAwayFrame] = self._on_goaway
         self._h2.local_settings = h2.settings.Settings(client=client, initial_values={
             SETTINGS.ENABLE_PUSH: 0, SETTINGS.INITIAL_WINDOW_SIZE: WINDOW,
             SETTINGS.MAX_CONCURRENT_STREAMS: 1000, **(settings or {})})
@@ -413,13 +419,15 @@ class Peer:
             if event.remote_reset:
                 stream.reset_by_peer, stream.finished = event.error_code, True
                 stream._on_over()
-        elif isinstance(event, h2.events.ConnectionTerminated):
-            self.goaway = (event.last_stream_id, event.error_code)
         elif isinstance(event, h2.events.PingAckReceived):
             self.pongs += 1
         elif isinstance(event, h2.events.RemoteSettingsChanged):
             self.remote_settings.update(
                 {key: change.new_value for key, change in event.changed_settings.items()})
+
+    def _on_goaway(self, frame):
+        self.goaway = (frame.last_stream_id, frame.error_code)
+        return [], []
 
     def _serve(self, stream):
         try:
