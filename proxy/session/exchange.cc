@@ -17,10 +17,10 @@
 namespace handfast::session {
 namespace {
 
-// RFC 9110 section 9.2.2.
+// RFC 9110 section 9.2.2; TRACE goes nowhere.
 bool is_idempotent(std::string_view method) {
-  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" ||
-         method == "PUT" || method == "DELETE";
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "PUT" ||
+         method == "DELETE";
 }
 
 // ingress-nginx's no-tls-redirect-locations: certificates are issued over plain HTTP.
@@ -193,6 +193,12 @@ http::ForwardContext Exchange::forward_context() const {
 }
 
 void Exchange::route() {
+  // A backend that echoes it would show a script the cookies, and anybody the fields that we add.
+  if (head.method == "TRACE") {
+    detail_ = "TRACE";
+    answer_status(405, "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
+    return;
+  }
   const auto path = http::normalise_path(head.path, path_scratch_);
   if (!path && head.path != "*") {
     answer_status(400, {});

@@ -59,6 +59,25 @@ TEST_F(ExchangeTest, FindsTheHostWhateverItsCaseItsPortOrItsDot) {
   }
 }
 
+TEST_F(ExchangeTest, ANameWithAnEmptyPortGoesOnAsTheName) {
+  serve_two();
+  Peer& client = connect();
+  client.send("GET / HTTP/1.1\r\nHost: shop.example:\r\n\r\n");
+  ASSERT_TRUE(backend_gets());
+
+  const std::string& sent = backend_.last().received;
+  EXPECT_NE(sent.find("Host: shop.example\r\n"), std::string::npos) << sent;
+  EXPECT_NE(sent.find("X-Forwarded-Host: shop.example\r\n"), std::string::npos) << sent;
+}
+
+TEST_F(ExchangeTest, TraceIsAnswered405WhateverTheRoute) {
+  serve_two();
+  EXPECT_EQ(answer_to("TRACE / HTTP/1.1\r\nHost: shop.example\r\nCookie: a=b\r\n\r\n"), "405");
+  EXPECT_EQ(seen_.back().detail, "TRACE");
+  EXPECT_EQ(answer_to("TRACE / HTTP/1.1\r\nHost: other.example\r\n\r\n"), "405");
+  EXPECT_TRUE(backend_.peers.empty());
+}
+
 TEST_F(ExchangeTest, ARefusedRouteAnswers503AndConnectsToNobody) {
   config::Route route = route_to("/", "shop/orders:80");
   route.refused = config::Refusal{Reason::SecretMissing, "Secret shop/tls is missing"};
