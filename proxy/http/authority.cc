@@ -39,7 +39,7 @@ std::size_t literal_length(std::string_view text) {
 }
 
 bool is_port(std::string_view text) {
-  if (text.empty() || text.size() > 5 || text.front() == '0') return false;
+  if (text.size() > 5 || text.front() == '0') return false;
   unsigned value = 0;
   for (const char c : text) {
     if (!is_digit(c)) return false;
@@ -54,12 +54,13 @@ std::optional<Authority> parse_authority(std::string_view text) {
   if (text.empty()) return std::nullopt;
   const std::size_t n = text.front() == '[' ? literal_length(text) : name_length(text);
   if (n == 0) return std::nullopt;
-  Authority authority{text.substr(0, n), {}};
-  if (n == text.size()) return authority;
+  const std::string_view host = text.substr(0, n);
+  if (n == text.size()) return Authority{host, {}, host};
   if (text[n] != ':') return std::nullopt;
-  authority.port = text.substr(n + 1);
-  if (!is_port(authority.port)) return std::nullopt;
-  return authority;
+  const std::string_view port = text.substr(n + 1);
+  if (port.empty()) return Authority{host, {}, host};
+  if (!is_port(port)) return std::nullopt;
+  return Authority{host, port, text};
 }
 
 }  // namespace handfast::http

@@ -103,6 +103,7 @@ Refusal read_target(RequestHead& head, const FieldFacts& facts) {
   if (facts.hosts == 0 && head.authority.empty()) return {};  // HTTP/1.0
   const auto authority = parse_authority(head.authority);
   if (!authority) return {400, "bad Host"};
+  head.authority = authority->text;
   head.host = authority->host;
   return {};
 }

@@ -195,6 +195,7 @@ Refusal H2Head::read_target(const H2HeadLimits& limits, const FieldFacts& facts,
   }
   const auto authority = parse_authority(head.authority);
   if (!authority) return {400, "bad authority"};
+  head.authority = authority->text;
   head.host = authority->host;
   return {};
 }

@@ -86,7 +86,8 @@ struct RequestHead {
   std::string_view target;     // origin form as it is forwarded: path and query, or "*"
   std::string_view path;       // of target, without the query; not normalised
   std::string_view query;      // without '?'; empty if none
-  std::string_view authority;  // Host header (or absolute-form authority, which must equal it)
+  std::string_view authority;  // Host (or absolute-form authority, which must equal it): a name
+                               // without a port has no ':' either
   std::string_view host;       // authority without port; IPv6 with its brackets
   int major_version = 1;       // 1, or 2 with minor_version 0
   int minor_version = 1;       // HTTP/1.<minor>

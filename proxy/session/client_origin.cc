@@ -111,8 +111,8 @@ void read_client_origin(const http::HeaderList& headers, const net::Address& pee
   origin.scheme = scheme_of(last_value(fields, "x-forwarded-proto"));
   origin.port = port_of(last_value(fields, "x-forwarded-port"));
   origin.original_host = last_value(fields, "x-forwarded-host");
-  origin.host =
-      http::parse_authority(origin.original_host) ? origin.original_host : std::string_view();
+  const auto authority = http::parse_authority(origin.original_host);
+  origin.host = authority ? authority->text : std::string_view();
 }
 
 }  // namespace handfast::session

@@ -13,6 +13,8 @@ void expect_read(std::string_view text, std::string_view host, std::string_view 
   ASSERT_TRUE(authority.has_value()) << text;
   EXPECT_EQ(authority->host, host);
   EXPECT_EQ(authority->port, port);
+  EXPECT_EQ(authority->text,
+            port.empty() ? std::string(host) : std::string(host) + ":" + std::string(port));
 }
 
 void expect_refused(std::string_view text) {
@@ -39,6 +41,13 @@ TEST(Authority, ReadsAddressesInBrackets) {
               "[ABCD:EF01:2345:6789:ABCD:EF01:100.100.100.100]", "1");
 }
 
+TEST(Authority, AnEmptyPortIsNone) {
+  expect_read("a:", "a", "");
+  expect_read("a.b.:", "a.b.", "");
+  expect_read("[::1]:", "[::1]", "");
+  expect_refused("a::");
+}
+
 TEST(Authority, RefusesBytesThatAreNoName) {
   for (const std::string_view mark :
        {" ", "\t", "@", "/", "\\", "?",  "#", "%", "!", "$", "&", "'",    "(",    ")", "*", "+",
@@ -61,7 +70,7 @@ TEST(Authority, RefusesEmptyNamesAndLabels) {
 }
 
 TEST(Authority, RefusesBadPorts) {
-  for (const std::string_view port : {"", "0", "00", "080", "65536", "99999", "100000", "-1", "+1",
+  for (const std::string_view port : {"0", "00", "080", "65536", "99999", "100000", "-1", "+1",
                                       "1 ", "0x1", "80a", "80:80", "18446744073709551617"}) {
     expect_refused(std::string("a:").append(port));
     expect_refused(std::string("[::1]:").append(port));

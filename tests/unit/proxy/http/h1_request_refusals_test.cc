@@ -196,7 +196,7 @@ TEST(H1RequestRefusals, HostsThatAreNoAuthority) {
   refuse_host("u@a");
   refuse_host("u:p@a");
   refuse_host("a/b");
-  refuse_host("a:");
+  refuse_host("a::");
   refuse_host("a:0");
   refuse_host("a:65536");
   refuse_host("a:8o");

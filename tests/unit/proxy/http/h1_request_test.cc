@@ -155,6 +155,13 @@ TEST(H1RequestParser, ReadsHostAndPort) {
   EXPECT_EQ(parsed.head.host, "Shop.Example");
 }
 
+TEST(H1RequestParser, TakesANameWithAnEmptyPortForTheName) {
+  const Parsed parsed = raw_request("GET / HTTP/1.1\r\nHost: shop.example:\r\n\r\n");
+
+  EXPECT_EQ(parsed.head.authority, "shop.example");
+  EXPECT_EQ(parsed.head.host, "shop.example");
+}
+
 TEST(H1RequestParser, ReadsAnAddressInBracketsAsHost) {
   const Parsed parsed = raw_request("GET / HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n");
 

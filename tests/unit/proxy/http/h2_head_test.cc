@@ -73,6 +73,13 @@ TEST(H2Request, TakesHostWhereThereIsNoAuthority) {
   EXPECT_EQ(head.authority, "b.example");
 }
 
+TEST(H2Request, TakesANameWithAnEmptyPortForTheName) {
+  RequestHead head;
+  H2Head builder;
+  ASSERT_FALSE(read(replaced(":authority", "b.example:"), head, builder));
+  EXPECT_EQ(head.authority, "b.example");
+}
+
 TEST(H2Request, TakesHostThatEqualsTheAuthority) {
   EXPECT_EQ(status_of(get_with("host", "A.example")), 0);
 }

@@ -153,6 +153,7 @@ TEST_F(ClientOriginTest, TakesTheHostOfTheNearestProxyIfItIsOne) {
   };
   EXPECT_EQ(host("shop.example"), "shop.example");
   EXPECT_EQ(host("shop.example:8443"), "shop.example:8443");
+  EXPECT_EQ(host("shop.example:"), "shop.example");
   EXPECT_EQ(host("forged.example, shop.example"), "shop.example");
   for (const char* told : {"", "a b", "user@shop.example", "shop.example/", "<script>", "a,"}) {
     EXPECT_EQ(host(told), "") << told;
