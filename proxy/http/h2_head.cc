@@ -203,11 +203,11 @@ Refusal H2Head::read_target(const H2HeadLimits& limits, const FieldFacts& facts,
 Refusal H2Head::read_request(const H2HeadLimits& limits, bool ends, RequestHead& head) {
   if (refusal_) return refusal_;
   if (has(Status)) return {400, "status in a request"};
+  join_cookies();  // may move the lines: before any view of them
   head.method = pseudo(Method);
   if (!is_token(head.method)) return {400, "bad method"};
   if (head.method.size() > kMaxMethod) return {400, "method too long"};
   if (head.method == "CONNECT") return {400, "CONNECT"};
-  join_cookies();
   FieldFacts facts;
   if (const Refusal refusal = read_fields(head.headers, facts)) return refusal;
   BodyLength body;

@@ -113,6 +113,19 @@ TEST(H2Request, JoinsCookiesInPlaceOfTheFirst) {
   EXPECT_EQ(head.headers.items()[2].name, "z");
 }
 
+TEST(H2Request, CookiesOfAnyLengthLeaveTheRestInPlace) {
+  for (std::size_t size = 1; size < 2000; size += 7) {
+    RequestHead head;
+    H2Head builder;
+    Fields fields = get_with("cookie", std::string(size, 'a'));
+    fields.emplace_back("cookie", "b");
+    ASSERT_FALSE(read(fields, head, builder));
+    ASSERT_EQ(head.method, "GET");
+    ASSERT_EQ(head.target, "/");
+    ASSERT_EQ(head.host, "a.example");
+  }
+}
+
 TEST(H2Request, KnowsProtectedNamesInEverySpelling) {
   RequestHead head;
   H2Head builder;
