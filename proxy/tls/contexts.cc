@@ -101,6 +101,21 @@ int on_verify(X509_STORE_CTX* context, void* argument) {
   return ok ? 1 : 0;
 }
 
+// Everything that decides whether a session may serve; names of policies are no part of it.
+std::string session_key(const net::Address& address, Alpn alpn, const UpstreamPolicy& policy) {
+  std::string key(reinterpret_cast<const char*>(address.data()), address.length());
+  key.push_back(static_cast<char>(alpn));
+  return key.append(policy.key);
+}
+
+// 1: the reference is ours now.
+int on_new_session(SSL* ssl, SSL_SESSION* session) {
+  if (SSL_SESSION_get_protocol_version(session) < TLS1_3_VERSION) return 0;
+  const TlsStream& stream = TlsStream::of(ssl);
+  stream.resumption()->on_ticket(stream, SslSessionPtr(session));
+  return 1;
+}
+
 int on_certificate_request(SSL* ssl, void* /*argument*/) {
   TlsStream::of(ssl).note_certificate_request();
   return 1;
@@ -140,20 +155,27 @@ std::unique_ptr<TlsStream> ServerContext::accept(net::Socket socket, BufferPool&
   return std::make_unique<TlsStream>(std::move(socket), pool, std::move(ssl));
 }
 
-ClientContext::ClientContext(const Clock& clock) : context_(SSL_CTX_new(TLS_client_method())) {
+ClientContext::ClientContext(const Clock& clock, SessionStore* sessions)
+    : clock_(clock), sessions_(sessions), context_(SSL_CTX_new(TLS_client_method())) {
   check(context_ != nullptr, "SSL_CTX_new");
   SSL_CTX* context = context_.get();
   configure_common(context);
-  // Every connection is verified in full: there is no session that could skip it.
-  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  if (sessions != nullptr) {
+    // OpenSSL's own cache knows nothing of our trust.
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context, on_new_session);
+  } else {
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  }
   // OpenSSL only hands the pointer back; on_verify reads through it.
   SSL_CTX_set_cert_verify_callback(context, on_verify, const_cast<Clock*>(&clock));
   SSL_CTX_set_cert_cb(context, on_certificate_request, nullptr);
 }
 
 Result<std::unique_ptr<TlsStream>> ClientContext::connect(
-    net::Socket socket, BufferPool& pool, std::shared_ptr<const UpstreamPolicy> policy, Alpn alpn) {
+    net::Socket socket, BufferPool& pool, const net::Address& address,
+    std::shared_ptr<const UpstreamPolicy> policy, Alpn alpn) {
   ERR_clear_error();
   SslPtr ssl(SSL_new(context_.get()));
   check(ssl != nullptr, "SSL_new");
@@ -172,6 +194,12 @@ Result<std::unique_ptr<TlsStream>> ClientContext::connect(
   if (!set) return fail(Reason::Protocol, "cannot set up TLS: " + pki::drain_openssl_errors());
   SSL_set_verify(raw, policy->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   auto stream = std::make_unique<TlsStream>(std::move(socket), pool, std::move(ssl));
+  if (sessions_ != nullptr) {
+    auto resumption =
+        std::make_unique<Resumption>(*sessions_, clock_, session_key(address, alpn, *policy));
+    resumption->offer(raw, *policy);
+    stream->set_resumption(std::move(resumption));
+  }
   stream->set_policy(std::move(policy));
   return stream;
 }

@@ -12,7 +12,9 @@
 #include <string_view>
 
 #include "proxy/base/result.h"
+#include "proxy/net/address.h"
 #include "proxy/pki/identity.h"
+#include "proxy/tls/session_store.h"
 #include "proxy/tls/tls_stream.h"
 #include "proxy/tls/upstream_policy.h"
 
@@ -46,14 +48,17 @@ enum class Alpn : std::uint8_t { None, Http2, Either };
 
 class ClientContext {
  public:
-  // `clock` judges certificates and must outlive the context.
-  explicit ClientContext(const Clock& clock);
-  // Precondition: policy->usable().
+  // `clock` judges certificates. `sessions`: of all workers; null: no resumption. Both must outlive
+  // the context and its streams.
+  explicit ClientContext(const Clock& clock, SessionStore* sessions = nullptr);
+  // `address`: where `socket` leads. Precondition: policy->usable().
   [[nodiscard]] Result<std::unique_ptr<TlsStream>> connect(
-      net::Socket socket, BufferPool& pool, std::shared_ptr<const UpstreamPolicy> policy,
-      Alpn alpn = Alpn::None);
+      net::Socket socket, BufferPool& pool, const net::Address& address,
+      std::shared_ptr<const UpstreamPolicy> policy, Alpn alpn = Alpn::None);
 
  private:
+  const Clock& clock_;
+  SessionStore* sessions_;
   SslCtxPtr context_;
 };
 

@@ -27,6 +27,8 @@ TlsStream::~TlsStream() {
   if (state_ != State::Failed) {
     SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   }
+  const bool failed = state_ == State::Failed || state_ == State::Handshaking;
+  if (failed && resumption_ != nullptr) resumption_->on_failed();
 }
 
 TlsStream& TlsStream::of(const SSL* ssl) { return *static_cast<TlsStream*>(SSL_get_app_data(ssl)); }
@@ -103,6 +105,7 @@ TlsStream::State TlsStream::advance_handshake() {
   const int result = SSL_do_handshake(ssl_.get());
   if (result == 1) {
     state_ = State::Open;
+    if (resumption_ != nullptr) resumption_->on_open(*this);
     return state_;
   }
   const int error = SSL_get_error(ssl_.get(), result);

@@ -19,6 +19,7 @@
 
 #include "proxy/net/stream.h"
 #include "proxy/pki/openssl_ptr.h"
+#include "proxy/tls/resumption.h"
 #include "proxy/tls/upstream_policy.h"
 
 namespace handfast::tls {
@@ -55,7 +56,10 @@ class TlsStream final : public net::Stream {
   [[nodiscard]] std::string_view alpn() const noexcept;
   // Downstream: the SNI as the client sent it, lower case; empty without one.
   [[nodiscard]] const std::string& server_name() const noexcept { return server_name_; }
-  // Upstream: what the verifier said; whether the backend asked for our certificate.
+  // Upstream: the session of an earlier connection was taken up, with what was verified then.
+  [[nodiscard]] bool resumed() const noexcept { return SSL_session_reused(ssl_.get()) == 1; }
+  // Upstream: what the verifier said; whether the backend asked for our certificate. Of a resumed
+  // connection: then, when its session was made.
   [[nodiscard]] const pki::Verdict& verdict() const noexcept { return verdict_; }
   [[nodiscard]] bool certificate_requested() const noexcept { return certificate_requested_; }
   // Upstream: the certificate that the verifier saw, refused or not; null before. Borrowed.
@@ -65,6 +69,10 @@ class TlsStream final : public net::Stream {
   void set_server_name(std::string name) { server_name_ = std::move(name); }
   void set_policy(std::shared_ptr<const UpstreamPolicy> policy) { policy_ = std::move(policy); }
   [[nodiscard]] const UpstreamPolicy* policy() const noexcept { return policy_.get(); }
+  void set_resumption(std::unique_ptr<Resumption> resumption) {
+    resumption_ = std::move(resumption);
+  }
+  [[nodiscard]] Resumption* resumption() const noexcept { return resumption_.get(); }
   // `leaf`: what was judged; OpenSSL itself forgets a certificate that was refused.
   void set_verdict(pki::Verdict verdict, pki::X509Ptr leaf) {
     verdict_ = std::move(verdict);
@@ -90,6 +98,7 @@ class TlsStream final : public net::Stream {
   bool end_wanted_ = false;
   std::string server_name_;
   std::shared_ptr<const UpstreamPolicy> policy_;
+  std::unique_ptr<Resumption> resumption_;  // null: none
   pki::Verdict verdict_;
   pki::X509Ptr peer_;
   Error failure_;

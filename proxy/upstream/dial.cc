@@ -85,8 +85,8 @@ void Dial::advance_connect() {
     finish();
     return;
   }
-  auto stream = pool_.tls_.connect(std::move(connecting_), pool_.buffers_, target_.policy,
-                                   alpn_of(target_.wire));
+  auto stream = pool_.tls_.connect(std::move(connecting_), pool_.buffers_, target_.address,
+                                   target_.policy, alpn_of(target_.wire));
   if (!stream) {
     fail(stream.error());
     return;

@@ -27,7 +27,7 @@ class UpstreamTlsTest : public ::testing::Test {
     adopt(std::move(near));
   }
   void adopt(UniqueFd near) {
-    auto stream = context_.connect(net::Socket(std::move(near)), pool_, policy_);
+    auto stream = context_.connect(net::Socket(std::move(near)), pool_, net::Address(), policy_);
     ASSERT_TRUE(stream) << stream.error();
     stream_ = std::move(*stream);
   }
@@ -267,7 +267,7 @@ TEST_F(UpstreamTlsTest, ACipherListCannotTurnAuthenticationOff) {
   SSL_CTX_set_dh_auto(anonymous.get(), 1);
   auto [far, near] = testing::tcp_pair();
   peer_ = std::make_unique<TlsPeer>(std::move(far), anonymous, /*server=*/true);
-  auto stream = context_.connect(net::Socket(std::move(near)), pool_, policy_);
+  auto stream = context_.connect(net::Socket(std::move(near)), pool_, net::Address(), policy_);
   if (!stream) return;  // refused before a byte was sent: as good
   stream_ = std::move(*stream);
 
