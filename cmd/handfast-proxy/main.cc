@@ -92,6 +92,8 @@ OptionSet make_options() {
                      "connections of clients per worker");
   options.add_number("max-connections-per-address", 0, 0, 10'000'000,
                      "of one client, in all workers; 0: no limit");
+  options.add_choice("upstream-session-resumption", {"on", "off"}, "on",
+                     "resume TLS sessions with backends");
   options.add_text("temp-dir", "DIR", "/tmp", "where large bodies lie that a route buffers");
   options.add_text("access-log", "PATH", "-", "a file, - for stdout, off for none");
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
@@ -158,6 +160,7 @@ handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptio
   options.workers = parsed.number("workers") == 0 ? usable_cores() : parsed.number("workers");
   options.shutdown_delay = parsed.duration("shutdown-delay");
   options.drain_timeout = parsed.duration("drain-timeout");
+  options.session_resumption = parsed.text("upstream-session-resumption") == "on";
   options.access_log = parsed.text("access-log");
   if (handfast::Status limits = read_limits(parsed, options); !limits) {
     return handfast::fail(limits.error());

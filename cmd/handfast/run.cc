@@ -48,6 +48,7 @@ constexpr Flag kProxyFlags[] = {
     {"keep-alive-requests", "N", "of one client connection (1000; 0: no limit)"},
     {"max-worker-connections", "N", "connections of clients per worker (16384)"},
     {"max-connections-per-address", "N", "of one client, in all workers (0: no limit)"},
+    {"upstream-session-resumption", "on|off", "resume TLS sessions with backends (on)"},
     {"temp-dir", "DIR", "where large bodies lie that a route buffers (/tmp)"},
     {"access-log", "PATH", "a file, - for stdout (the default), off for none"},
 };

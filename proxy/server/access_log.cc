@@ -156,6 +156,7 @@ void append_record(std::string& out, const session::ExchangeRecord& record) {
   if (!record.upstream_tls_version.empty()) {
     line.text("upstream_tls_version", record.upstream_tls_version);
     line.text("upstream_tls_cipher", record.upstream_tls_cipher);
+    line.flag("upstream_tls_resumed", record.upstream_tls_resumed);
     line.text("upstream_peer_subject", record.upstream_peer_subject);
     line.text("upstream_peer_serial", record.upstream_peer_serial);
     line.flag("upstream_client_certificate_requested", record.upstream_certificate_requested);

@@ -135,7 +135,7 @@ void ProcessMetrics::on_handshake(const upstream::HandshakeOutcome& outcome) {
       {"reason", std::string(to_string(outcome.reason))}};
   const std::lock_guard lock(impl_->mutex);
   CounterFamily& family = outcome.tls ? impl_->handshakes : impl_->connects;
-  if (outcome.tls) labels.emplace("resumed", "false");
+  if (outcome.tls) labels.emplace("resumed", outcome.resumed ? "true" : "false");
   prometheus::Counter& counter = family.Add(labels);
   counter.Increment();
   impl_->of_service[outcome.tls ? 0 : 1][name].insert(&counter);

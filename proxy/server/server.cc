@@ -88,6 +88,9 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
       });
   server->connection_limits_ =
       std::make_unique<net::ConnectionLimits>(server->options_.address_connections);
+  if (server->options_.session_resumption) {
+    server->sessions_ = std::make_unique<tls::SessionStore>();
+  }
   server->shared_.reset(new WorkerShared{
       .clock = server->clock_,
       .access_log = *server->access_log_,
@@ -96,6 +99,7 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
       .resolver = *server->resolver_,
       .connection_limits = *server->connection_limits_,
       .tickets = tls::make_ticket_keys(),
+      .sessions = server->sessions_.get(),
       .limits = server->options_.limits,
       .pool_limits = server->options_.pool_limits,
       .off_loop = [loader = server->loader_.get()](

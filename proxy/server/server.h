@@ -39,6 +39,7 @@ struct ServerOptions {
   session::Limits limits;
   std::uint32_t address_connections = 0;  // of one client address; 0: no limit
   upstream::PoolLimits pool_limits;
+  bool session_resumption = true;  // with backends
 };
 
 class Server {
@@ -80,6 +81,7 @@ class Server {
   std::unique_ptr<upstream::Resolver> resolver_;
   std::unique_ptr<net::ConnectionLimits> connection_limits_;
   std::unique_ptr<upstream::DnsClient> dns_;  // answers to the resolver: ends before it
+  std::unique_ptr<tls::SessionStore> sessions_;
   std::vector<net::Address> own_listeners_;
   std::unique_ptr<WorkerShared> shared_;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -45,7 +45,7 @@ Worker::Worker(std::size_t number, WorkerShared& shared, std::unique_ptr<event::
       shared_(shared),
       loop_(std::move(loop)),
       server_tls_(*this, shared.tickets),
-      client_tls_(shared.clock),
+      client_tls_(shared.clock, shared.sessions),
       snapshots_([this](session::SnapshotHolder::SnapshotPtr old) {
         shared_.off_loop([old = std::move(old)]() mutable { old.reset(); });
       }),

@@ -43,6 +43,7 @@ struct WorkerShared {
   upstream::Resolver& resolver;
   net::ConnectionLimits& connection_limits;
   tls::TicketKeys tickets;
+  tls::SessionStore* sessions = nullptr;  // with backends; null: no resumption
   session::Limits limits;
   upstream::PoolLimits pool_limits;
   // Runs something on the loader's thread: dropping snapshots, judging chains.

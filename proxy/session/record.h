@@ -49,6 +49,7 @@ struct ExchangeRecord {
   std::string_view upstream_client_subject;  // of the certificate that we presented
   std::string_view upstream_client_serial;
   bool upstream_certificate_requested = false;
+  bool upstream_tls_resumed = false;
   Reason reason = Reason::Ok;  // why it isn't the backend's answer
   std::string_view detail;
 };

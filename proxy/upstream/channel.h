@@ -46,6 +46,7 @@ struct TlsFacts {
   std::string peer_subject;
   std::string peer_serial;
   bool certificate_requested = false;
+  bool resumed = false;  // then the peer and the request are those of the session's making
 };
 
 // Who is at the other end, and under which policy the connection was made.

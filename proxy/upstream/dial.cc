@@ -128,6 +128,7 @@ void Dial::note_peer() {
   facts.version = SSL_get_version(ssl);
   facts.cipher = SSL_get_cipher_name(ssl);
   facts.certificate_requested = made_.tls->certificate_requested();
+  facts.resumed = made_.tls->resumed();
   if (const X509* peer = made_.tls->peer(); peer != nullptr) {
     const pki::CertificateInfo info = pki::describe(*peer);
     facts.peer_subject = info.subject;
@@ -139,7 +140,8 @@ void Dial::note_peer() {
 
 void Dial::finish() {
   note_peer();
-  pool_.hooks_.on_handshake({&made_.service, &target_.address, made_.tls != nullptr, Reason::Ok});
+  pool_.hooks_.on_handshake(
+      {&made_.service, &target_.address, made_.tls != nullptr, made_.peer.tls.resumed, Reason::Ok});
   pool_.on_dialled(*this);
 }
 
@@ -152,8 +154,8 @@ void Dial::on_timeout() {
 
 void Dial::fail(Error error) {
   if (state_ == State::Handshaking) note_peer();  // whom we refused, or who refused us
-  pool_.hooks_.on_handshake(
-      {&made_.service, &target_.address, target_.policy != nullptr, error.reason});
+  pool_.hooks_.on_handshake({&made_.service, &target_.address, target_.policy != nullptr,
+                             made_.peer.tls.resumed, error.reason});
   pool_.close(*this);  // lives on until the end of the round
   while (!waiting_.empty()) {
     ChannelUser& user = waiting_.front();

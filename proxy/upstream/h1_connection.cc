@@ -324,7 +324,7 @@ void H1Connection::fail(Error error) {
   if (closed_) return;
   if (error.reason == Reason::ClientCertificateRejected) {
     // TLS 1.3: the refusal arrives after our side of the handshake was done.
-    pool_.hooks_.on_handshake({&service_, &facts_.address, true, error.reason});
+    pool_.hooks_.on_handshake({&service_, &facts_.address, true, facts_.tls.resumed, error.reason});
   }
   pool_.close(*this);
   ChannelUser* const user = std::exchange(user_, nullptr);

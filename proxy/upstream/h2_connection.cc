@@ -268,7 +268,7 @@ void H2Connection::end_with(Error error, bool unprocessed) {
   if (closed_) return;
   if (error.reason == Reason::ClientCertificateRejected) {
     // TLS 1.3: the refusal arrives after our side of the handshake was done.
-    pool_.hooks_.on_handshake({&service_, &facts_.address, true, error.reason});
+    pool_.hooks_.on_handshake({&service_, &facts_.address, true, facts_.tls.resumed, error.reason});
   }
   codec_.produce(plain_, kFlushMark);  // a GOAWAY that says why
   stream_->write(plain_.view());

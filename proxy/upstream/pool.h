@@ -37,6 +37,7 @@ struct HandshakeOutcome {
   const std::string* service;  // config::Service::name
   const net::Address* address;
   bool tls = false;
+  bool resumed = false;
   Reason reason = Reason::Ok;
 };
 

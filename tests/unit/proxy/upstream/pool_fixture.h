@@ -73,6 +73,7 @@ class PoolFixture : public ::testing::Test {
     return {.on_handshake =
                 [this](const upstream::HandshakeOutcome& outcome) {
                   outcomes_.push_back(outcome.reason);
+                  resumed_.push_back(outcome.resumed);
                 },
             .judge =
                 [this](std::vector<upstream::JudgeRequest> requests) {
@@ -160,9 +161,11 @@ class PoolFixture : public ::testing::Test {
   std::unique_ptr<event::Loop> loop_ = std::move(event::Loop::create(clock_).value());
   LoopDriver driver_{*loop_};
   BufferPool buffers_;
-  tls::ClientContext tls_{clock_};
+  tls::SessionStore sessions_;
+  tls::ClientContext tls_{clock_, &sessions_};
   upstream::PoolLimits limits_;
   std::vector<Reason> outcomes_;
+  std::vector<bool> resumed_;  // of each outcome
   std::vector<upstream::JudgeRequest> judging_;
   std::vector<std::string> causes_;
   TestBackend backend_;

@@ -345,6 +345,82 @@ TEST_F(PoolTest, EndsConnectionsInUseWhenThePeersCertificateExpires) {
   EXPECT_EQ(user.reason(), Reason::Expired);
 }
 
+class ResumedPoolTest : public PoolTest, public ::testing::WithParamInterface<int> {
+ protected:
+  // An idle connection that took up the session of one before.
+  void open_resumed(RecordingUser& user) {
+    policy_->min_version = policy_->max_version = GetParam();
+    RecordingUser first;
+    open_tls(first, policy_);
+    exchange_tls(first);
+    pool_.close_idle();
+    open_tls(user, policy_);
+    ASSERT_EQ(resumed_, (std::vector<bool>{false, true}));
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Versions, ResumedPoolTest,
+                         ::testing::Values(TLS1_2_VERSION, TLS1_3_VERSION));
+
+TEST_P(ResumedPoolTest, TellsWhoThePeerIsThoughNoCertificateWasSent) {
+  policy_->identity = handfast::testing::load_identity(root_.issue("handfast-client"));
+  server_ = handfast::testing::make_server_ctx(leaf_, &root_);
+  SSL_CTX_set_session_id_context(server_.get(), reinterpret_cast<const unsigned char*>("x"), 1);
+  RecordingUser user;
+  open_resumed(user);
+
+  const TlsFacts& facts = user.channel->peer().tls;
+  EXPECT_TRUE(facts.resumed);
+  EXPECT_TRUE(facts.certificate_requested);
+  EXPECT_EQ(facts.peer_subject, "CN=orders.shop.svc");
+  EXPECT_EQ(facts.peer_serial, leaf_.serial());
+}
+
+TEST_P(ResumedPoolTest, HasAResumedConnectionJudgedWhenTheTrustChanges) {
+  RecordingUser user;
+  open_resumed(user);
+  request(user);
+  driver_.settle();
+  const auto revoking = policy_with("key-1", "epoch-2");
+  handfast::testing::add_crl(*revoking, root_.crl_pem({&leaf_}));
+
+  pool_.on_snapshot(snapshot_with(revoking), changed_);
+  ASSERT_EQ(judging_.size(), 1u);
+  const pki::Verdict verdict =
+      revoking->judge(judging_[0].leaf.get(), judging_[0].chain.get(), clock_.unix_now());
+  EXPECT_EQ(verdict.reason, Reason::Revoked);
+  pool_.on_judged(judging_[0].connection, "epoch-2", verdict);
+  EXPECT_EQ(user.reason(), Reason::Revoked);
+
+  RecordingUser next;
+  open_tls(next, revoking);
+  EXPECT_EQ(next.reason(), Reason::Revoked);
+}
+
+TEST_P(ResumedPoolTest, HandsAResumedConnectionOutNoLongerThanItsVerificationHolds) {
+  handfast::testing::add_crl(*policy_, root_.crl_pem({}, {.next_update = clock_.unix_now() + 30}));
+  RecordingUser user;
+  open_resumed(user);
+  exchange_tls(user);
+  clock_.advance(std::chrono::seconds(31));
+  driver_.settle();
+
+  EXPECT_EQ(take(policy_, user), nullptr);
+}
+
+TEST_P(ResumedPoolTest, EndsAResumedConnectionInUseWhenThePeersCertificateExpires) {
+  leaf_ = root_.issue("orders.shop.svc", {.not_after = clock_.unix_now() + 30});
+  server_ = handfast::testing::make_server_ctx(leaf_);
+  RecordingUser user;
+  open_resumed(user);
+  request(user);
+  clock_.advance(std::chrono::seconds(31));
+  driver_.settle();
+  pool_.close_expired();
+
+  EXPECT_EQ(user.reason(), Reason::Expired);
+}
+
 TEST_F(PoolTest, ClosesAllIdleOnesAtTheEnd) {
   RecordingUser user;
   open(user);
