@@ -5,7 +5,7 @@ backend and verifies it:
 
   keep.bench   the backend keeps connections alive
   close.bench  the backend closes after each response; sessions may be resumed
-  full.bench   the same, and the peers don't resume (Handfast has no such switch)
+  full.bench   the same, and the peers don't resume (Handfast has one switch for all: it does)
   h2.bench     HTTP/2 to the backend, where the proxy can
 """
 

@@ -388,6 +388,121 @@ class Trust(HandfastCase):
         self.assertEqual(how, "cut")
 
 
+class ResumptionCase(HandfastCase):
+    """nginx, which closes each connection and says whether its handshake was resumed."""
+
+    version = "TLSv1.3"
+
+    def serve(self, leaf=None):
+        self.leaf = leaf or self.server()
+        self.client = self.ca.client("first")
+        self.backend = self.use(Nginx(
+            self.leaf, client_ca=self.ca.cert_pem,
+            extra=f"keepalive_timeout 0; ssl_protocols {self.version};",
+            location='default_type text/plain; return 200 '
+                     '"reused=$ssl_session_reused subject=$ssl_client_s_dn\\n";'))
+        self.apply_secret(self.client, self.ca, self.ca.crl())
+        self.apply_ingress(self.backend.port)
+        self.wait_for(200)
+
+    def ask(self, times=1):
+        """What nginx said each time."""
+        answers = [self.get() for _ in range(times)]
+        self.assertEqual([one.status for one in answers], [200] * times)
+        return [one.body.decode() for one in answers]
+
+    def handshakes(self, **labels):
+        return self.handfast.metrics().value("handfast_upstream_tls_handshakes_total",
+                                             service=self.name, **labels) or 0
+
+
+class Resumption(ResumptionCase):
+    """Sessions with backends under TLS 1.3, and what a change does to them."""
+
+    def test_new_connections_resume_and_the_log_knows_the_peer(self):
+        self.serve()
+
+        self.assertTrue(all("reused=r" in one for one in self.ask(10)))
+        self.get("/resumed")
+
+        line = self.handfast.last_log(self.host, "/resumed")
+        self.assertEqual((line["upstream_tls_resumed"], line["upstream_reused"]), (True, False))
+        self.assertEqual(int(line["upstream_peer_serial"], 16), self.leaf.serial)
+        self.assertTrue(line["upstream_client_certificate_requested"])
+        self.assertIn("first", line["upstream_client_subject"])
+        self.assertGreaterEqual(self.handshakes(resumed="true", result="ok"), 11)
+        self.assertLess(self.handshakes(resumed="false"), 5)
+
+    def test_backend_that_was_revoked_is_refused_though_there_are_sessions(self):
+        self.serve()
+        self.assertIn("reused=r", self.ask(4)[-1])
+
+        self.apply_secret(self.client, self.ca, self.ca.crl([self.leaf]))
+
+        self.assert_refused(502, "revoked")
+        self.assertEqual(self.reason_now(), "revoked")
+
+    def test_backend_of_a_removed_authority_is_refused_though_there_are_sessions(self):
+        self.serve()
+        self.assertIn("reused=r", self.ask(4)[-1])
+
+        self.apply_secret(self.client, self.other_ca, self.other_ca.crl())
+
+        self.assert_refused(502, "untrusted_issuer")
+
+    def test_name_that_is_no_longer_expected_is_refused_though_there_are_sessions(self):
+        self.serve()
+        self.assertIn("reused=r", self.ask(4)[-1])
+
+        self.apply_ingress(self.backend.port, annotations={"proxy-ssl-name": "other.example"})
+
+        self.assert_refused(502, "name_mismatch")
+
+    def test_newer_crl_without_news_costs_no_full_handshake(self):
+        self.serve()
+        self.ask(4)
+        before = self.handshakes(resumed="false")
+
+        for _ in range(5):
+            self.apply_secret(self.client, self.ca, self.ca.crl([12345]))
+            self.handfast.barrier()
+            self.assertIn("reused=r", self.ask()[0])
+
+        self.assertEqual(self.handshakes(resumed="false"), before)
+
+    def test_rotated_identity_is_shown_at_once_and_never_the_old_one_again(self):
+        self.serve()
+        self.assertIn("reused=r", self.ask(4)[-1])
+
+        self.apply_secret(self.ca.client("second"), self.ca, self.ca.crl())
+        self.handfast.barrier()
+
+        answers = self.ask(10)
+        self.assertTrue(all("second" in one for one in answers), answers)
+        self.assertIn("reused=.", answers[0])
+        self.assertIn("reused=r", answers[-1])
+
+    def test_session_ends_with_the_backends_certificate(self):
+        from harness.pki import from_now
+        self.serve(self.server(not_after=from_now(seconds=4)))
+
+        self.assert_refused(502, "expired")
+
+
+class ResumptionTls12(Resumption):
+    version = "TLSv1.2"
+
+
+class ResumptionOff(ResumptionCase):
+    flags = ("--upstream-session-resumption", "off")
+
+    def test_every_handshake_is_a_full_one(self):
+        self.serve()
+
+        self.assertTrue(all("reused=." in one for one in self.ask(10)))
+        self.assertEqual(self.handshakes(resumed="true"), 0)
+
+
 class Shutdown(unittest.TestCase):
     def setUp(self):
         self.gate = Gate("end")
