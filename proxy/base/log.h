@@ -8,6 +8,7 @@
 // is a metric and an access-log field, never a line here. Values are escaped; never pass key
 // material.
 
+#include <cstddef>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -27,5 +28,8 @@ void log(LogLevel level, std::string_view message, std::initializer_list<LogFiel
 // Appends `text` as the inside of a JSON string (no quotes). Bytes that are not UTF-8 become
 // \ufffd.
 void append_json_escaped(std::string& out, std::string_view text);
+// The same, written to where there is room for json_escaped_room(text.size()); returns its end.
+char* write_json_escaped(char* to, std::string_view text);
+[[nodiscard]] constexpr std::size_t json_escaped_room(std::size_t size) { return 6 * size + 8; }
 
 }  // namespace handfast

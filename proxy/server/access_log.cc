@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 
 #include "proxy/base/log.h"
@@ -19,75 +18,89 @@ namespace handfast::server {
 namespace {
 
 constexpr std::chrono::milliseconds kInterval{50};
-// A target or a header longer than this tells nothing more, but fills the log.
-constexpr std::size_t kMaxText = 2048;
+char* write_digits(char* to, unsigned value, int digits) {
+  for (int i = digits; i-- > 0; value /= 10) to[i] = static_cast<char>('0' + value % 10);
+  return to + digits;
+}
+
+// A field's name with what stands around it, put together by the compiler.
+template <std::size_t kSize>
+struct Name {
+  consteval Name(const char (&name)[kSize]) {
+    lead[0] = ',';
+    lead[1] = '"';
+    std::copy_n(name, kSize - 1, lead + 2);
+    lead[kSize + 1] = '"';
+    lead[kSize + 2] = ':';
+  }
+  [[nodiscard]] constexpr std::string_view view() const { return {lead, sizeof lead}; }
+
+  char lead[kSize + 3];
+};
 
 class Line {
  public:
-  explicit Line(std::string& out) : out_(out) { out_.push_back('{'); }
+  // "2026-11-24T04:26:02.123Z"; the part up to the second is made once a second and thread.
+  Line(char* to, std::int64_t unix_milliseconds) : at_(to) {
+    static constexpr std::size_t kLength = 19;
+    thread_local std::int64_t cached_second = -1;
+    thread_local char cached[32];
+    const std::int64_t second = unix_milliseconds / 1000;
+    if (second != cached_second) {
+      const time_t seconds = static_cast<time_t>(second);
+      tm parts{};
+      ::gmtime_r(&seconds, &parts);
+      ::strftime(cached, sizeof cached, "%Y-%m-%dT%H:%M:%S", &parts);
+      cached_second = second;
+    }
+    put(R"({"time":")");
+    at_ = std::copy_n(cached, kLength, at_);
+    *at_++ = '.';
+    at_ = write_digits(at_, static_cast<unsigned>(unix_milliseconds % 1000), 3);
+    put("Z\"");
+  }
 
-  void text(std::string_view key, std::string_view value) {
-    begin(key);
-    out_.push_back('"');
-    append_json_escaped(out_, value.substr(0, kMaxText));
-    out_.push_back('"');
+  template <Name kName>
+  void text(std::string_view value) {
+    put(kName.view());
+    *at_++ = '"';
+    at_ = write_json_escaped(at_, value.substr(0, kMaxLogText));
+    *at_++ = '"';
   }
-  void text_if(std::string_view key, std::string_view value) {
-    if (!value.empty()) text(key, value);
+  template <Name kName>
+  void text_if(std::string_view value) {
+    if (!value.empty()) text<kName>(value);
   }
-  void number(std::string_view key, std::uint64_t value) {
-    begin(key);
-    char digits[24];
-    const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
-    out_.append(digits, end);
+  template <Name kName>
+  void number(std::uint64_t value) {
+    put(kName.view());
+    at_ = std::to_chars(at_, at_ + 20, value).ptr;
   }
-  void flag(std::string_view key, bool value) {
-    begin(key);
-    out_.append(value ? "true" : "false");
+  template <Name kName>
+  void flag(bool value) {
+    put(kName.view());
+    value ? put("true") : put("false");
   }
-  void seconds(std::string_view key, std::chrono::microseconds value) {
-    begin(key);
-    char digits[32];
-    const int length = std::snprintf(digits, sizeof digits, "%lld.%06lld",
-                                     static_cast<long long>(value.count() / 1'000'000),
-                                     static_cast<long long>(value.count() % 1'000'000));
-    out_.append(digits, static_cast<std::size_t>(length));
+  template <Name kName>
+  void seconds(std::chrono::microseconds value) {
+    const auto count = static_cast<std::uint64_t>(std::max<std::int64_t>(value.count(), 0));
+    number<kName>(count / 1'000'000);
+    *at_++ = '.';
+    at_ = write_digits(at_, static_cast<unsigned>(count % 1'000'000), 6);
   }
-  void end() { out_.append("}\n"); }
+  [[nodiscard]] char* end() {
+    put("}\n");
+    return at_;
+  }
 
  private:
-  void begin(std::string_view key) {
-    if (!first_) out_.push_back(',');
-    first_ = false;
-    out_.push_back('"');
-    out_.append(key);
-    out_.append("\":");
+  void put(std::string_view text) {
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
   }
-  std::string& out_;
-  bool first_ = true;
-};
 
-// "2026-11-24T04:26:02.123Z"; the part up to the second is made once a second and thread.
-void append_time(std::string& text, std::int64_t unix_milliseconds) {
-  thread_local std::int64_t cached_second = -1;
-  thread_local char cached[32];
-  thread_local std::size_t cached_length = 0;
-  const std::int64_t second = unix_milliseconds / 1000;
-  if (second != cached_second) {
-    const time_t seconds = static_cast<time_t>(second);
-    tm parts{};
-    ::gmtime_r(&seconds, &parts);
-    cached_length = ::strftime(cached, sizeof cached, "%Y-%m-%dT%H:%M:%S", &parts);
-    cached_second = second;
-  }
-  text.append(cached, cached_length);
-  const auto millis = static_cast<int>(unix_milliseconds % 1000);
-  text.push_back('.');
-  text.push_back(static_cast<char>('0' + millis / 100));
-  text.push_back(static_cast<char>('0' + millis / 10 % 10));
-  text.push_back(static_cast<char>('0' + millis % 10));
-  text.push_back('Z');
-}
+  char* at_;
+};
 
 std::string_view protocol_name(const session::ExchangeRecord& record) {
   if (record.major_version == 2) return "HTTP/2.0";
@@ -120,61 +133,61 @@ std::size_t LogRing::take(std::string& out) {
   return bytes;
 }
 
-void append_record(std::string& out, const session::ExchangeRecord& record) {
-  std::string stamp;
-  append_time(stamp, record.unix_milliseconds);
-  Line line(out);
-  line.text("time", stamp);
-  line.text("client", record.client_address);
-  line.text("scheme", record.scheme);
-  line.text("method", record.method);
-  line.text("host", record.host);
-  line.text("target", record.target);
-  line.text("protocol", protocol_name(record));
-  line.number("status", static_cast<std::uint64_t>(record.status));
-  line.seconds("duration", record.duration);
-  line.number("request_bytes", record.request_body_bytes);
-  line.number("response_bytes", record.response_body_bytes);
-  if (record.response_cut) line.flag("response_cut", true);
-  line.text("request_id", record.request_id);
-  line.text_if("user_agent", record.user_agent);
-  line.text_if("referer", record.referer);
+char* write_record(char* to, const session::ExchangeRecord& record) {
+  Line line(to, record.unix_milliseconds);
+  line.text<"client">(record.client_address);
+  line.text<"scheme">(record.scheme);
+  line.text<"method">(record.method);
+  line.text<"host">(record.host);
+  line.text<"target">(record.target);
+  line.text<"protocol">(protocol_name(record));
+  line.number<"status">(static_cast<std::uint64_t>(record.status));
+  line.seconds<"duration">(record.duration);
+  line.number<"request_bytes">(record.request_body_bytes);
+  line.number<"response_bytes">(record.response_body_bytes);
+  if (record.response_cut) line.flag<"response_cut">(true);
+  line.text<"request_id">(record.request_id);
+  line.text_if<"user_agent">(record.user_agent);
+  line.text_if<"referer">(record.referer);
   if (record.route != nullptr) {
-    line.text("namespace", record.route->ingress_namespace);
-    line.text("ingress", record.route->ingress);
-    line.text_if("service", record.route->service);
+    line.text<"namespace">(record.route->ingress_namespace);
+    line.text<"ingress">(record.route->ingress);
+    line.text_if<"service">(record.route->service);
   }
-  line.text_if("tls_version", record.downstream_tls_version);
-  line.text_if("tls_cipher", record.downstream_tls_cipher);
-  line.text_if("tls_server_name", record.server_name);
+  line.text_if<"tls_version">(record.downstream_tls_version);
+  line.text_if<"tls_cipher">(record.downstream_tls_cipher);
+  line.text_if<"tls_server_name">(record.server_name);
   if (record.upstream_tries > 0) {
-    line.text("upstream", record.upstream_address);
-    line.number("upstream_status", static_cast<std::uint64_t>(record.upstream_status));
-    line.number("upstream_tries", static_cast<std::uint64_t>(record.upstream_tries));
-    line.flag("upstream_reused", record.upstream_reused);
+    line.text<"upstream">(record.upstream_address);
+    line.number<"upstream_status">(static_cast<std::uint64_t>(record.upstream_status));
+    line.number<"upstream_tries">(static_cast<std::uint64_t>(record.upstream_tries));
+    line.flag<"upstream_reused">(record.upstream_reused);
   }
   if (!record.upstream_tls_version.empty()) {
-    line.text("upstream_tls_version", record.upstream_tls_version);
-    line.text("upstream_tls_cipher", record.upstream_tls_cipher);
-    line.flag("upstream_tls_resumed", record.upstream_tls_resumed);
-    line.text("upstream_peer_subject", record.upstream_peer_subject);
-    line.text("upstream_peer_serial", record.upstream_peer_serial);
-    line.flag("upstream_client_certificate_requested", record.upstream_certificate_requested);
-    line.text_if("upstream_client_subject", record.upstream_client_subject);
-    line.text_if("upstream_client_serial", record.upstream_client_serial);
+    line.text<"upstream_tls_version">(record.upstream_tls_version);
+    line.text<"upstream_tls_cipher">(record.upstream_tls_cipher);
+    line.flag<"upstream_tls_resumed">(record.upstream_tls_resumed);
+    line.text<"upstream_peer_subject">(record.upstream_peer_subject);
+    line.text<"upstream_peer_serial">(record.upstream_peer_serial);
+    line.flag<"upstream_client_certificate_requested">(record.upstream_certificate_requested);
+    line.text_if<"upstream_client_subject">(record.upstream_client_subject);
+    line.text_if<"upstream_client_serial">(record.upstream_client_serial);
   }
   if (record.reason != Reason::Ok) {
-    line.text("upstream_tls_error", to_string(record.reason));
-    line.text_if("detail", record.detail);
+    line.text<"upstream_tls_error">(to_string(record.reason));
+    line.text_if<"detail">(record.detail);
   }
-  line.end();
+  return line.end();
 }
 
-AccessLog::AccessLog(std::size_t workers, UniqueFd fd) : fd_(std::move(fd)), scratch_(workers) {
+AccessLog::AccessLog(std::size_t workers, UniqueFd fd) : fd_(std::move(fd)) {
   if (!fd_) return;
   struct stat status{};
   is_file_ = ::fstat(fd_.get(), &status) == 0 && S_ISREG(status.st_mode);
-  for (std::size_t i = 0; i < workers; ++i) rings_.push_back(std::make_unique<LogRing>());
+  for (std::size_t i = 0; i < workers; ++i) {
+    rings_.push_back(std::make_unique<LogRing>());
+    scratch_.push_back(std::make_unique_for_overwrite<char[]>(kMaxLogLine));
+  }
   thread_ = std::thread([this] { run(); });
 }
 
@@ -190,10 +203,9 @@ AccessLog::~AccessLog() {
 
 void AccessLog::append(std::size_t worker, const session::ExchangeRecord& record) {
   if (!fd_) return;
-  std::string& scratch = scratch_[worker];
-  scratch.clear();
-  append_record(scratch, record);
-  if (!rings_[worker]->append(scratch)) dropped_.fetch_add(1, std::memory_order_relaxed);
+  char* const line = scratch_[worker].get();
+  const char* const end = write_record(line, record);
+  if (!rings_[worker]->append({line, end})) dropped_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void AccessLog::run() {

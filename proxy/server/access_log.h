@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "proxy/base/log.h"
 #include "proxy/base/unique_fd.h"
 #include "proxy/session/record.h"
 
@@ -55,7 +56,7 @@ class AccessLog {
   UniqueFd fd_;
   bool is_file_ = false;  // whose writes never wait for a reader
   std::vector<std::unique_ptr<LogRing>> rings_;
-  std::vector<std::string> scratch_;  // one per worker
+  std::vector<std::unique_ptr<char[]>> scratch_;  // one line per worker
   std::atomic<std::uint64_t> dropped_{0};
   std::string pending_;   // what was taken from the rings, of which
   std::size_t sent_ = 0;  // so much is written
@@ -65,7 +66,13 @@ class AccessLog {
   std::thread thread_;
 };
 
-// Appends the record as one line with its newline.
-void append_record(std::string& out, const session::ExchangeRecord& record);
+// Of one field; a longer target or header tells nothing more, but fills the log.
+inline constexpr std::size_t kMaxLogText = 2048;
+// Longer than any line: 40 fields with their names.
+inline constexpr std::size_t kMaxLogLine = 40 * (json_escaped_room(kMaxLogText) + 96);
+
+// Writes the record as one line with its newline to where there is room for kMaxLogLine bytes;
+// returns its end.
+char* write_record(char* to, const session::ExchangeRecord& record);
 
 }  // namespace handfast::server

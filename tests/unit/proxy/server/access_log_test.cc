@@ -46,6 +46,12 @@ session::ExchangeRecord record_of(std::string_view target) {
   return record;
 }
 
+std::string line_of(const session::ExchangeRecord& record) {
+  // As large as what is written into: a line that is longer would be found by the sanitizer.
+  const auto space = std::make_unique<char[]>(kMaxLogLine);
+  return {space.get(), write_record(space.get(), record)};
+}
+
 TEST(LogRing, GivesBackWhatWasAppendedAcrossItsEnd) {
   LogRing ring;
   std::string expected;
@@ -74,7 +80,7 @@ TEST(LogRing, TakesALineWholeOrNotAtAll) {
   EXPECT_FALSE(ring.append(std::string(LogRing::kSize + 1, 'x')));
 }
 
-TEST(AppendRecord, WritesOneLineOfJsonWithEveryFieldEscaped) {
+TEST(WriteRecord, WritesOneLineOfJsonWithEveryFieldEscaped) {
   std::string hostile = "/a\"b\\c\n\t\x01\x7f\xff\xfe</script>";
   session::ExchangeRecord record = record_of(hostile);
   record.user_agent = "\"}\n{\"status\":500";
@@ -85,8 +91,7 @@ TEST(AppendRecord, WritesOneLineOfJsonWithEveryFieldEscaped) {
   record.route = &route;
   record.reason = Reason::Revoked;
   record.detail = "CN=\"x\"";
-  std::string line;
-  append_record(line, record);
+  const std::string line = line_of(record);
 
   ASSERT_TRUE(line.ends_with("}\n"));
   EXPECT_EQ(line.find('\n'), line.size() - 1);
@@ -101,11 +106,39 @@ TEST(AppendRecord, WritesOneLineOfJsonWithEveryFieldEscaped) {
   EXPECT_EQ(fields["time"], "2025-11-24T16:00:00.123Z");
 }
 
-TEST(AppendRecord, CutsATargetThatIsTooLong) {
-  std::string line;
-  append_record(line, record_of(std::string(100'000, 'x')));
+TEST(WriteRecord, CutsATargetThatIsTooLong) {
+  const std::string line = line_of(record_of(std::string(100'000, 'x')));
 
   EXPECT_LT(line.size(), 4096u);
+}
+
+TEST(WriteRecord, HasRoomForTheLongestLineThereCanBe) {
+  const std::string text(100'000, '\x01');
+  session::ExchangeRecord record = record_of(text);
+  for (std::string_view session::ExchangeRecord::* const field :
+       {&session::ExchangeRecord::client_address, &session::ExchangeRecord::scheme,
+        &session::ExchangeRecord::method, &session::ExchangeRecord::host,
+        &session::ExchangeRecord::user_agent, &session::ExchangeRecord::referer,
+        &session::ExchangeRecord::request_id, &session::ExchangeRecord::downstream_tls_version,
+        &session::ExchangeRecord::downstream_tls_cipher, &session::ExchangeRecord::server_name,
+        &session::ExchangeRecord::upstream_address, &session::ExchangeRecord::upstream_tls_version,
+        &session::ExchangeRecord::upstream_tls_cipher,
+        &session::ExchangeRecord::upstream_peer_subject,
+        &session::ExchangeRecord::upstream_peer_serial,
+        &session::ExchangeRecord::upstream_client_subject,
+        &session::ExchangeRecord::upstream_client_serial, &session::ExchangeRecord::detail}) {
+    record.*field = text;
+  }
+  config::Route route;
+  route.ingress_namespace = route.ingress = route.service = text;
+  record.route = &route;
+  record.duration = std::chrono::microseconds::max();
+  record.request_body_bytes = record.response_body_bytes = ~std::uint64_t{0};
+  record.response_cut = record.upstream_reused = record.upstream_certificate_requested = true;
+  record.upstream_tries = 100;
+  record.reason = Reason::ClientCertificateNotRequested;
+
+  EXPECT_LT(line_of(record).size(), kMaxLogLine);
 }
 
 TEST(AccessLog, WritesEveryLineOfEveryWorkerWhole) {
