@@ -1,8 +1,8 @@
 #include "proxy/net/address.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -16,17 +16,17 @@ Result<Address> Address::from_ip(std::string_view ip, std::uint16_t port) {
   if (ip.find('\0') != std::string_view::npos) {
     return fail(Reason::InvalidValue, "an IP address holds a NUL byte");
   }
-  if (auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage_);
-      ::inet_pton(AF_INET, text.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(port);
+  if (sockaddr_in& v4 = address.storage_.v4;
+      ::inet_pton(AF_INET, text.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
     address.length_ = sizeof(sockaddr_in);
     return address;
   }
-  if (auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage_);
-      ::inet_pton(AF_INET6, text.c_str(), &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(port);
+  if (sockaddr_in6& v6 = address.storage_.v6;
+      ::inet_pton(AF_INET6, text.c_str(), &v6.sin6_addr) == 1) {
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
     address.length_ = sizeof(sockaddr_in6);
     return address;
   }
@@ -56,41 +56,56 @@ Result<Address> Address::parse(std::string_view text) {
 
 Address Address::from_sockaddr(const sockaddr* address, socklen_t length) {
   Address result;
-  result.length_ = length > sizeof result.storage_ ? socklen_t{sizeof result.storage_} : length;
+  result.length_ = std::min(length, socklen_t{sizeof result.storage_});
   std::memcpy(&result.storage_, address, result.length_);
   return result;
 }
 
 std::uint16_t Address::port() const noexcept {
-  if (family() == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_port);
-  if (family() == AF_INET6) {
-    return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_port);
-  }
-  return 0;
+  if (family() == AF_INET) return ntohs(storage_.v4.sin_port);
+  return family() == AF_INET6 ? ntohs(storage_.v6.sin6_port) : std::uint16_t{0};
+}
+
+char* Address::write_ip(char* to) const {
+  // inet_ntop() prints by format; an access log asks for each request.
+  const auto write_v4 = [to](const void* bytes) {
+    const auto* const parts = static_cast<const unsigned char*>(bytes);
+    char* at = to;
+    for (int i = 0; i < 4; ++i) {
+      if (i > 0) *at++ = '.';
+      at = std::to_chars(at, at + 3, static_cast<unsigned>(parts[i])).ptr;
+    }
+    return at;
+  };
+  if (family() == AF_INET) return write_v4(&storage_.v4.sin_addr);
+  if (family() != AF_INET6) return std::ranges::copy(std::string_view("local"), to).out;
+  const in6_addr& address = storage_.v6.sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&address)) return write_v4(&address.s6_addr[12]);
+  ::inet_ntop(AF_INET6, &address, to, INET6_ADDRSTRLEN);
+  return to + std::strlen(to);
+}
+
+std::string_view Address::write(std::span<char, kMaxText> space) const {
+  static_assert(kMaxText >= INET6_ADDRSTRLEN + std::string_view("[]:65535").size());
+  char* const begin = space.data();
+  const bool brackets = family() == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&storage_.v6.sin6_addr);
+  char* at = begin;
+  if (brackets) *at++ = '[';
+  at = write_ip(at);
+  if (brackets) *at++ = ']';
+  *at++ = ':';
+  at = std::to_chars(at, begin + kMaxText, port()).ptr;
+  return {begin, at};
 }
 
 std::string Address::ip() const {
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  if (family() == AF_INET) {
-    ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, text.data(),
-                text.size());
-  } else if (family() == AF_INET6) {
-    const in6_addr& address = reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(&address)) {
-      ::inet_ntop(AF_INET, &address.s6_addr[12], text.data(), text.size());
-    } else {
-      ::inet_ntop(AF_INET6, &address, text.data(), text.size());
-    }
-  } else {
-    return "local";
-  }
-  return text.data();
+  std::array<char, kMaxText> text;
+  return {text.data(), write_ip(text.data())};
 }
 
 std::string Address::to_string() const {
-  const std::string host = ip();
-  const bool brackets = host.find(':') != std::string::npos;
-  return (brackets ? "[" + host + "]" : host) + ":" + std::to_string(port());
+  std::array<char, kMaxText> text;
+  return std::string(write(text));
 }
 
 bool Address::is_local_only() const {
@@ -98,10 +113,10 @@ bool Address::is_local_only() const {
     return (ip >> 24) == 127 || ip >> 16 == 0xa9fe || (ip >> 24) == 0 || (ip >> 28) >= 0xe;
   };
   if (family() == AF_INET) {
-    return v4_local(ntohl(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr.s_addr));
+    return v4_local(ntohl(storage_.v4.sin_addr.s_addr));
   }
   if (family() != AF_INET6) return true;
-  const in6_addr& ip = reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr;
+  const in6_addr& ip = storage_.v6.sin6_addr;
   if (IN6_IS_ADDR_V4MAPPED(&ip)) {
     std::uint32_t v4 = 0;
     std::memcpy(&v4, &ip.s6_addr[12], sizeof v4);
@@ -114,14 +129,11 @@ bool Address::is_local_only() const {
 bool operator==(const Address& a, const Address& b) {
   if (a.family() != b.family() || a.port() != b.port()) return false;
   if (a.family() == AF_INET) {
-    return reinterpret_cast<const sockaddr_in*>(&a.storage_)->sin_addr.s_addr ==
-           reinterpret_cast<const sockaddr_in*>(&b.storage_)->sin_addr.s_addr;
+    return a.storage_.v4.sin_addr.s_addr == b.storage_.v4.sin_addr.s_addr;
   }
   // The scope of a link-local address isn't told apart, as in its text.
   return a.family() != AF_INET6 ||
-         std::memcmp(&reinterpret_cast<const sockaddr_in6*>(&a.storage_)->sin6_addr,
-                     &reinterpret_cast<const sockaddr_in6*>(&b.storage_)->sin6_addr,
-                     sizeof(in6_addr)) == 0;
+         std::memcmp(&a.storage_.v6.sin6_addr, &b.storage_.v6.sin6_addr, sizeof(in6_addr)) == 0;
 }
 
 }  // namespace handfast::net

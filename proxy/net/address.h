@@ -1,9 +1,11 @@
 #pragma once
-// An IPv4 or IPv6 address with a port. A value.
+// An IPv4 or IPv6 address with a port. A value, small enough to be copied for each request.
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,15 +23,16 @@ class Address {
   static Result<Address> from_ip(std::string_view ip, std::uint16_t port);
   static Address from_sockaddr(const sockaddr* address, socklen_t length);
 
-  [[nodiscard]] const sockaddr* data() const noexcept {
-    return reinterpret_cast<const sockaddr*>(&storage_);
-  }
+  [[nodiscard]] const sockaddr* data() const noexcept { return &storage_.any; }
   [[nodiscard]] socklen_t length() const noexcept { return length_; }
-  [[nodiscard]] int family() const noexcept { return storage_.ss_family; }
+  [[nodiscard]] int family() const noexcept { return storage_.any.sa_family; }
   [[nodiscard]] std::uint16_t port() const noexcept;
 
   [[nodiscard]] std::string ip() const;         // "2001:db8::1"; IPv4-mapped as IPv4
   [[nodiscard]] std::string to_string() const;  // "[2001:db8::1]:8443"
+  // The same without an allocation; a view into `space`.
+  static constexpr std::size_t kMaxText = 64;
+  std::string_view write(std::span<char, kMaxText> space) const;
 
   // Loopback, link-local, unspecified or multicast: what a name from outside must not resolve to.
   [[nodiscard]] bool is_local_only() const;
@@ -37,7 +40,17 @@ class Address {
   friend bool operator==(const Address& a, const Address& b);
 
  private:
-  sockaddr_storage storage_{};
+  // The largest first, so that all of it begins as zeros. Of other families only the family is
+  // kept.
+  union Storage {
+    sockaddr_in6 v6;
+    sockaddr_in v4;
+    sockaddr any;
+  };
+
+  char* write_ip(char* to) const;
+
+  Storage storage_{};
   socklen_t length_ = 0;
 };
 

@@ -601,8 +601,8 @@ void Exchange::report(bool cut) {
   record.downstream_tls_version = facts_.tls_version;
   record.downstream_tls_cipher = facts_.tls_cipher;
   record.server_name = facts_.server_name;
-  const std::string upstream_address = tries_ > 0 ? upstream_address_.to_string() : std::string();
-  record.upstream_address = upstream_address;
+  std::array<char, net::Address::kMaxText> upstream_address;
+  if (tries_ > 0) record.upstream_address = upstream_address_.write(upstream_address);
   record.upstream_status = upstream_status_;
   record.upstream_tries = tries_;
   record.upstream_reused = upstream_reused_;

@@ -1,6 +1,9 @@
 #include "proxy/net/address.h"
 
 #include <gtest/gtest.h>
+#include <sys/un.h>
+
+#include <array>
 
 namespace handfast::net {
 namespace {
@@ -54,6 +57,27 @@ TEST(Address, ComparesIpAndPort) {
   EXPECT_EQ(a, *Address::from_ip("192.0.2.7", 80));
   EXPECT_FALSE(a == *Address::from_ip("192.0.2.7", 81));
   EXPECT_FALSE(a == *Address::from_ip("192.0.2.8", 80));
+}
+
+TEST(Address, TheLongestTextFits) {
+  const Address v6 = *Address::from_ip("2001:0db8:1111:2222:3333:4444:5555:6666", 65535);
+  const Address v4 = *Address::from_ip("255.255.255.255", 65535);
+  std::array<char, Address::kMaxText> space;
+
+  EXPECT_EQ(v6.write(space), "[2001:db8:1111:2222:3333:4444:5555:6666]:65535");
+  EXPECT_EQ(v4.write(space), "255.255.255.255:65535");
+  EXPECT_EQ(Address::from_ip("::ffff:192.0.2.7", 1)->to_string(), "192.0.2.7:1");
+}
+
+TEST(Address, OfAnotherFamilyIsLocal) {
+  sockaddr_un path{};
+  path.sun_family = AF_UNIX;
+  const auto address =
+      Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&path), sizeof path);
+
+  EXPECT_EQ(address.to_string(), "local:0");
+  EXPECT_EQ(address.port(), 0);
+  EXPECT_EQ(address, address);
 }
 
 TEST(Address, AMappedAddressReadsAsIpv4) {
