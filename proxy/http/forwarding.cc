@@ -2,7 +2,9 @@
 
 #include <array>
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "proxy/http/chars.h"
@@ -12,22 +14,57 @@
 namespace handfast::http {
 namespace {
 
-void append_field(std::string& out, std::string_view name, std::string_view value) {
-  out.append(name).append(": ").append(value).append("\r\n");
-}
+// Appends to a string; what a head needs dozens of times without a call for each.
+class Writer {
+ public:
+  explicit Writer(std::string& out) : out_(out) { grow(0); }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  void put(std::string_view text) {
+    if (static_cast<std::size_t>(end_ - at_) < text.size()) [[unlikely]]
+      grow(text.size());
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+  }
+  void field(std::string_view name, std::string_view value) {
+    put(name);
+    put(": ");
+    put(value);
+    put("\r\n");
+  }
+  // Last.
+  void finish() { out_.resize(static_cast<std::size_t>(at_ - out_.data())); }
+
+ private:
+  // More than most heads have.
+  static constexpr std::size_t kStep = 1024;
+
+  void grow(std::size_t least) {
+    const std::size_t used =
+        at_ == nullptr ? out_.size() : static_cast<std::size_t>(at_ - out_.data());
+    out_.resize(used + least + kStep);
+    at_ = out_.data() + used;
+    end_ = out_.data() + out_.size();
+  }
+
+  std::string& out_;
+  char* at_ = nullptr;
+  char* end_ = nullptr;
+};
 
 // Appends fields line by line, but copies lines that follow one another in the sender's bytes just
 // as they would be written here, which most do, in one piece.
 class FieldWriter {
  public:
-  explicit FieldWriter(std::string& out) : out_(out) {}
+  explicit FieldWriter(Writer& out) : out_(out) {}
 
   void add(const Header& field) {
     const char* const name_end = field.name.data() + field.name.size();
     const char* const value_end = field.value.data() + field.value.size();
     if (name_end + 2 != field.value.data() || name_end[0] != ':' || name_end[1] != ' ') {
       flush();
-      append_field(out_, field.name, field.value);
+      out_.field(field.name, field.value);
       return;
     }
     if (begin_ == nullptr || end_ + 2 != field.name.data() || end_[0] != '\r' || end_[1] != '\n') {
@@ -40,12 +77,13 @@ class FieldWriter {
   // After the last field.
   void flush() {
     if (begin_ == nullptr) return;
-    out_.append(begin_, end_).append("\r\n");
+    out_.put({begin_, end_});
+    out_.put("\r\n");
     begin_ = nullptr;
   }
 
  private:
-  std::string& out_;
+  Writer& out_;
   const char* begin_ = nullptr;  // lines not yet written; the last without its CRLF
   const char* end_ = nullptr;
 };
@@ -64,8 +102,6 @@ class Digits {
   const char* end_;
 };
 
-void append_number(std::string& out, std::uint64_t number) { out.append(Digits(number).view()); }
-
 // Appends to a text that has room, so that views of it stay good.
 std::string_view store(std::string& storage, std::string_view text) {
   const std::size_t at = storage.size();
@@ -74,10 +110,8 @@ std::string_view store(std::string& storage, std::string_view text) {
 }
 constexpr std::size_t kStored = 64;  // two numbers, or a number and a date
 
-void append_content_length(std::string& out, std::uint64_t length) {
-  out.append("Content-Length: ");
-  append_number(out, length);
-  out.append("\r\n");
+void write_content_length(Writer& out, std::uint64_t length) {
+  out.field("Content-Length", Digits(length).view());
 }
 
 // Calls visit(name) for each field that the sender's Connection fields nominate.
@@ -168,9 +202,9 @@ bool passes_to_client(const Header& header, const PassingFields& fields) {
   return false;
 }
 
-void append_upgrade(std::string& out, std::string_view protocol) {
-  append_field(out, "Connection", "upgrade");
-  append_field(out, "Upgrade", protocol);
+void write_upgrade(Writer& out, std::string_view protocol) {
+  out.field("Connection", "upgrade");
+  out.field("Upgrade", protocol);
 }
 
 // Calls visit(name, value) for each field that we assert.
@@ -195,24 +229,29 @@ void for_each_asserted(const RequestHead& head, const ForwardContext& context,
   visit_if_any("X-Original-Forwarded-Host", context.original_forwarded_host);
 }
 
-void append_response_framing(std::string& out, const ResponseHead& head, bool chunked) {
+void write_response_framing(Writer& out, const ResponseHead& head, bool chunked) {
   if (head.status < 200 || head.status == 204) return;  // RFC 9112 6.1, 6.2
   if (chunked) {
-    out.append("Transfer-Encoding: chunked\r\n");
+    out.put("Transfer-Encoding: chunked\r\n");
   } else if (head.framing == Framing::Length) {
-    append_content_length(out, head.content_length);
+    write_content_length(out, head.content_length);
   } else if (head.framing == Framing::None) {
     // HEAD and 304: what the body would have had.
     const Header* const length = head.headers.find(HeaderId::ContentLength);
-    if (length != nullptr) append_field(out, length->name, length->value);
+    if (length != nullptr) out.field(length->name, length->value);
   }
 }
 
 }  // namespace
 
-void append_request_head(std::string& out, const RequestHead& head, const ForwardContext& context) {
-  out.append(head.method).append(" ").append(head.target).append(" HTTP/1.1\r\n");
-  append_field(out, "Host", head.authority);
+void append_request_head(std::string& text, const RequestHead& head,
+                         const ForwardContext& context) {
+  Writer out(text);
+  out.put(head.method);
+  out.put(" ");
+  out.put(head.target);
+  out.put(" HTTP/1.1\r\n");
+  out.field("Host", head.authority);
   const PassingFields fields(head.headers);
   FieldWriter writer(out);
   for (const Header& header : head.headers.items()) {
@@ -221,14 +260,15 @@ void append_request_head(std::string& out, const RequestHead& head, const Forwar
   writer.flush();
   for_each_asserted(
       head, context, Digits(context.public_port).view(),
-      [&out](std::string_view name, std::string_view value) { append_field(out, name, value); });
+      [&out](std::string_view name, std::string_view value) { out.field(name, value); });
   if (head.framing == Framing::Length) {
-    append_content_length(out, head.content_length);
+    write_content_length(out, head.content_length);
   } else if (head.framing == Framing::Chunked) {
-    out.append("Transfer-Encoding: chunked\r\n");
+    out.put("Transfer-Encoding: chunked\r\n");
   }
-  if (!head.upgrade.empty()) append_upgrade(out, head.upgrade);
-  out.append("\r\n");
+  if (!head.upgrade.empty()) write_upgrade(out, head.upgrade);
+  out.put("\r\n");
+  out.finish();
 }
 
 void forward_request_fields(std::vector<Header>& out, std::string& storage, const RequestHead& head,
@@ -250,10 +290,13 @@ void forward_request_fields(std::vector<Header>& out, std::string& storage, cons
   if (head.takes_trailers) out.push_back({"te", "trailers", HeaderId::Te});
 }
 
-void append_response_head(std::string& out, const ResponseHead& head, ResponseFraming framing) {
-  out.append("HTTP/1.1 ");
-  append_number(out, static_cast<unsigned>(head.status));
-  out.append(" ").append(head.reason).append("\r\n");
+void append_response_head(std::string& text, const ResponseHead& head, ResponseFraming framing) {
+  Writer out(text);
+  out.put("HTTP/1.1 ");
+  out.put(Digits(static_cast<unsigned>(head.status)).view());
+  out.put(" ");
+  out.put(head.reason);
+  out.put("\r\n");
   const PassingFields fields(head.headers);
   FieldWriter writer(out);
   bool dated = head.status < 200;
@@ -263,17 +306,18 @@ void append_response_head(std::string& out, const ResponseHead& head, ResponseFr
     dated = dated || header.id == HeaderId::Date;
   }
   writer.flush();
-  if (!dated) append_field(out, "Date", http_date_now());  // RFC 9110 6.6.1
-  append_response_framing(out, head, framing.chunked);
+  if (!dated) out.field("Date", http_date_now());  // RFC 9110 6.6.1
+  write_response_framing(out, head, framing.chunked);
   if (head.status == 101) {
     const Header* const upgrade = head.headers.find(HeaderId::Upgrade);
-    append_upgrade(out, upgrade == nullptr ? std::string_view() : upgrade->value);
+    write_upgrade(out, upgrade == nullptr ? std::string_view() : upgrade->value);
   } else if (framing.close) {
-    out.append("Connection: close\r\n");
+    out.put("Connection: close\r\n");
   } else if (framing.client_is_1_0) {
-    out.append("Connection: keep-alive\r\n");
+    out.put("Connection: keep-alive\r\n");
   }
-  out.append("\r\n");
+  out.put("\r\n");
+  out.finish();
 }
 
 void forward_response_fields(std::vector<Header>& out, std::string& storage,
