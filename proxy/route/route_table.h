@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "proxy/base/string_hash.h"
 #include "proxy/config/model.h"
 
 namespace handfast::route {
@@ -25,13 +26,7 @@ class RouteTable {
   [[nodiscard]] std::size_t find(std::string_view path) const;
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept {
-      return std::hash<std::string_view>{}(text);
-    }
-  };
-  using Index = std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>>;
+  using Index = std::unordered_map<std::string, std::size_t, StringHash, std::equal_to<>>;
   Index prefixes_;  // by path without trailing slashes: "" for "/"
   Index exact_;
   std::size_t longest_prefix_ = 0;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "proxy/config/hash_expression.h"
+#include "proxy/base/string_hash.h"
 #include "proxy/config/model.h"
 #include "proxy/net/address.h"
 #include "proxy/pki/identity.h"
@@ -42,13 +43,6 @@ struct ServiceEntry {
   // Where requests go: endpoints that are ready, or if there are none those that still serve while
   // they terminate. Empty for an external name, which is resolved by name.
   std::vector<net::Address> addresses;
-};
-
-struct StringHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const noexcept {
-    return std::hash<std::string_view>{}(text);
-  }
 };
 
 template <class T>

@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "proxy/base/clock.h"
+#include "proxy/base/string_hash.h"
 #include "proxy/config/traffic.h"
 #include "proxy/net/address.h"
 #include "proxy/route/snapshot.h"
@@ -119,7 +120,7 @@ class Balancer {
   std::uint64_t snapshot_ = 0;
   std::size_t resting_ = 0;
   std::size_t drop_at_;
-  std::unordered_map<std::string, std::unique_ptr<Service>, route::StringHash, std::equal_to<>>
+  std::unordered_map<std::string, std::unique_ptr<Service>, StringHash, std::equal_to<>>
       services_;
 };
 
