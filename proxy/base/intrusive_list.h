@@ -64,14 +64,13 @@ class IntrusiveList {
     head_.next_ = &node;
   }
 
-  // Calls visit(item) for each; visit may unlink or destroy the item it is given, no other.
-  template <class Visit>
-  void for_each(Visit visit) {
-    for (ListNode* node = head_.next_; node != &head_;) {
-      ListNode* next = node->next_;
-      visit(static_cast<T&>(*node));
-      node = next;
+  // The first that wanted() says, or null.
+  template <class Wanted>
+  [[nodiscard]] T* find_if(Wanted wanted) {
+    for (ListNode* node = head_.next_; node != &head_; node = node->next_) {
+      if (wanted(static_cast<const T&>(*node))) return &static_cast<T&>(*node);
     }
+    return nullptr;
   }
 
   // Moves everything of `other` to the end of this list.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "proxy/base/check.h"
+#include "proxy/base/string_hash.h"
 
 namespace handfast::upstream {
 namespace {
@@ -32,7 +33,7 @@ std::unique_ptr<T> take_out(std::vector<std::unique_ptr<T>>& owners, std::size_t
 std::size_t Pool::KeyHash::operator()(const KeyView& key) const noexcept {
   const std::string_view address(reinterpret_cast<const char*>(key.address->data()),
                                  key.address->length());
-  const std::hash<std::string_view> hash;
+  const StringHash hash;
   // The policy key is a sha256: its first bytes are as good as all.
   return (hash(address) + static_cast<std::size_t>(key.wire)) ^
          (hash(key.policy_key.substr(0, 16)) * 0x9e3779b97f4a7c15ULL);
@@ -90,16 +91,13 @@ Channel* Pool::take(const Target& target, ChannelUser& user) {
     remove_idle(*connection);
     return &connection->open(user);
   }
-  H1Connection* chosen = nullptr;
-  group->idle.for_each([&](Connection& idle) {
-    if (chosen == nullptr && usable(idle, target.policy.get())) {
-      chosen = static_cast<H1Connection*>(&idle);
-    }
-  });
-  if (chosen == nullptr) return nullptr;
-  remove_idle(*chosen);
-  chosen->hand_to(user);
-  return chosen;
+  Connection* const idle = group->idle.find_if(
+      [&](const Connection& connection) { return usable(connection, target.policy.get()); });
+  if (idle == nullptr) return nullptr;
+  remove_idle(*idle);
+  auto& chosen = static_cast<H1Connection&>(*idle);
+  chosen.hand_to(user);
+  return &chosen;
 }
 
 void Pool::connect(const Target& target, const std::string& service, ChannelUser& user) {

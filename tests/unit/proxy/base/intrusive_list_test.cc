@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <memory>
 #include <vector>
 
 namespace handfast {
@@ -15,7 +14,11 @@ struct Item : ListNode {
 
 std::vector<int> values(IntrusiveList<Item>& list) {
   std::vector<int> found;
-  list.for_each([&](Item& item) { found.push_back(item.value); });
+  const auto note = [&](const Item& item) {
+    found.push_back(item.value);
+    return false;
+  };
+  EXPECT_EQ(list.find_if(note), nullptr);
   return found;
 }
 
@@ -53,16 +56,18 @@ TEST(IntrusiveList, AddingANodeAgainMovesIt) {
   EXPECT_EQ(values(list), (std::vector<int>{2, 1}));
 }
 
-TEST(IntrusiveList, AVisitMayDestroyItsItem) {
+TEST(IntrusiveList, FindsTheFirstThatIsWantedAndLooksNoFurther) {
   IntrusiveList<Item> list;
-  std::vector<std::unique_ptr<Item>> items;
-  for (int i = 0; i < 5; ++i) {
-    items.push_back(std::make_unique<Item>(i));
-    list.push_back(*items.back());
-  }
-  list.for_each([&](Item& item) { items[static_cast<std::size_t>(item.value)].reset(); });
+  Item a(1), b(2), c(2);
+  list.push_back(a);
+  list.push_back(b);
+  list.push_back(c);
+  int asked = 0;
 
-  EXPECT_TRUE(list.empty());
+  Item* const found = list.find_if([&](const Item& item) { return ++asked, item.value == 2; });
+
+  EXPECT_EQ(found, &b);
+  EXPECT_EQ(asked, 2);
 }
 
 TEST(IntrusiveList, SpliceMovesEverythingToTheEnd) {
