@@ -1,6 +1,7 @@
 #include "proxy/event/timer_wheel.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace handfast::event {
 
@@ -31,7 +32,9 @@ std::uint64_t TimerWheel::tick_of(Monotonic time) const {
 void TimerWheel::file(Timer& timer) {
   if (!timer.linked()) ++filed_;
   timer.filed_tick_ = std::max(tick_of(timer.deadline_), current_ + 1);
-  slots_[timer.filed_tick_ % kSlots].push_back(timer);
+  const std::size_t slot = timer.filed_tick_ % kSlots;
+  slots_[slot].push_back(timer);
+  occupied_[slot / 64] |= std::uint64_t{1} << slot % 64;
 }
 
 void TimerWheel::advance(Monotonic now) {
@@ -45,8 +48,10 @@ void TimerWheel::advance(Monotonic now) {
   if (target > current_ + kSlots) current_ = target - kSlots;
   while (current_ < target) {
     ++current_;
+    const std::size_t slot = current_ % kSlots;
+    occupied_[slot / 64] &= ~(std::uint64_t{1} << slot % 64);
     IntrusiveList<Timer> due;
-    due.splice(slots_[current_ % kSlots]);
+    due.splice(slots_[slot]);
     while (!due.empty()) {
       Timer& timer = due.front();
       if (tick_of(timer.deadline_) > current_) {
@@ -59,9 +64,23 @@ void TimerWheel::advance(Monotonic now) {
   }
 }
 
+// Precondition: a timer is filed. Cancelled ones leave their bit, so that it may be in vain.
+std::uint64_t TimerWheel::next_occupied_tick() const {
+  const std::uint64_t first = current_ + 1;
+  std::size_t word = first % kSlots / 64;
+  std::uint64_t bits = occupied_[word] & ~std::uint64_t{0} << first % 64;
+  std::uint64_t tick = first - first % 64;
+  while (bits == 0) {
+    word = (word + 1) % occupied_.size();
+    bits = occupied_[word];
+    tick += 64;
+  }
+  return tick + static_cast<std::uint64_t>(std::countr_zero(bits));
+}
+
 int TimerWheel::wait_milliseconds(Monotonic now) const {
   if (filed_ == 0) return -1;
-  const Monotonic next = start_ + kTick * static_cast<std::int64_t>(current_ + 1);
+  const Monotonic next = start_ + kTick * static_cast<std::int64_t>(next_occupied_tick());
   if (next <= now) return 0;
   return static_cast<int>(
              std::chrono::duration_cast<std::chrono::milliseconds>(next - now).count()) +

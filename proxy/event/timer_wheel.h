@@ -58,12 +58,15 @@ class TimerWheel {
  private:
   friend class Timer;
   [[nodiscard]] std::uint64_t tick_of(Monotonic time) const;
+  [[nodiscard]] std::uint64_t next_occupied_tick() const;
   void file(Timer& timer);
 
   Monotonic start_;
   std::uint64_t current_ = 0;  // the last tick that was advanced through
   std::size_t filed_ = 0;
   std::array<IntrusiveList<Timer>, kSlots> slots_;
+  // A bit for each slot that may hold timers: a loop with nothing to do sleeps until the next one.
+  std::array<std::uint64_t, kSlots / 64> occupied_{};
 };
 
 }  // namespace handfast::event
