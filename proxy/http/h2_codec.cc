@@ -108,6 +108,7 @@ struct H2Codec::Impl {
   static int frame_received(nghttp2_session*, const nghttp2_frame* frame, void* self);
   static int invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int, void* self);
   static int frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* self);
+  static int frame_not_sent(nghttp2_session*, const nghttp2_frame* frame, int, void* self);
   static int stream_closed(nghttp2_session*, std::int32_t id, std::uint32_t code, void* self);
   static ssize_t read_body(nghttp2_session*, std::int32_t id, std::uint8_t*, std::size_t most,
                            std::uint32_t* flags, nghttp2_data_source* source, void* self);
@@ -129,6 +130,7 @@ Callbacks H2Codec::Impl::make_callbacks() {
   nghttp2_session_callbacks_set_on_frame_recv_callback(made, frame_received);
   nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(made, invalid_frame);
   nghttp2_session_callbacks_set_on_frame_send_callback(made, frame_sent);
+  nghttp2_session_callbacks_set_on_frame_not_send_callback(made, frame_not_sent);
   nghttp2_session_callbacks_set_on_stream_close_callback(made, stream_closed);
   nghttp2_session_callbacks_set_send_data_callback(made, write_body);
   return Callbacks(made);
@@ -462,6 +464,16 @@ int H2Codec::Impl::frame_sent(nghttp2_session*, const nghttp2_frame* frame, void
   return 0;
 }
 
+// A head that is too large for nghttp2 to write: whoever waits for it would wait forever.
+int H2Codec::Impl::frame_not_sent(nghttp2_session*, const nghttp2_frame* frame, int, void* self) {
+  Impl& impl = of(self);
+  if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+  if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) return 0;  // nghttp2 closes the stream
+  H2Stream* const stream = impl.streams.find(frame->hd.stream_id);
+  if (stream != nullptr) impl.reset(*stream, NGHTTP2_INTERNAL_ERROR);
+  return 0;
+}
+
 int H2Codec::Impl::stream_closed(nghttp2_session*, std::int32_t id, std::uint32_t code,
                                  void* self) {
   of(self).on_close(id, code);
@@ -581,7 +593,7 @@ std::size_t H2Codec::free_streams() const {
 void H2Codec::send_head(H2StreamId id, int status, std::span<const Header> fields, bool end) {
   Impl& impl = *impl_;
   H2Stream* const stream = impl.streams.find(id);
-  if (stream == nullptr || !stream->takes_sends()) return;
+  if (stream == nullptr || !stream->takes_sends() || stream->answered) return;
   std::array<char, 16> digits;
   const auto digits_end = std::to_chars(digits.data(), digits.data() + digits.size(), status);
   impl.fields.clear();

@@ -109,9 +109,9 @@ void H2Session::on_h2_closed(http::H2StreamId stream, http::H2Error /*error*/) {
   const std::size_t kept = streams_.empty() ? 1 : kMaxSpareStreams;
   if (spares_.size() > kept) spares_.resize(kept);
   if (spares_.size() < kept) spares_.push_back(std::move(closed));
-  if (streams_.empty() && state_ == State::Open) {
-    timer_.set(context_.loop.now() + context_.limits.keep_alive);
-  }
+  if (!streams_.empty()) return;
+  if (state_ == State::Open) timer_.set(context_.loop.now() + context_.limits.keep_alive);
+  if (state_ == State::Leaving) timer_.set(context_.loop.now() + context_.limits.linger);
 }
 
 void H2Session::on_h2_goaway(http::H2StreamId /*last*/, http::H2Error /*error*/) { schedule(); }
@@ -220,6 +220,8 @@ void H2Session::drain() {
 void H2Session::leave() {
   state_ = State::Leaving;
   timer_.cancel();
+  // A head that has begun and doesn't end is no stream for us, but one for the codec.
+  if (streams_.empty()) timer_.set(context_.loop.now() + context_.limits.linger);
   codec_.send_goaway(/*last=*/true);
   schedule();
 }

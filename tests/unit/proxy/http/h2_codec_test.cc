@@ -174,6 +174,18 @@ TEST_F(H2CodecTest, IgnoresSendsOnStreamsThatAreGone) {
   EXPECT_EQ(client.log.text, "1 closed 8\n");
 }
 
+TEST_F(H2CodecTest, ResetsAStreamWhoseHeadCantBeWritten) {
+  const H2StreamId id = send(request(), {}, true);
+  talk(client, server);
+  const std::string large(100'000, 'x');
+  const std::array fields = {Header{"x-large", large}};
+  server.codec.send_head(id, 200, fields, false);
+  server.codec.send_body(id, "x");
+  talk(client, server);
+  EXPECT_EQ(client.log.text, "1 closed 2\n");
+  EXPECT_TRUE(server.log.text.ends_with("1 closed 2\n"));
+}
+
 TEST_F(H2CodecTest, OpensNoMoreStreamsThanThePeerAllows) {
   H2Limits few;
   few.max_streams = 2;

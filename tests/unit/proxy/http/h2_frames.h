@@ -1,6 +1,7 @@
 #pragma once
 // HTTP/2 frames by hand, and a log of what a codec tells.
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <string>

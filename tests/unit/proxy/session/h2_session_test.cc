@@ -392,6 +392,16 @@ TEST_F(H2SessionTest, ClosesWhenNothingIsEverAsked) {
   EXPECT_TRUE(client_ends(*clients_.back()));
 }
 
+TEST_F(H2SessionTest, ClosesThoughAHeadHasBegun) {
+  Peer& client = connect();
+  client.send(http::h2::opening() + http::h2::frame(1, 0, 1, http::h2::block(http::h2::get())));
+  driver_.settle();
+  clock_.advance(limits_.head + std::chrono::seconds(1));
+  driver_.settle();
+  clock_.advance(limits_.linger + std::chrono::seconds(1));
+  EXPECT_TRUE(client_gone());
+}
+
 TEST_F(H2SessionTest, LeavesAfterAsManyRequestsAsAllowed) {
   context_.limits.keep_alive_requests = 2;
   Client& client = dial();
