@@ -24,6 +24,7 @@ struct Decoded {
     Origin origin;
     std::string field;  // "spec.rules[0].http.paths[1].pathType"
     Error error;
+    std::string remedy{};  // where the reason alone does not tell what to do
     friend bool operator==(const Problem&, const Problem&) = default;
   };
   std::vector<Problem> problems;

@@ -162,7 +162,8 @@ class ManifestSource::Loop {
                                {directory_, 0},
                                {},
                                {Reason::Io, "can't be watched, so it is read every second: " +
-                                                std::generic_category().message(watch_.error())}});
+                                                std::generic_category().message(watch_.error())},
+                               "Raise fs.inotify.max_user_watches and max_user_instances."});
     }
     ManifestStore::Update update = store_.update(tree, watch_.stopped());
     if (watch_.stopped().stop_requested()) return;

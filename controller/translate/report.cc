@@ -1,6 +1,28 @@
 #include "controller/translate/report.h"
 
 namespace handfast::translate {
+namespace {
+
+// For what a source can't read; the message says which of these it is.
+std::string_view remedy_of(Reason reason) {
+  switch (reason) {
+    case Reason::BadYaml:
+      return "Correct the document so that it parses; what it held before stays until then.";
+    case Reason::BadObject:
+      return "Correct it as the API of that kind documents it, or take the document out.";
+    case Reason::Unsupported:
+      return "Convert the object to that version.";
+    case Reason::Conflict:
+      return "Delete one of the two.";
+    case Reason::Io:
+      return "Make it a directory or a regular file of at most 64 MiB that this user can read, or "
+             "take it away.";
+    default:
+      return "Correct the file, or take it away.";
+  }
+}
+
+}  // namespace
 
 std::string_view to_string(Severity severity) {
   switch (severity) {
@@ -22,6 +44,7 @@ Finding to_finding(const objects::Decoded::Problem& problem) {
   finding.origin = problem.origin;
   finding.field = problem.field;
   finding.message = problem.error.detail;
+  finding.remedy = problem.remedy.empty() ? remedy_of(finding.reason) : problem.remedy;
   return finding;
 }
 

@@ -24,9 +24,7 @@ const objects::ServicePort* find_port(const objects::Service& service,
 }
 
 config::Refusal port_missing(const config::Service& service) {
-  return {Reason::PortMissing, "Service " + service.name +
-                                   ": there is no such port; correct the Ingress' backend or "
-                                   "add the port to the Service."};
+  return {Reason::PortMissing, "Service " + service.name + ": there is no such port."};
 }
 
 // The better of two sayings about one address: while an endpoint moves between slices both have it.
@@ -165,6 +163,14 @@ std::string_view app_protocol_of(const objects::Service& service, const objects:
   return found == nullptr ? std::string_view{} : found->app_protocol;
 }
 
+std::string_view remedy_of(const config::Refusal& refused) {
+  if (refused.reason == Reason::ServiceMissing) return "Create it, or correct the name.";
+  if (refused.reason == Reason::PortMissing) {
+    return "Correct the backend's port, or add the port to the Service.";
+  }
+  return "Name another Service until that is done.";
+}
+
 config::Service make_service(const state::ClusterState& state, std::string_view ns,
                              const objects::ServiceBackend& backend, Report& report) {
   config::Service out;
@@ -172,8 +178,7 @@ config::Service make_service(const state::ClusterState& state, std::string_view 
   const objects::Service* service = state.find_service(ns, backend.service);
   if (service == nullptr) {
     out.refused = config::Refusal{Reason::ServiceMissing, "There is no Service " + std::string{ns} +
-                                                              '/' + backend.service +
-                                                              "; create it or correct the name."};
+                                                              '/' + backend.service + '.'};
     return out;
   }
   tell_unknown_protocol(*service, app_protocol_of(*service, backend.port), report);

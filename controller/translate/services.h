@@ -26,6 +26,9 @@ namespace handfast::translate {
 [[nodiscard]] std::string_view app_protocol_of(const objects::Service& service,
                                                const objects::PortRef& port);
 
+// What to do about a refusal of make_service(), a sentence.
+[[nodiscard]] std::string_view remedy_of(const config::Refusal& refused);
+
 // One port of one Service: `refused` if the Service or the port is missing (the Ingress that names
 // it is told by the caller), no endpoints if no slice has any. What is odd about Service and slices
 // is reported on them.

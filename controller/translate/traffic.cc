@@ -120,7 +120,7 @@ void read_balance(Reader& reader, config::Route& route) {
         Reason::UnsupportedAnnotation, found->field(),
         "\"ewma\" is least_request here: fewer requests under way, not shorter answers, "
         "decide.",
-        "");
+        "Write least_request if that will do.");
   }
   read_hash(reader, route);
 }

@@ -260,7 +260,8 @@ void Translation::aim(Work& work, const objects::ServiceBackend& backend, const 
   const config::Service& cluster = service(ns, backend);
   const bool first_time = work.told.insert(cluster.name).second;
   if (cluster.refused && first_time) {
-    work.report.refuse(cluster.refused->reason, field + ".service", cluster.refused->detail, "");
+    work.report.refuse(cluster.refused->reason, field + ".service", cluster.refused->detail,
+                       std::string{remedy_of(*cluster.refused)});
   }
   route.service = cluster.name;
   const objects::Service* found = state_.find_service(ns, backend.service);

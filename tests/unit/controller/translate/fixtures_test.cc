@@ -140,6 +140,9 @@ TEST_P(TranslateFixture, GivesTheExpectedShardsAndReport) {
     const Status valid = config::validate(shard);
     EXPECT_TRUE(valid.has_value()) << config::shard_name(shard) << ": " << valid.error();
   }
+  for (const Finding& finding : output.report) {
+    EXPECT_FALSE(finding.remedy.empty()) << to_text(finding);
+  }
   compare_or_update(folder / "expected.yaml", expected_text(output));
   compare_or_update(folder / "report.txt", report_text(output));
 }
