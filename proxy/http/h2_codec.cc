@@ -337,6 +337,7 @@ void H2Codec::Impl::on_sent(const nghttp2_frame& frame) {
   }
   if (frame.hd.type != NGHTTP2_HEADERS && frame.hd.type != NGHTTP2_DATA) return;
   floods.on_useful_frame();
+  stream->answered = stream->answering;
   if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return;
   stream->end_drawn = true;
   if (server && !stream->remote_ended) reset(*stream, NGHTTP2_NO_ERROR);
@@ -607,7 +608,7 @@ void H2Codec::send_head(H2StreamId id, int status, std::span<const Header> field
     nghttp2_data_provider body{{.ptr = stream}, Impl::read_body};
     result = nghttp2_submit_response(impl.session.get(), id, impl.fields.data(), impl.fields.size(),
                                      end ? nullptr : &body);
-    stream->answered = true;
+    stream->answering = true;
     stream->ended = end;
   }
   must(result);

@@ -15,7 +15,8 @@
 //   EmptyFrames     DATA without payload or end; back: a stream that is answered whole
 //   Headers         a head many times larger than the limit: a decompression bomb; no allowance
 //
-// A stream that was answered in part when the client reset it isn't counted: it had its use.
+// A stream that was answered in part when the client reset it isn't counted: it had its use. An
+// answer that still waits to be written is none: of those that nobody reads a few hundred pile up.
 
 #include <algorithm>
 #include <array>

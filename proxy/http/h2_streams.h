@@ -59,7 +59,8 @@ struct H2Stream {
   bool final_head = false;    // the request's or the final response's was received
   bool refused = false;       // no request: what follows is ignored
   bool to_head = false;       // client: HEAD was asked
-  bool answered = false;      // server: the final head is on its way
+  bool answering = false;     // server: the final head is queued
+  bool answered = false;      // and was drawn
   bool ended = false;         // our half, by the caller
   bool end_drawn = false;     // and that was drawn
   bool deferred = false;      // nothing to draw when last asked
@@ -81,7 +82,7 @@ struct H2Stream {
     out.shrink(kKept);
     out_trailers.clear();
     out_trailer_bytes.clear();
-    announced = final_head = refused = to_head = answered = ended = end_drawn = false;
+    announced = final_head = refused = to_head = answering = answered = ended = end_drawn = false;
     deferred = above_mark = remote_ended = peer_reset = resetting = charged = false;
   }
   void keep_trailers(std::span<const Header> fields) {

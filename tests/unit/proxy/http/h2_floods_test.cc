@@ -77,6 +77,19 @@ TEST_F(H2FloodsTest, ResetsOfStreamsThatAreBeingAnsweredCostNothing) {
   }
 }
 
+// Answers that the client doesn't read would pile up.
+TEST_F(H2FloodsTest, ResetsBeforeTheAnswerIsReadCostHoweverQuickItIs) {
+  int served = 0;
+  for (; served < 1000; ++served) {
+    const H2StreamId stream = 2 * served + 1;
+    if (!server.codec.feed(h2::headers(stream, h2::get()))) break;
+    server.codec.send_head(stream, 404, {}, true);
+    if (!server.codec.feed(h2::rst(stream, 8))) break;
+  }
+  EXPECT_EQ(served, H2Floods::kResets);
+  EXPECT_EQ(server.codec.flood(), H2Flood::Resets);
+}
+
 // MadeYouReset: the client makes the server reset.
 TEST_F(H2FloodsTest, ProvokedResetsEndTheConnection) {
   bool alive = true;
