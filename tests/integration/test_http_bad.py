@@ -376,6 +376,7 @@ class Responses(HandfastCase):
         self.assertTrue(answer.status == 502 or answer.header("X-A") in ("1 2", "1  2"), answer)
 
     def test_bytes_after_the_end_are_nobodys_answer(self):
+        said = threading.Event()
         evil = OK + b"Content-Length: 4\r\n\r\nevil"
 
         def two(connection, request):
@@ -387,6 +388,7 @@ class Responses(HandfastCase):
             elif request.target == "/late":
                 connection.reply("one")
                 connection.send(evil)
+                said.set()
             elif request.target == "/head":
                 connection.send(OK + b"Content-Length: 4\r\n\r\nevil")
             elif request.target == "/204":
@@ -403,6 +405,9 @@ class Responses(HandfastCase):
                     method = "HEAD" if target == "/head" else "GET"
                     first = connection.request(self.host, target, method)
                     self.assertIn(first.body, (b"one", b""))
+                    if target == "/late":  # else it might be too late even to be found
+                        self.assertTrue(said.wait(10))
+                        said.clear()
                     for _ in range(3):
                         self.assertEqual(connection.request(self.host, "/next").body, b"honest")
 
