@@ -415,6 +415,10 @@ void Exchange::send_request(upstream::Channel& channel) {
   channel.begin({head, forward, std::chrono::milliseconds(route_->read_timeout_ms),
                  std::chrono::milliseconds(route_->send_timeout_ms)});
   if (request_spool_ == nullptr) {
+    // A body of no bytes ended before there was anyone to tell.
+    if (request_complete_ && head.framing != http::Framing::None) {
+      channel.end_body(http::no_trailers());
+    }
     client_->resume_request_body();
   } else {
     request_spool_->rewind();

@@ -543,6 +543,16 @@ TEST_F(H2SessionTest, SpeaksHttp2ToABackendThatWantsIt) {
   EXPECT_TRUE(hears(backend, "1 closed 0"));
 }
 
+TEST_F(H2SessionTest, EndsABodyOfNoBytesThatAnHttp1ClientAnnounced) {
+  serve_h2();
+  Peer& client = connect();
+  client.send("POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 0\r\n\r\n");
+  Client& backend = h2_backend();
+  ASSERT_TRUE(hears(backend, "1 end"));
+  backend.codec.send_head(1, 204, {}, true);
+  EXPECT_TRUE(client_gets(client, "HTTP/1.1 204"));
+}
+
 TEST_F(H2SessionTest, PassesOnAGrpcAnswerOfTrailersAlone) {
   serve_h2();
   Client& client = dial();
