@@ -56,6 +56,7 @@ void H2Channel::begin(const ChannelRequest& request) {
 void H2Channel::send_body(std::string_view payload) {
   if (payload.empty() || stream_ == 0 || user_ == nullptr) return;
   connection_.codec_.send_body(stream_, payload);
+  sent_ += payload.size();
   above_mark_ = above_mark_ || !has_room();
   connection_.schedule();
 }
@@ -64,6 +65,7 @@ void H2Channel::end_body(const http::HeaderList& trailers) {
   if (stream_ == 0 || request_ended_) return;
   request_ended_ = true;
   connection_.codec_.send_end(stream_, trailers.items());
+  timer_.set(connection_.pool_.loop_.now() + read_timeout_);  // the answer is due now
   connection_.schedule();
 }
 
@@ -125,9 +127,15 @@ void H2Channel::pump() {
 void H2Channel::on_timeout() {
   if (user_ == nullptr) return;
   const bool client_reads_slowly = head_seen_ && !user_->wants_upstream_body();
-  const bool client_sends_slowly = !request_ended_ && connection_.codec_.queued(stream_) == 0;
+  const std::size_t queued = connection_.codec_.queued(stream_);
+  const bool client_sends_slowly = !request_ended_ && queued == 0;
   if (client_reads_slowly || client_sends_slowly) {
     timer_.set(connection_.pool_.loop_.now() + read_timeout_);  // the session has timers for that
+    return;
+  }
+  if (queued > 0 && sent_ - queued != drawn_then_) {  // a body that the backend takes slowly
+    drawn_then_ = sent_ - queued;
+    timer_.set(connection_.pool_.loop_.now() + send_timeout_);
     return;
   }
   connection_.codec_.reset(stream_, http::H2Error::Cancel);

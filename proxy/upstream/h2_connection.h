@@ -57,6 +57,8 @@ class H2Channel final : public Channel, public event::Deletable {
   event::Timer timer_;
   std::chrono::milliseconds read_timeout_{};
   std::chrono::milliseconds send_timeout_{};
+  std::uint64_t sent_ = 0;        // bytes of the request's body
+  std::uint64_t drawn_then_ = 0;  // of these taken by the peer, when the timer last looked
   int informational_ = 0;
   bool reused_;
   bool refused_ = false;  // no stream could be opened

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <utility>
 
 #include "tests/unit/proxy/upstream/pool_fixture.h"
 
@@ -28,6 +29,9 @@ class H2Backend final : private http::H2Codec::Events {
       out_.clear();
     }
   }
+  void take_bodies() {
+    for (auto& [stream, bytes] : taken) codec.consume(stream, std::exchange(bytes, 0));
+  }
   void answer(http::H2StreamId stream, std::string_view body, int status = 200) {
     codec.send_head(stream, status, {}, body.empty());
     if (body.empty()) return;
@@ -41,6 +45,8 @@ class H2Backend final : private http::H2Codec::Events {
   std::vector<http::H2StreamId> ended;
   std::vector<http::H2StreamId> closed;
   std::string last_path;
+  std::map<http::H2StreamId, std::size_t> taken;  // and the window isn't given back yet
+  bool takes_bodies = true;
   bool fed_well = true;
 
  private:
@@ -52,7 +58,8 @@ class H2Backend final : private http::H2Codec::Events {
   void on_h2_response(http::H2StreamId, const http::ResponseHead&) override {}
   void on_h2_data(http::H2StreamId stream, std::string_view payload) override {
     bodies[stream].append(payload);
-    codec.consume(stream, payload.size());
+    taken[stream] += payload.size();
+    if (takes_bodies) take_bodies();
   }
   void on_h2_end(http::H2StreamId stream, const http::HeaderList&) override {
     ended.push_back(stream);
@@ -295,6 +302,59 @@ TEST_F(H2ConnectionTest, AnAnswerThatNeverComesTimesOutAlone) {
 
   EXPECT_TRUE(driver_.until([&] { return user.reason() == Reason::ResponseTimeout; }));
   EXPECT_FALSE(other.failure);
+}
+
+TEST_F(H2ConnectionTest, TheEndOfARequestStartsTheTimeForItsAnswer) {
+  RecordingUser user;
+  ask(user, "POST", "Content-Length: 2\r\n");
+  ASSERT_TRUE(arrived(1));
+  clock_.advance(std::chrono::seconds(59));
+  driver_.settle();
+  user.channel->send_body("ok");
+  user.channel->end_body(http::no_trailers());
+  driver_.settle();
+  clock_.advance(std::chrono::seconds(59));
+  driver_.settle();
+  EXPECT_FALSE(user.failure);
+
+  clock_.advance(std::chrono::seconds(2));
+
+  EXPECT_TRUE(driver_.until([&] { return user.reason() == Reason::ResponseTimeout; }));
+}
+
+TEST_F(H2ConnectionTest, ABodyThatTheBackendTakesSlowlyTimesOutOnlyWhenItTakesNothing) {
+  RecordingUser user;
+  ask(user, "POST", "Content-Length: 100000000\r\n");
+  ASSERT_TRUE(arrived(1));
+  far().takes_bodies = false;
+  for (int i = 0; i < 3; ++i) {
+    user.channel->send_body(std::string(40'000, 'x'));
+    driver_.settle();
+    clock_.advance(std::chrono::seconds(50));
+    driver_.settle();
+    far().take_bodies();
+    driver_.settle();
+  }
+  EXPECT_FALSE(user.failure);
+  user.channel->send_body(std::string(200'000, 'x'));
+  driver_.settle();
+
+  clock_.advance(std::chrono::seconds(61));
+  driver_.settle();
+  clock_.advance(std::chrono::seconds(61));
+
+  EXPECT_TRUE(driver_.until([&] { return user.reason() == Reason::ResponseTimeout; }));
+}
+
+TEST_F(H2ConnectionTest, WantsAFinalHeadAfterTenInformationalOnes) {
+  RecordingUser user;
+  ask(user);
+  ASSERT_TRUE(arrived(1));
+  for (int i = 0; i < 11; ++i) far().codec.send_head(far().streams[0], 103, {}, /*end=*/false);
+
+  EXPECT_TRUE(driver_.until([&] { return user.reason() == Reason::BadResponse; }));
+  EXPECT_EQ(user.statuses.size(), 10U);
+  EXPECT_EQ(pool_.total(), 1u);
 }
 
 TEST_F(H2ConnectionTest, FailsOnWhatIsNoHttp2) {
