@@ -62,6 +62,8 @@ def connect(front, host, tls=None, path="/", **options):
     """A client by websockets, to be used with `async with`."""
     sock = socket.create_connection(front.https if tls else front.http)
     options = {"max_size": None, "ping_interval": None, **options}
+    if int(websockets.__version__.partition(".")[0]) >= 15:
+        options["proxy"] = None  # not the environment's
     if tls:
         options.update(ssl=clients.any_client_context(), server_hostname=host)
     return websockets.connect(f"{'wss' if tls else 'ws'}://{host}{path}", sock=sock, **options)
