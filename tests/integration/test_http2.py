@@ -133,10 +133,19 @@ class Sharing(Http2Case):
     # peer has said how many it takes; what it refuses uses up the tries of proxy-next-upstream.
     @unittest.expectedFailure
     def test_limit_of_streams_that_is_not_known_yet_costs_no_request(self):
-        gate = Gate(20)
-        self.start(gate, max_streams=4, annotations={"proxy-read-timeout": "3"})
+        gate, handshake = Gate(20), threading.Event()
+        self.addCleanup(handshake.set)
+        backend = self.backend(gate, secure=True, max_streams=4)
+        backend.context.sni_callback = lambda *_: handshake.wait(60) and None
+        self.route(backend, secure=True, annotations={"proxy-read-timeout": "3"})
 
-        self.assert_all(self.at_once(20)())
+        join = self.at_once(20)
+        eventually(lambda: self.handfast.metrics().value("handfast_downstream_connections") >= 20,
+                   "the clients")
+        time.sleep(0.2)
+        handshake.set()
+
+        self.assert_all(join())
 
     def test_one_connecting_attempt_while_alpn_is_unknown(self):
         for alpn in (["h2", "http/1.1"], ["http/1.1"]):

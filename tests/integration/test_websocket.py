@@ -61,15 +61,14 @@ def echo_bytes(connection):
 
 
 class WebSocketCase(HandfastCase):
-    def route(self, backend, *, secure=False, annotations=None, wait=True):
+    def route(self, backend, *, secure=False, annotations=None):
         """Leads this test's host to a backend; `secure`: over TLS with a certificate of ours."""
         if secure:
             self.client = self.ca.client()
             self.apply_secret(self.client, self.ca, self.ca.crl())
         self.apply_ingress(backend.port, protocol="HTTPS" if secure else "HTTP",
                            annotations=annotations)
-        if wait:
-            self.handfast.barrier()
+        self.handfast.barrier()
 
     def scripted(self, on_connection, secure=False, **options):
         """A backend whose connections the test plays, and the route to it."""
@@ -101,7 +100,7 @@ class Echo(WebSocketCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.servers = {
-            "plain.test": websocket.EchoServer(subprotocols=["chat.v2", "chat.v1"]),
+            "plain.test": websocket.EchoServer(),
             "secure.test": websocket.EchoServer(cls.ca.server("secure.shop.svc"),
                                                 client_ca=cls.ca.cert_pem),
             "wire.test": Backend(on_connection=websocket.wire_echo),
@@ -211,19 +210,6 @@ class Echo(WebSocketCase):
                 connection.send(request[cut:])
                 self.assertEqual(connection.head().status, 101, cut)
 
-    def test_subprotocols_and_extensions_are_negotiated_by_the_ends(self):
-        async def talk():
-            async with websocket.connect(self.handfast, "plain.test",
-                                         subprotocols=["chat.v1", "other"]) as socket_:
-                self.assertEqual(socket_.subprotocol, "chat.v1")
-                answer = websocket.headers_of(socket_, "response")
-                self.assertIn("permessage-deflate", answer["Sec-WebSocket-Extensions"])
-                message = "compress me " * 10_000
-                await socket_.send(message)
-                self.assertEqual(await socket_.recv(), message)
-
-        asyncio.run(talk())
-
     def test_many_tunnels_at_once(self):
         async def talk(number):
             host, tls = list(self.servers)[number % 4], number % 8 >= 4 or None
@@ -266,6 +252,21 @@ class Handshake(WebSocketCase):
         self.assertEqual(wire.accepted.subprotocol, "b")
         self.assertIn((b"x-from", b"backend"), wire.accepted.extra_headers)
         wire.sock.close()
+
+    def test_subprotocols_and_extensions_are_negotiated_by_the_ends(self):
+        self.route(self.use(websocket.EchoServer(subprotocols=["chat.v2", "chat.v1"])))
+
+        async def talk():
+            async with websocket.connect(self.handfast, self.host,
+                                         subprotocols=["chat.v1", "other"]) as socket_:
+                self.assertEqual(socket_.subprotocol, "chat.v1")
+                answer = websocket.headers_of(socket_, "response")
+                self.assertIn("permessage-deflate", answer["Sec-WebSocket-Extensions"])
+                message = "compress me " * 10_000
+                await socket_.send(message)
+                self.assertEqual(await socket_.recv(), message)
+
+        asyncio.run(talk())
 
     def test_backend_that_refuses_is_passed_on_and_connections_live_on(self):
         def handle(connection, request):
