@@ -10,8 +10,9 @@
 namespace handfast::session {
 namespace {
 
-// Above this many unsent bytes nothing more is read from the backend.
-constexpr std::size_t kSendMark = 64 * 1024;
+// Above this many unsent bytes nothing more is read from the backend. With a record more it is what
+// one send takes, and stays below 128 kB, to which a buffer grows by doubling.
+constexpr std::size_t kSendMark = 96 * 1024;
 // Pieces from this size go straight to the stream; smaller ones are gathered into one TLS record.
 constexpr std::size_t kGatherBelow = 8 * 1024;
 // A complete head needs at least this much room behind it for the body to move through.
