@@ -4,6 +4,7 @@ backend; a bad response is a 502 or a visible cut, and never poisons the next on
 
 import os
 import sys
+import threading
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
