@@ -16,8 +16,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "proxy/config/hash_expression.h"
 #include "proxy/base/string_hash.h"
+#include "proxy/config/hash_expression.h"
 #include "proxy/config/model.h"
 #include "proxy/net/address.h"
 #include "proxy/pki/identity.h"

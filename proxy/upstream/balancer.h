@@ -120,8 +120,7 @@ class Balancer {
   std::uint64_t snapshot_ = 0;
   std::size_t resting_ = 0;
   std::size_t drop_at_;
-  std::unordered_map<std::string, std::unique_ptr<Service>, StringHash, std::equal_to<>>
-      services_;
+  std::unordered_map<std::string, std::unique_ptr<Service>, StringHash, std::equal_to<>> services_;
 };
 
 }  // namespace handfast::upstream
