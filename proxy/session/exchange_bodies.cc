@@ -113,7 +113,7 @@ void Exchange::on_upstream_drained() {
 bool Exchange::wants_upstream_body() const {
   if (state_ == State::Tunnel || !route_->response_buffering) return client_->has_room();
   const std::uint64_t most = Spool::kMemory + route_->max_temp_bytes;
-  return client_->has_room() || response_spool_ == nullptr || response_spool_->left() < most;
+  return response_spool_ == nullptr || response_spool_->left() < most;
 }
 
 void Exchange::on_upstream_body(std::string_view payload) {
@@ -130,7 +130,9 @@ void Exchange::on_upstream_body(std::string_view payload) {
   if (const Status kept = response_spool_->append(payload); !kept) {
     log(LogLevel::Error, "a response body can't be buffered", {{"error", kept.error().detail}});
     finish(/*cut=*/true);
+    return;
   }
+  send_spooled_response();  // there may be room for what waits before it
 }
 
 // False: the exchange is over.
