@@ -43,7 +43,11 @@ void H1Session::start() {
 
 void H1Session::arm(std::chrono::milliseconds after) { timer_.set(context_.loop.now() + after); }
 
-void H1Session::schedule() { context_.loop.at_round_end(*this); }
+// For all that is queued: who waits for room is told when there is some.
+void H1Session::schedule() {
+  if (!has_room()) above_mark_ = true;
+  context_.loop.at_round_end(*this);
+}
 
 void H1Session::on_event(std::uint32_t events) {
   if (state_ == State::Closed) return;
@@ -88,12 +92,7 @@ void H1Session::pump() {
 // One step; true: try again.
 bool H1Session::pump_head() {
   if (end_wanted_) return false;
-  if (!has_room()) {
-    // Whoever doesn't read our answers gets no more of them. Not armed again while it lasts.
-    if (!above_mark_) arm(context_.limits.send);
-    above_mark_ = true;
-    return false;
-  }
+  if (!has_room()) return false;  // whoever doesn't read our answers gets no more of them
   if (!in_.empty()) {
     if (exchange_ == nullptr) {
       if (context_.spare_exchanges.empty()) {
@@ -280,7 +279,6 @@ void H1Session::send_body(std::string_view payload) {
   } else {
     out_.append(payload);
   }
-  if (!has_room()) above_mark_ = true;
   schedule();
 }
 
@@ -328,7 +326,7 @@ void H1Session::next_request() {
   parser_.reset();
   state_ = State::Head;
   give_back_exchange();
-  arm(context_.limits.keep_alive);
+  arm(has_room() ? context_.limits.keep_alive : context_.limits.send);
 }
 
 void H1Session::on_exchange_cut() {

@@ -450,6 +450,20 @@ TEST_F(H1SessionTest, ClosesATlsClientThatNeverFinishesItsHandshake) {
   EXPECT_TRUE(driver_.until([&] { return sessions_.empty(); }));
 }
 
+// Heads fill the room as bodies do.
+TEST_F(H1SessionTest, GoesOnAfterHeadsThatLeftNoRoomForTheBody) {
+  Peer& client = connect();
+  client.send(kGet);
+  ASSERT_TRUE(backend_gets());
+  std::string answer;
+  for (int i = 0; i < 4; ++i) {
+    answer += "HTTP/1.1 103 Early Hints\r\nLink: " + std::string(20'000, 'a') + "\r\n\r\n";
+  }
+  backend_.last().send(answer + kOk);
+
+  EXPECT_TRUE(client_gets(client, "\r\n\r\nok"));
+}
+
 // A loop that follows two fast ends must still look after the others.
 TEST_F(H1SessionTest, AFastDownloadDoesNotStarveAnotherClient) {
   Peer& big = connect();
