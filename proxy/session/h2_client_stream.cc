@@ -102,12 +102,19 @@ void H2ClientStream::on_closed() {
   trailers_ = nullptr;
 }
 
+void H2ClientStream::await_client() {
+  drawn_then_ = drawn();
+  timer_.set(session_.context_.loop.now() + session_.context_.limits.send);
+}
+
 std::uint64_t H2ClientStream::drawn() const { return sent_ - session_.codec_.queued(id_); }
 
 void H2ClientStream::on_timeout() {
   const bool owes_body = exchange_ != nullptr && !ended_ && in_.empty() &&
                          !exchange_->response_started() && exchange_->wants_request_body();
-  const bool takes_nothing = session_.codec_.queued(id_) > 0 && drawn() == drawn_then_;
+  // The end, too, may have to wait for the client's window.
+  const bool owed = session_.codec_.queued(id_) > 0 || exchange_ == nullptr;
+  const bool takes_nothing = owed && drawn() == drawn_then_;
   if (owes_body) {
     exchange_->abort(408);
     send_own_response({.status = 408, .extra = {}});
@@ -117,8 +124,7 @@ void H2ClientStream::on_timeout() {
     session_.schedule();
     return;
   }
-  drawn_then_ = drawn();
-  timer_.set(session_.context_.loop.now() + session_.context_.limits.send);
+  await_client();
 }
 
 void H2ClientStream::send_fields(int status, bool end) {
@@ -143,6 +149,7 @@ void H2ClientStream::send_head(const http::ResponseHead& head) {
 }
 
 void H2ClientStream::send_body(std::string_view payload) {
+  if (session_.codec_.queued(id_) == 0) await_client();
   session_.codec_.send_body(id_, payload);
   sent_ += payload.size();
   session_.schedule();
@@ -168,6 +175,7 @@ void H2ClientStream::send_own_response(const OwnResponse& response) {
 
 void H2ClientStream::on_exchange_done(const http::HeaderList& trailers) {
   session_.codec_.send_end(id_, trailers.items());
+  await_client();
   session_.schedule();
   give_back_exchange();
 }

@@ -53,6 +53,8 @@ class H2ClientStream final : public ClientSide {
  private:
   void pump();
   void on_timeout();
+  // The client has something to take from now on.
+  void await_client();
   void send_fields(int status, bool end);
   void give_back_exchange();
   [[nodiscard]] std::uint64_t drawn() const;

@@ -1,5 +1,6 @@
 #include "proxy/session/h2_session.h"
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <string>
@@ -429,7 +430,12 @@ TEST_F(H2SessionTest, GivesUpAStreamWhoseBodyDoesntCome) {
   EXPECT_EQ(sessions_.size(), 1u);
 }
 
-TEST_F(H2SessionTest, AConversationMayBeSilent) {
+TEST_F(H2SessionTest, AConversationMayBeSilentAsLongAsItsRouteAllows) {
+  config::Route route = route_to("/", "shop/orders:80");
+  route.read_timeout_ms = 3'600'000;
+  publish(SnapshotMaker()
+              .host(handfast::testing::host_with("shop.example", {route}))
+              .service("shop/orders:80", {backend_.address()}));
   Client& client = dial();
   client.ask("POST", "/", {}, false);
   ASSERT_TRUE(backend_gets());
@@ -438,6 +444,60 @@ TEST_F(H2SessionTest, AConversationMayBeSilent) {
   clock_.advance(limits_.body + std::chrono::seconds(1));
   driver_.settle();
   EXPECT_FALSE(client.heard("1 closed"));
+
+  clock_.advance(std::chrono::hours(1));
+  EXPECT_TRUE(hears(client, "1 closed 2"));
+  EXPECT_EQ(seen_.at(0).reason, Reason::ResponseTimeout);
+  EXPECT_TRUE(seen_.at(0).cut);
+}
+
+TEST_F(H2SessionTest, GivesUpAStreamWhoseEndIsntTaken) {
+  Peer& client = connect();
+  // A window of two bytes, which the answer fills: nothing is left for the end behind it.
+  client.send(std::string(http::h2::kPreface) +
+              http::h2::settings(http::h2::number(4, 2) + http::h2::number(2, 4)) +
+              http::h2::settings_ack() +
+              http::h2::headers(1, {{":method", "GET"},
+                                    {":scheme", "http"},
+                                    {":authority", "shop.example"},
+                                    {":path", "/"}}));
+  answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n");
+  ASSERT_TRUE(client_gets(client, "ok"));
+  backend_.last().send("0\r\n\r\n");
+  ASSERT_TRUE(driver_.until([this] { return seen_.size() == 1; }));
+  for (int i = 0; i < 3; ++i) {
+    clock_.advance(limits_.send + std::chrono::seconds(1));
+    driver_.settle();
+  }
+  EXPECT_TRUE(std::ranges::any_of(http::h2::frames_of(client.received), [](const auto& frame) {
+    return frame.type == 3;
+  })) << "a reset";
+  clock_.advance(limits_.keep_alive + std::chrono::seconds(1));
+  EXPECT_TRUE(client_ends(client));
+}
+
+TEST_F(H2SessionTest, AnAnswerThatComesLateHasItsTimeToBeTaken) {
+  config::Route route = route_to("/", "shop/orders:80");
+  route.read_timeout_ms = 3'600'000;
+  publish(SnapshotMaker()
+              .host(handfast::testing::host_with("shop.example", {route}))
+              .service("shop/orders:80", {backend_.address()}));
+  Client& client = dial();
+  client.get();
+  ASSERT_TRUE(backend_gets());
+  clock_.advance(limits_.body - std::chrono::seconds(1));
+  driver_.settle(2);
+  // In the very round in which the stream's time is up.
+  bool late = false;
+  ASSERT_TRUE(driver_.until([&] {
+    if (!std::exchange(late, true)) {
+      backend_.last().send(kOk);
+      backend_.last().pump();
+      clock_.advance(std::chrono::seconds(2));
+    }
+    return client.heard("1 closed");
+  }));
+  EXPECT_TRUE(client.heard("1 data ok\n1 end\n1 closed 0"));
 }
 
 TEST_F(H2SessionTest, GivesUpAStreamThatTakesNothing) {
@@ -551,6 +611,22 @@ TEST_F(H2SessionTest, EndsABodyOfNoBytesThatAnHttp1ClientAnnounced) {
   ASSERT_TRUE(hears(backend, "1 end"));
   backend.codec.send_head(1, 204, {}, true);
   EXPECT_TRUE(client_gets(client, "HTTP/1.1 204"));
+}
+
+TEST_F(H2SessionTest, AStreamThatTheBackendResetsIsntTakenForAStaleConnection) {
+  serve_h2();
+  Client& client = dial();
+  client.get();
+  Client& backend = h2_backend();
+  ASSERT_TRUE(hears(backend, "1 end"));
+  backend.codec.send_head(1, 200, {}, true);
+  ASSERT_TRUE(hears(client, "1 closed 0"));
+  client.get();
+  ASSERT_TRUE(hears(backend, "3 end"));
+  backend.codec.reset(3, http::H2Error::Internal);
+  EXPECT_TRUE(hears(client, "3 response 502"));
+  EXPECT_EQ(backend_.peers.size(), 1u);
+  EXPECT_EQ(seen_.back().tries, 1);
 }
 
 TEST_F(H2SessionTest, PassesOnAGrpcAnswerOfTrailersAlone) {
