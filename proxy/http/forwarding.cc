@@ -25,7 +25,8 @@ class Writer {
   [[gnu::always_inline]] void put(std::string_view text) {
     if (static_cast<std::size_t>(end_ - at_) < text.size()) [[unlikely]]
       grow(text.size());
-    std::memcpy(at_, text.data(), text.size());
+    // An empty one may be null, which memcpy must not be given.
+    if (!text.empty()) std::memcpy(at_, text.data(), text.size());
     at_ += text.size();
   }
   [[gnu::always_inline]] void field(std::string_view name, std::string_view value) {

@@ -104,7 +104,8 @@ class Line {
  private:
   // Inlined, so that a literal is a few stores.
   [[gnu::always_inline]] void put(std::string_view text) {
-    std::memcpy(at_, text.data(), text.size());
+    // An empty one may be null, which memcpy must not be given.
+    if (!text.empty()) std::memcpy(at_, text.data(), text.size());
     at_ += text.size();
   }
 
