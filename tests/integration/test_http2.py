@@ -2,7 +2,6 @@
 GOAWAY, refuses, stalls, lies, is revoked or is given another certificate of ours."""
 
 import os
-import socket
 import sys
 import threading
 import time
@@ -13,7 +12,7 @@ from hyperframe import frame as frames
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import apps, http2, manifests  # noqa: E402
+from harness import apps, http2  # noqa: E402
 from harness.backends import Backend  # noqa: E402
 from harness.case import HandfastCase  # noqa: E402
 from harness.handfast import is_sanitized, resident_kilobytes  # noqa: E402

@@ -13,7 +13,6 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import websockets  # noqa: E402
 from wsproto import events, extensions  # noqa: E402
 
 from harness import clients, manifests, websocket  # noqa: E402

@@ -1,4 +1,4 @@
-"""gRPC by its C core, client and server. Messages are bytes: what they hold is nobody's business."""
+"""gRPC by its C core, client and server. Messages are bytes: what they hold is nobody's concern."""
 
 import os
 import queue
