@@ -57,7 +57,7 @@ class Resumption {
   std::string key_;
   StoredSession offered_;  // without a session: none
   // What was put into the store, to know it again by; the last ones, in turn.
-  std::array<const SSL_SESSION*, SessionStore::kPerKey> kept_{};
+  std::array<const SSL_SESSION*, 4> kept_{};  // servers send one or two
   std::size_t next_kept_ = 0;
 };
 

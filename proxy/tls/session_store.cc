@@ -7,17 +7,24 @@ namespace handfast::tls {
 namespace {
 
 // Measured with OpenSSL 3.0: a session without its ticket, with map and list; one certificate in
-// its parsed form. Sessions of one connection share their certificates: then this is too much.
+// its parsed form. Sessions that come of one full handshake share the peer's certificates.
 constexpr std::size_t kSessionBytes = 1'200;
 constexpr std::size_t kCertificateBytes = 5'000;
 
-std::size_t bytes_of(const std::string& key, const StoredSession& stored) {
+std::size_t ticket_bytes(const StoredSession& stored) {
   const unsigned char* ticket = nullptr;
   std::size_t length = 0;
   SSL_SESSION_get0_ticket(stored.session.get(), &ticket, &length);
-  const int certificates = sk_X509_num(stored.chain.get());  // -1 for null
-  return kSessionBytes + key.size() + length +
-         kCertificateBytes * static_cast<std::size_t>(certificates > 0 ? certificates : 0);
+  return length;
+}
+
+std::size_t certificates(const StoredSession& stored) {
+  const int count = sk_X509_num(stored.chain.get());  // -1 for null
+  return count > 0 ? static_cast<std::size_t>(count) : 0;
+}
+
+bool same_handshake(const StoredSession& a, const StoredSession& b) {
+  return SSL_SESSION_get0_peer(a.session.get()) == SSL_SESSION_get0_peer(b.session.get());
 }
 
 bool fit(const StoredSession& stored, UnixSeconds now) {
@@ -42,12 +49,24 @@ SessionStore::Shard& SessionStore::shard_of(std::string_view key) {
   return shards_[std::hash<std::string_view>{}(key) % kShards];
 }
 
+void SessionStore::count_bytes(Shard& shard, Group& group) {
+  shard.bytes -= group.bytes;
+  group.bytes = 0;
+  for (std::size_t i = 0; i < group.sessions.size(); ++i) {
+    const StoredSession& stored = group.sessions[i];
+    group.bytes += kSessionBytes + group.key.size() + ticket_bytes(stored);
+    if (i > 0 && same_handshake(group.sessions[i - 1], stored)) continue;
+    group.bytes += kCertificateBytes * certificates(stored);
+  }
+  shard.bytes += group.bytes;
+}
+
 void SessionStore::remove(Shard& shard, Groups::iterator group, std::size_t index,
                           Dropped& dropped) {
   const auto at = group->sessions.begin() + static_cast<std::ptrdiff_t>(index);
-  shard.bytes -= bytes_of(group->key, *at);
   dropped.push_back(std::move(*at));
   group->sessions.erase(at);
+  count_bytes(shard, *group);
   if (!group->sessions.empty()) return;
   shard.by_key.erase(group->key);
   shard.groups.erase(group);
@@ -59,14 +78,14 @@ void SessionStore::put(const std::string& key, StoredSession session) {
   const std::lock_guard lock(shard.mutex);
   const auto found = shard.by_key.find(key);
   if (found == shard.by_key.end()) {
-    shard.groups.push_front({key, {}});
+    shard.groups.push_front({.key = key, .sessions = {}});
     shard.by_key.emplace(shard.groups.front().key, shard.groups.begin());
   } else {
     shard.groups.splice(shard.groups.begin(), shard.groups, found->second);
   }
   const auto group = shard.groups.begin();
-  shard.bytes += bytes_of(key, session);
   group->sessions.push_back(std::move(session));
+  count_bytes(shard, *group);
   if (group->sessions.size() > kPerKey) remove(shard, group, 0, dropped);
   while (shard.bytes > shard_bytes_) remove(shard, std::prev(shard.groups.end()), 0, dropped);
 }

@@ -5,9 +5,10 @@
 // leads, what was offered, what we presented, and the rules (design invariant 8). Beside it lies
 // what its verification rested on, so that whoever takes it can tell whether that still holds.
 //
-// At most kPerKey sessions a key, the newest is taken first. What was used longest ago goes when
-// the bytes (an estimate) exceed the limit. A session is handed out once; whoever may use it again
-// (TLS 1.2) puts a copy back.
+// At most kPerKey sessions a key, the newest is taken first: each connection under TLS 1.3 takes one
+// and brings one, and a burst of as many finds enough. What was used longest ago goes when the
+// bytes (an estimate) exceed the limit. A session is handed out once; whoever may use it again (TLS
+// 1.2) puts a copy back.
 //
 // Threading: any thread; sharded locks, touched only when a connection is made or brings a session,
 // never while OpenSSL frees something. OpenSSL counts references to sessions atomically, and one
@@ -46,8 +47,8 @@ struct StoredSession {
 
 class SessionStore {
  public:
-  static constexpr std::size_t kPerKey = 2;
-  // About 3,000 sessions.
+  static constexpr std::size_t kPerKey = 16;
+  // Some 2,000 keys with two sessions each, or 600 with as many as they may have.
   static constexpr std::size_t kMaxBytes = 32 << 20;
 
   explicit SessionStore(std::size_t max_bytes = kMaxBytes);
@@ -67,6 +68,7 @@ class SessionStore {
   struct Group {
     std::string key;
     std::vector<StoredSession> sessions;  // the newest last
+    std::size_t bytes = 0;
   };
   using Groups = std::list<Group>;
   struct Shard {
@@ -79,6 +81,7 @@ class SessionStore {
   using Dropped = std::vector<StoredSession>;
 
   [[nodiscard]] Shard& shard_of(std::string_view key);
+  static void count_bytes(Shard& shard, Group& group);
   static void remove(Shard& shard, Groups::iterator group, std::size_t index, Dropped& dropped);
 
   std::size_t shard_bytes_;
