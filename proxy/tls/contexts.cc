@@ -116,9 +116,13 @@ int on_new_session(SSL* ssl, SSL_SESSION* session) {
   return 1;
 }
 
+// A backend that doesn't ask, a resumed one among them, costs nothing here. 0: a fatal alert.
 int on_certificate_request(SSL* ssl, void* /*argument*/) {
-  TlsStream::of(ssl).note_certificate_request();
-  return 1;
+  TlsStream& stream = TlsStream::of(ssl);
+  stream.note_certificate_request();
+  const pki::Identity* identity = stream.policy()->identity.get();
+  if (identity == nullptr) return 1;
+  return SSL_use_cert_and_key(ssl, identity->leaf(), identity->key(), identity->intermediates(), 1);
 }
 
 }  // namespace
@@ -186,10 +190,6 @@ Result<std::unique_ptr<TlsStream>> ClientContext::connect(
   if (!policy->ciphers.empty()) set = set && SSL_set_cipher_list(raw, policy->ciphers.c_str()) == 1;
   SSL_set_security_level(raw, kSecurityLevel);  // "@SECLEVEL=" in a list would have lowered it
   if (policy->sni) set = set && SSL_set_tlsext_host_name(raw, policy->sni->c_str()) == 1;
-  if (const pki::Identity* identity = policy->identity.get(); identity != nullptr) {
-    set = set && SSL_use_cert_and_key(raw, identity->leaf(), identity->key(),
-                                      identity->intermediates(), 1) == 1;
-  }
   set = set && offer(raw, alpn);
   if (!set) return fail(Reason::Protocol, "cannot set up TLS: " + pki::drain_openssl_errors());
   SSL_set_verify(raw, policy->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);

@@ -1,7 +1,8 @@
 #pragma once
 // The few SSL_CTX of a worker: one for clients that connect to us, one for our connections to
 // backends. Everything that differs between connections is set per connection from shared immutable
-// objects (certificate and key per SNI; identity, trust and rules per policy).
+// objects (certificate and key per SNI; trust and rules per policy, and its identity once a backend
+// asks for one).
 //
 // Threading: one worker's. Off, explicitly: renegotiation, compression, early data, kTLS,
 // SSL_OP_IGNORE_UNEXPECTED_EOF. Versions and security level are set here: openssl.cnf is ignored.

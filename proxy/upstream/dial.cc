@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "proxy/pki/asn1_text.h"
 #include "proxy/upstream/pool.h"
 
 namespace handfast::upstream {
@@ -130,10 +131,12 @@ void Dial::note_peer() {
   facts.certificate_requested = made_.tls->certificate_requested();
   facts.resumed = made_.tls->resumed();
   if (const X509* peer = made_.tls->peer(); peer != nullptr) {
-    const pki::CertificateInfo info = pki::describe(*peer);
-    facts.peer_subject = info.subject;
-    facts.peer_serial = info.serial;
-    if (target_.policy->verify) made_.peer_not_after = info.not_after;
+    // Not pki::describe(), which tells more, for three times as much.
+    facts.peer_subject = pki::name_text(X509_get_subject_name(peer));
+    facts.peer_serial = pki::serial_text(X509_get0_serialNumber(peer));
+    if (target_.policy->verify) {
+      made_.peer_not_after = pki::to_unix(X509_get0_notAfter(peer)).value_or(0);
+    }
   }
   made_.valid_until = made_.tls->verdict().valid_until;
 }
