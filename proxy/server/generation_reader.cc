@@ -26,7 +26,7 @@ Result<std::shared_ptr<const pki::Identity>> default_certificate(
     const std::shared_ptr<const pki::Identity>& fallback) {
   if (!files) return fallback;
   auto loaded = materials.identity(*files);
-  if (!loaded) return within("default_certificate", loaded.error());
+  if (!loaded) return fail(loaded.error());
   return std::move(loaded->object);
 }
 
@@ -85,9 +85,12 @@ GenerationReader::Outcome GenerationReader::read(std::uint64_t number,
     return outcome;
   }
   auto certificate = default_certificate(index->default_certificate, materials_, fallback_);
-  if (!certificate && on_bad == OnBadShard::RejectGeneration) {
-    outcome.rejected.push_back(whole(certificate.error(), path));
-    return outcome;
+  if (!certificate) {
+    outcome.rejected.push_back({.shard = {},
+                                .field = "default_certificate",
+                                .file = index->default_certificate->certificate,
+                                .reason = certificate.error().reason,
+                                .detail = certificate.error().detail});
   }
 
   if (served == nullptr) served_ = Tree{};
@@ -166,9 +169,10 @@ Status GenerationReader::read_shard(const std::string& name, const std::string& 
     return on_bad == OnBadShard::RefuseShard ? fail(error) : Status{};
   }
   config::Rejection rejection;
-  if (builder.put(*shard, rejection)) return {};
+  const Status put = builder.put(*shard, rejection);
+  if (put && rejection.shard.empty()) return {};
   rejected.push_back(rejection);
-  if (on_bad == OnBadShard::RefuseShard) {
+  if (!put && on_bad == OnBadShard::RefuseShard) {
     config::Rejection again;
     return builder.put(refuse(*shard, rejection), again);
   }
@@ -199,7 +203,8 @@ GenerationReader::Outcome read_standalone(const std::string& file, std::uint64_t
   materials.forget();
   auto certificate = default_certificate(parsed->default_certificate, materials, fallback);
   if (!certificate) {
-    outcome.rejected.push_back(whole(certificate.error(), file));
+    outcome.rejected.push_back(
+        whole(within("default_certificate", certificate.error()).value(), file));
     return outcome;
   }
   SnapshotBuilder builder(nullptr, materials, metrics);

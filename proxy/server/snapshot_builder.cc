@@ -178,7 +178,7 @@ route::SnapshotBucket& SnapshotBuilder::bucket(std::string_view entry_name) {
 Status SnapshotBuilder::put(const config::Shard& shard, config::Rejection& rejection) {
   Status status;
   if (const auto* host = std::get_if<config::VirtualHost>(&shard)) {
-    status = put_host(*host);
+    status = put_host(*host, rejection);
   } else if (const auto* service = std::get_if<config::Service>(&shard)) {
     status = put_service(*service);
   } else {
@@ -192,7 +192,7 @@ Status SnapshotBuilder::put(const config::Shard& shard, config::Rejection& rejec
   return status;
 }
 
-Status SnapshotBuilder::put_host(const config::VirtualHost& host) {
+Status SnapshotBuilder::put_host(const config::VirtualHost& host, config::Rejection& rejection) {
   auto entry = std::make_shared<route::HostEntry>(host);
   if (host.certificate) {
     if (auto certificate = materials_.identity(*host.certificate); certificate) {
@@ -203,6 +203,11 @@ Status SnapshotBuilder::put_host(const config::VirtualHost& host) {
           config::Refusal{Reason::FrontCertificate, certificate.error().detail};
       log(LogLevel::Warning, "front certificate can't be loaded, the default one is served",
           {{"host", host.host}, {"detail", certificate.error().detail}});
+      rejection = {.shard = config::shard_name(host),
+                   .field = "certificate",
+                   .file = host.certificate->certificate,
+                   .reason = certificate.error().reason,
+                   .detail = certificate.error().detail};
     }
   }
   std::vector<RouteLabels> labels;

@@ -36,7 +36,8 @@ class SnapshotBuilder {
   SnapshotBuilder(std::shared_ptr<const route::Snapshot> base, Materials& materials,
                   RouteMetrics& metrics);
 
-  // Puts or replaces a shard. A failure leaves the snapshot without the change.
+  // Puts or replaces a shard. A failure leaves the snapshot without the change. A host whose
+  // certificate can't be loaded is put without it, and `rejection` says so.
   Status put(const config::Shard& shard, config::Rejection& rejection);
   // `name` as in a bucket: "host/…", "service/…", "tls/…".
   void remove(std::string_view shard_name);
@@ -50,7 +51,7 @@ class SnapshotBuilder {
 
  private:
   route::SnapshotBucket& bucket(std::string_view entry_name);
-  Status put_host(const config::VirtualHost& host);
+  Status put_host(const config::VirtualHost& host, config::Rejection& rejection);
   Status put_service(const config::Service& service);
   Status put_policy(const config::UpstreamTls& tls, config::Rejection& rejection);
 

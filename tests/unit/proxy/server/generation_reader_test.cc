@@ -188,12 +188,39 @@ TEST_F(GenerationReaderTest, ABadDefaultCertificateRejectsButAtStartTheFallbackS
   config::KeyPairRef bad = state_.put_pair("front", root_.issue("front.example"));
   bad.key = bad.certificate;
   state_.write(1, shards(), bad);
-  EXPECT_FALSE(load(1).rejected.empty());
+  const auto rejecting = load(1);
+  ASSERT_EQ(rejecting.rejected.size(), 1u);
+  EXPECT_EQ(rejecting.rejected[0].field, "default_certificate");
+  EXPECT_EQ(rejecting.rejected[0].file, bad.certificate);
   EXPECT_EQ(served_, nullptr);
 
-  load(1, OnBadShard::RefuseShard);
+  const auto starting = load(1, OnBadShard::RefuseShard);
+  EXPECT_EQ(starting.rejected, rejecting.rejected);
   ASSERT_NE(served_, nullptr);
   EXPECT_EQ(served_->default_certificate, fallback_);
+}
+
+TEST_F(GenerationReaderTest, ABadFrontCertificateRejectsButAtStartTheDefaultOneServes) {
+  one_.host.certificate = state_.put_pair("front", root_.issue("one.example"));
+  const std::string file = one_.host.certificate->certificate;
+  const std::string good = state_.get(file);
+  state_.put(file, "");
+  state_.write(1, shards());
+  EXPECT_EQ(load(1).rejected.size(), 1u);
+  EXPECT_EQ(served_, nullptr);
+
+  const auto starting = load(1, OnBadShard::RefuseShard);
+  ASSERT_EQ(starting.rejected.size(), 1u);
+  EXPECT_EQ(starting.rejected[0].shard, "host/one.example");
+  EXPECT_EQ(starting.rejected[0].field, "certificate");
+  EXPECT_EQ(starting.rejected[0].file, file);
+  EXPECT_FALSE(served_->find_host("one.example")->config.routes[0].refused);
+
+  // The file is whole again: the same shard is read anew.
+  state_.put(file, good);
+  state_.write(2, shards());
+  EXPECT_TRUE(load(2).rejected.empty());
+  EXPECT_NE(served_->find_host("one.example")->certificate, nullptr);
 }
 
 TEST_F(GenerationReaderTest, FindsTheCurrentGeneration) {
