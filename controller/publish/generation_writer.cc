@@ -63,7 +63,9 @@ Status GenerationWriter::write_directory(const std::string& directory, const Fil
   }
   if (Status moved = files_.rename(temporary, directory); !moved) {
     // A damaged or half removed one may stand there: out of the way, then once more.
-    if (!files_.rename(directory, temporary_name())) return moved;
+    const std::string aside = temporary_name();
+    if (!files_.rename(directory, aside)) return moved;
+    remove_later(aside, true);
     if (Status again = files_.rename(temporary, directory); !again) return again;
   }
   placed_.emplace_back(directory, true);
@@ -95,7 +97,7 @@ Status GenerationWriter::write_everything(const Draft& draft, const FileSet& fil
     const auto& bucket = draft.manifest.buckets[i];
     if (bucket == nullptr) continue;
     index.buckets[i] = bucket->hash;
-    if (bucket == base.buckets[i]) continue;  // all of it is there
+    if (bucket == base.buckets[i] && damaged_.empty()) continue;  // all of it is there
     for (const auto& [name, stored] : bucket->shards) {
       wanted.insert(stored.directories.begin(), stored.directories.end());
     }
@@ -131,7 +133,10 @@ Result<std::uint64_t> GenerationWriter::write(const Draft& draft, const FileSet&
     return fail(written.error());
   }
   for (const auto& [path, is_directory] : placed_) {
-    if (is_directory && path.starts_with("tls/")) directories_.insert(path);
+    if (is_directory && path.starts_with("tls/")) {
+      directories_.insert(path);
+      damaged_.erase(path);
+    }
     strays_.erase(path);
   }
   placed_.clear();
@@ -142,9 +147,11 @@ Result<std::uint64_t> GenerationWriter::write(const Draft& draft, const FileSet&
 
 // Drops a failed generation whole: on a full disk this also makes room for the next attempt.
 void GenerationWriter::take_back() {
-  // A text may have been in place before, for an older generation that is still kept.
+  // A text may have been in place before, for an older generation that is still kept, and a damaged
+  // directory is better whole and not synced than not at all.
   std::set<std::string> needed;
   for (const auto& [generation, manifest] : kept_) {
+    needed.merge(tls_directories(manifest));
     for (const auto& bucket : manifest.buckets) {
       if (bucket == nullptr) continue;
       needed.insert(config::shard_path(bucket->hash));
@@ -243,19 +250,12 @@ bool GenerationWriter::is_referenced(std::size_t bucket, const std::string& name
 void GenerationWriter::collect_directories(const std::set<std::string>& candidates) {
   std::set<std::string> unused = candidates;
   for (const auto& [generation, manifest] : kept_) {
-    if (manifest.default_certificate) {
-      unused.erase(directory_of(manifest.default_certificate->certificate));
-    }
-    for (const auto& bucket : manifest.buckets) {
-      if (bucket == nullptr) continue;
-      for (const auto& [name, stored] : bucket->shards) {
-        for (const std::string& directory : stored.directories) unused.erase(directory);
-      }
-    }
+    for (const std::string& directory : tls_directories(manifest)) unused.erase(directory);
   }
   for (const std::string& directory : unused) {
     // From now on it counts as absent: half of it may be gone.
     directories_.erase(directory);
+    damaged_.erase(directory);
     remove_later(directory, true);
   }
 }

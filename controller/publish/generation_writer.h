@@ -9,6 +9,9 @@
 // syncfs(2) comes before the generation's directory gets its name, and `current` is one rename. So
 // whatever is killed at whatever moment, `current` names a generation that is whole.
 //
+// What somebody else damaged is found by those hashes: at recover(), and by verify() when the proxy
+// rejects a file. A damaged tls directory counts as not on disk, and the next write() replaces it.
+//
 // What a power loss may leave torn is only what no named generation uses; recover() removes that,
 // and what a crash left in tmp/.
 //
@@ -39,7 +42,8 @@ class GenerationWriter {
 
   // Once, first: reads what is there, numbers on after the highest, cleans up. Calls `observe` with
   // each shard of the current generation. A current generation that can't be read (a damaged disk)
-  // is logged and treated as none; nothing is removed then.
+  // is logged and treated as none; nothing is removed then. One that lacks files of its items stays
+  // what it is: is_damaged().
   [[nodiscard]] Status recover(const std::function<void(const config::Shard&)>& observe);
 
   // The newest generation written, and the one that `current` names; 0: none.
@@ -48,10 +52,15 @@ class GenerationWriter {
   // Of a generation that is kept; an empty one for 0.
   [[nodiscard]] const Manifest& manifest(std::uint64_t generation) const;
 
-  // Whether the files of a tls directory are on disk.
+  // Whether the files of a tls directory are on disk, whole as far as is known.
   [[nodiscard]] bool has_directory(const std::string& directory) const {
     return directories_.count(directory) != 0;
   }
+
+  // Looks whether the files of a tls directory are what its name says.
+  [[nodiscard]] Status verify(const std::string& directory);
+  // Whether something that the manifest names is known to be damaged.
+  [[nodiscard]] bool is_damaged(const Manifest& manifest) const;
 
   // Reads one shard of a kept generation back.
   [[nodiscard]] Result<config::Shard> read_shard(const std::string& hash) const;
@@ -75,7 +84,8 @@ class GenerationWriter {
       std::uint64_t generation, const std::function<void(const config::Shard&)>& observe);
   [[nodiscard]] Status keep_readable(const std::set<std::uint64_t>& numbers,
                                      const std::function<void(const config::Shard&)>& observe);
-  [[nodiscard]] Result<Manifest> with_directories(Manifest manifest) const;
+  [[nodiscard]] Status check_directory(const std::string& directory) const;
+  [[nodiscard]] Result<Manifest> with_directories(std::uint64_t generation, Manifest manifest);
   [[nodiscard]] Status remove_unreferenced();
   [[nodiscard]] Result<std::string> read_hashed(const std::string& hash) const;
 
@@ -99,6 +109,7 @@ class GenerationWriter {
   const Manifest empty_;
   std::map<std::uint64_t, Manifest> kept_;
   std::set<std::string> directories_;                 // tls directories on disk that are whole
+  std::set<std::string> damaged_;                     // those that a kept generation lacks
   std::map<std::string, bool> strays_;                // to be removed; value: is a directory
   std::vector<std::pair<std::string, bool>> placed_;  // by the write() that is under way
   std::uint64_t newest_ = 0;

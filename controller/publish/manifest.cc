@@ -77,6 +77,20 @@ std::vector<std::string> tls_directories(const config::Shard& shard) {
   return directories;
 }
 
+std::set<std::string> tls_directories(const Manifest& manifest) {
+  std::set<std::string> directories;
+  if (manifest.default_certificate) {
+    directories.insert(directory_of(manifest.default_certificate->certificate));
+  }
+  for (const auto& bucket : manifest.buckets) {
+    if (bucket == nullptr) continue;
+    for (const auto& [name, stored] : bucket->shards) {
+      directories.insert(stored.directories.begin(), stored.directories.end());
+    }
+  }
+  return directories;
+}
+
 PreparedShard prepare(const config::Shard& shard) {
   PreparedShard prepared;
   prepared.name = config::shard_name(shard);

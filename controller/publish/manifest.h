@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,8 @@ struct Manifest {
 // "tls/shop/orders-tls/0123456789abcdef" of each file that the shard names; sorted, each once.
 [[nodiscard]] std::vector<std::string> tls_directories(const config::Shard& shard);
 [[nodiscard]] std::string directory_of(std::string_view path);
+// Of everything that the manifest names.
+[[nodiscard]] std::set<std::string> tls_directories(const Manifest& manifest);
 
 // A manifest that may not be on disk yet, and the texts of what its base lacks.
 struct Draft {

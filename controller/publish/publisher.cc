@@ -20,23 +20,33 @@ bool Publisher::has_files(const std::string& directory, const FileSet& files) co
 
 PreparedShard Publisher::choose(const config::Shard& shard, const FileSet& files,
                                 std::vector<config::Rejection>& replaced) {
-  PreparedShard prepared = prepare(shard);
-  const auto found = replaced_.find(prepared.name);
+  PreparedShard chosen = prepare(shard);
+  const std::string wanted = chosen.stored.hash;
+  const auto found = replaced_.find(chosen.name);
   if (found != replaced_.end()) {
-    if (found->second.rejected == prepared.stored.hash) return found->second.instead;
-    replaced_.erase(found);
+    if (found->second.rejected == wanted) {
+      chosen = found->second.instead;
+    } else {
+      replaced_.erase(found);
+    }
   }
-  for (const std::string& directory : prepared.stored.directories) {
-    if (has_files(directory, files)) continue;
-    // A last good item whose files are gone. It must not keep everybody else from being published.
-    config::Rejection rejection{prepared.name, "", directory, Reason::Io,
-                                "the files of " + directory + " are not there any more"};
-    PreparedShard instead = prepare(refused(shard, {rejection.reason, rejection.detail}));
-    replaced_.insert_or_assign(prepared.name, Replaced{prepared.stored.hash, instead});
-    replaced.push_back(std::move(rejection));
-    return instead;
+  const auto lost = lost_directory(chosen, files);
+  if (!lost) return chosen;
+  // A last good item whose files are gone. It must not keep everybody else from being published.
+  config::Rejection rejection{chosen.name, "", *lost, Reason::Io,
+                              "the files of " + *lost + " are not there any more"};
+  PreparedShard instead = prepare(refused(shard, {rejection.reason, rejection.detail}));
+  replaced_.insert_or_assign(chosen.name, Replaced{wanted, instead});
+  replaced.push_back(std::move(rejection));
+  return instead;
+}
+
+std::optional<std::string> Publisher::lost_directory(const PreparedShard& shard,
+                                                     const FileSet& files) const {
+  for (const std::string& directory : shard.stored.directories) {
+    if (!has_files(directory, files)) return directory;
   }
-  return prepared;
+  return std::nullopt;
 }
 
 Draft Publisher::make(const Content& content, std::vector<config::Rejection>& replaced) {
@@ -64,7 +74,8 @@ Draft Publisher::make(const Content& content, std::vector<config::Rejection>& re
 Outcome Publisher::publish(const Content& content) {
   Outcome outcome;
   const Draft draft = make(content, outcome.replaced);
-  if (writer_.newest() == 0 || !is_same(draft.manifest, writer_.manifest(writer_.newest()))) {
+  if (writer_.newest() == 0 || !is_same(draft.manifest, writer_.manifest(writer_.newest())) ||
+      writer_.is_damaged(draft.manifest)) {
     const auto written = writer_.write(draft, content.files, clock_.unix_now());
     if (!written) {
       outcome.kind = Outcome::Kind::Failed;
@@ -114,10 +125,25 @@ void Publisher::load(Outcome& outcome) {
                            " and says nothing against " + std::to_string(newest)};
       return;
     }
+    if (Status whole = verify_files(result.answer.rejected); !whole) {
+      outcome.kind = Outcome::Kind::Failed;
+      outcome.error = whole.error();
+      return;
+    }
     if (!replace(result.answer.rejected, outcome)) return;
   }
   outcome.kind = Outcome::Kind::Failed;
   outcome.error = {Reason::Internal, "the proxy rejects whatever stands in for its rejections"};
+}
+
+Status Publisher::verify_files(const std::vector<config::Rejection>& rejected) {
+  Status all;
+  for (const config::Rejection& rejection : rejected) {
+    const std::string directory = directory_of(rejection.file);
+    if (!writer_.has_directory(directory)) continue;
+    if (Status whole = writer_.verify(directory); !whole) all = whole;
+  }
+  return all;
 }
 
 void Publisher::acknowledge(Outcome& outcome) {

@@ -4,6 +4,8 @@
 //   publish() --write--> written --load--> acknowledged --> current
 //                           |                   ^
 //                           +- shards rejected: replaced, written again as N+1, within the call
+//                           +- rejected for files that somebody damaged: Failed; the next
+//                           |  publish() writes them anew
 //                           +- nobody listens: current -> N unacknowledged, so that a proxy that
 //                           |  starts has something to start from; poll() loads it when one is
 //                           there
@@ -73,9 +75,13 @@ class Publisher {
 
   [[nodiscard]] Draft make(const Content& content, std::vector<config::Rejection>& replaced);
   [[nodiscard]] bool has_files(const std::string& directory, const FileSet& files) const;
+  [[nodiscard]] std::optional<std::string> lost_directory(const PreparedShard& shard,
+                                                          const FileSet& files) const;
   [[nodiscard]] PreparedShard choose(const config::Shard& shard, const FileSet& files,
                                      std::vector<config::Rejection>& replaced);
   void load(Outcome& outcome);
+  // Fails if what was rejected is damaged on disk: nothing is wrong with the shard then.
+  [[nodiscard]] Status verify_files(const std::vector<config::Rejection>& rejected);
   void acknowledge(Outcome& outcome);
   [[nodiscard]] Status make_current(std::uint64_t generation);
   // Writes the newest generation again without what was rejected. False: nothing could be replaced.

@@ -1,5 +1,7 @@
-// GenerationWriter::recover(): what lies in the state directory when the controller starts.
+// GenerationWriter::recover(): what lies in the state directory when the controller starts, and
+// whether it is what its names say.
 
+#include <algorithm>
 #include <charconv>
 
 #include "controller/publish/generation_writer.h"
@@ -83,22 +85,47 @@ Result<Manifest> GenerationWriter::read_generation(
   return manifest;
 }
 
-Result<Manifest> GenerationWriter::with_directories(Manifest manifest) const {
-  const auto missing = [](const std::string& directory) {
-    return fail(Reason::BadObject, directory + " is missing");
-  };
-  if (manifest.default_certificate) {
-    const std::string directory = directory_of(manifest.default_certificate->certificate);
-    if (!has_directory(directory)) return missing(directory);
+Status GenerationWriter::check_directory(const std::string& directory) const {
+  const auto entries = files_.list(directory);
+  if (!entries) return fail(entries.error());
+  if (!*entries) return fail(Reason::Io, directory + " is missing");
+  std::map<std::string, std::string> texts;
+  for (const FileSystem::Entry& entry : **entries) {
+    auto bytes = files_.read_file(directory + "/" + entry.name);
+    if (!bytes) return fail(bytes.error());
+    if (!*bytes) return fail(Reason::Io, directory + "/" + entry.name + " is not a file");
+    texts.emplace(entry.name, std::move(**bytes));
   }
-  for (const auto& bucket : manifest.buckets) {
-    if (bucket == nullptr) continue;
-    for (const auto& [name, stored] : bucket->shards) {
-      for (const std::string& directory : stored.directories) {
-        if (!has_directory(directory)) return missing(directory);
-      }
-    }
+  const std::map<std::string_view, std::string_view> hashed(texts.begin(), texts.end());
+  if (!directory.ends_with("/" + config::content_hash(hashed).substr(0, 16))) {
+    return fail(Reason::Io, directory + " does not have the content that its name says");
   }
+  return {};
+}
+
+Status GenerationWriter::verify(const std::string& directory) {
+  Status whole = check_directory(directory);
+  if (!whole && directories_.erase(directory) != 0) damaged_.insert(directory);
+  return whole;
+}
+
+bool GenerationWriter::is_damaged(const Manifest& manifest) const {
+  if (damaged_.empty()) return false;
+  const std::set<std::string> named = tls_directories(manifest);
+  return std::any_of(damaged_.begin(), damaged_.end(),
+                     [&named](const auto& directory) { return named.count(directory) != 0; });
+}
+
+Result<Manifest> GenerationWriter::with_directories(std::uint64_t generation, Manifest manifest) {
+  std::set<std::string> missing = tls_directories(manifest);
+  for (const std::string& directory : directories_) missing.erase(directory);
+  if (missing.empty()) return manifest;
+  if (generation != current_) {
+    return fail(Reason::BadObject, "the files of " + *missing.begin() + " are damaged");
+  }
+  log(LogLevel::Warning, "files of the current generation are damaged and are written anew",
+      {{"directories", std::to_string(missing.size())}, {"first", *missing.begin()}});
+  damaged_ = std::move(missing);
   return manifest;
 }
 
@@ -113,7 +140,7 @@ Status GenerationWriter::keep_readable(const std::set<std::uint64_t>& numbers,
   if (current_ != 0) wanted.insert(current_);
   for (const std::uint64_t number : wanted) {
     auto manifest = read_generation(number, number == current_ ? observe : nullptr);
-    if (manifest) manifest = with_directories(std::move(*manifest));
+    if (manifest) manifest = with_directories(number, std::move(*manifest));
     if (manifest) {
       kept_.emplace(number, std::move(*manifest));
       newest_ = number;
@@ -155,7 +182,7 @@ Status GenerationWriter::recover(const std::function<void(const config::Shard&)>
   }
   const std::uint64_t linked = current_;
   const Visit remember = [this](const std::string& path, bool is_directory) -> Status {
-    if (is_directory) directories_.insert(path);
+    if (is_directory && check_directory(path)) directories_.insert(path);
     return {};
   };
   if (Status walked = walk(files_, "tls", 3, remember); !walked) return walked;
@@ -165,6 +192,7 @@ Status GenerationWriter::recover(const std::function<void(const config::Shard&)>
     // whole.
     kept_.clear();
     directories_.clear();
+    damaged_.clear();
     newest_ = before_current_ = 0;
     return {};
   }
@@ -176,15 +204,12 @@ Status GenerationWriter::remove_unreferenced() {
   std::set<std::string> directories;
   for (const auto& [number, manifest] : kept_) {
     needed.insert(config::generation_directory(number));
-    if (manifest.default_certificate) {
-      directories.insert(directory_of(manifest.default_certificate->certificate));
-    }
+    directories.merge(tls_directories(manifest));
     for (const auto& bucket : manifest.buckets) {
       if (bucket == nullptr) continue;
       needed.insert(config::shard_path(bucket->hash));
       for (const auto& [name, stored] : bucket->shards) {
         needed.insert(config::shard_path(stored.hash));
-        directories.insert(stored.directories.begin(), stored.directories.end());
       }
     }
   }

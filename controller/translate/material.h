@@ -4,7 +4,7 @@
 //
 // An item is one thing that is good or bad by itself: the pair (tls.crt, tls.key), the CA (ca.crt)
 // or the CRL (ca.crl) of one object. A good item becomes files below tls/<namespace>/<name>/<16 hex
-// of sha256 of its content>/. A bad one keeps the last good one of that item alone.
+// digits of its content's hash>/. A bad one keeps the last good one of that item alone.
 
 #include <compare>
 #include <cstdint>

@@ -78,15 +78,6 @@ Facts parse_crl(std::string_view bytes) {
   return facts;
 }
 
-// Equal bytes under another key of the item, or split elsewhere, are another content.
-std::string content_hash(ItemKind item, std::string_view first, std::string_view second) {
-  if (item != ItemKind::KeyPair) return config::sha256_hex(first);
-  std::string both = std::to_string(first.size());
-  both.reserve(both.size() + 1 + first.size() + second.size());
-  both.append("\n").append(first).append(second);
-  return config::sha256_hex(both);
-}
-
 // What can be said without parsing: a value that isn't base64, half a pair.
 std::optional<Error> obvious_fault(ItemKind item, const objects::DataValue* first,
                                    const objects::DataValue* second) {
@@ -202,9 +193,11 @@ Item Materials::judge(const ItemKey& key) {
 
   const std::string_view first = content.first->bytes;
   const std::string_view second = content.second ? std::string_view{content.second->bytes} : "";
-  const std::string hash = content_hash(key.item, first, second);
-  // The same bytes are good as one kind of item and bad as another.
-  const Facts& facts = cache_.get(std::string{first_key(key.item)} + ':' + hash, now_, [&] {
+  std::map<std::string_view, std::string_view> files{{first_key(key.item), first}};
+  if (content.second != nullptr) files.emplace("tls.key", second);
+  // Not of the bytes alone: they may be good as one kind of item and bad as another.
+  const std::string hash = config::content_hash(files);
+  const Facts& facts = cache_.get(hash, now_, [&] {
     switch (key.item) {
       case ItemKind::KeyPair:
         return parse_pair(first, second);

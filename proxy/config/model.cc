@@ -47,6 +47,14 @@ std::string sha256_hex(std::string_view bytes) {
   return hex;
 }
 
+std::string content_hash(const std::map<std::string_view, std::string_view>& files) {
+  std::string all;
+  for (const auto& [name, bytes] : files) {
+    all.append(name).append(" ").append(std::to_string(bytes.size())).append("\n").append(bytes);
+  }
+  return sha256_hex(all);
+}
+
 std::string generation_directory(std::uint64_t generation) {
   // Twelve digits keep the names in order; a larger number only becomes longer.
   std::array<char, 40> name{};

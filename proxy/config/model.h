@@ -170,6 +170,10 @@ inline constexpr int kBucketCount = 256;
 // sha256 in lower-case hex.
 [[nodiscard]] std::string sha256_hex(std::string_view bytes);
 
+// sha256 of files by name: each counts as "<name> <size>\n" and its bytes. A tls directory is
+// called by the first 16 digits.
+[[nodiscard]] std::string content_hash(const std::map<std::string_view, std::string_view>& files);
+
 // shard name -> sha256 of the shard's text.
 using Bucket = std::map<std::string, std::string, std::less<>>;
 

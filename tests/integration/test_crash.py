@@ -117,6 +117,58 @@ class Crashes(unittest.TestCase):
         print(f"{CHANGES} changes, kills: {kills}", file=sys.stderr)
 
 
+class DamagedFiles(unittest.TestCase):
+    def setUp(self):
+        ca = Authority("backends")
+        backend = Nginx(ca.server("orders.shop.svc"), client_ca=ca.cert_pem)
+        self.addCleanup(backend.close)
+        leaf = ca.client("orders")
+        self.pair = Pair()
+        self.addCleanup(self.pair.close)
+        self.pair.manifests.apply(
+            "all", manifests.ingress_class(), manifests.service("orders", backend.port),
+            manifests.secret("orders-tls", tls_crt=leaf.cert_pem, tls_key=leaf.key_pem,
+                             ca_crt=ca.cert_pem, ca_crl=ca.crl()),
+            manifests.ingress("orders", "orders.test", annotations={
+                "backend-protocol": "HTTPS", "proxy-ssl-secret": "shop/orders-tls"}))
+        self.pair.start()
+        self.pair.wait_for("orders.test", 200)
+
+    def damage(self):
+        """Each file in its own way; answers them with their content of before."""
+        files = {path: path.read_bytes()
+                 for path in sorted(self.pair.state.glob("tls/shop/orders-tls/*/*"))}
+        self.assertEqual({path.name for path in files}, {"tls.crt", "tls.key", "ca.crt", "ca.crl"})
+        for path, content in files.items():
+            path.unlink()
+            if path.name == "tls.key":
+                path.touch()
+            elif path.name == "ca.crl":
+                path.write_bytes(content[:len(content) // 2])
+        return files
+
+    def check_healed(self, files):
+        self.pair.wait_for("orders.test", 200)
+        for path, content in files.items():
+            self.assertEqual(path.read_bytes(), content, path)
+        eventually(lambda: not list((self.pair.state / "tmp").glob("*")), "nothing left in tmp")
+
+    def test_are_written_anew_when_both_start_again(self):
+        self.pair.kill_controller()
+        self.pair.kill_proxy()
+        files = self.damage()
+        self.pair.start()
+
+        self.check_healed(files)
+
+    def test_are_written_anew_when_a_proxy_that_starts_rejects_them(self):
+        self.pair.kill_proxy()
+        files = self.damage()
+        self.pair.start_proxy()
+
+        self.check_healed(files)
+
+
 class Supervision(unittest.TestCase):
     """`handfast run` starts a child again that died."""
 

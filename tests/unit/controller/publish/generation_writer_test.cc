@@ -166,6 +166,44 @@ TEST_F(Writer, MakesADamagedGenerationAnew) {
   EXPECT_TRUE(testing::is_whole(*seen, content));
 }
 
+TEST_F(Writer, AnswersForNoDirectoryWhoseFilesSomebodyChanged) {
+  Content content;
+  add_app(content, "orders", "1", "authority");
+  write(content);
+
+  for (const auto& [path, bytes] : content.files) {
+    for (const char* damage : {"", "torn", static_cast<const char*>(nullptr)}) {
+      FaultyFileSystem files = files_;
+      testing::damage(files, path, damage);
+      GenerationWriter again{files};
+      ASSERT_TRUE(again.recover(nullptr));
+
+      EXPECT_EQ(again.current(), 1u) << path;
+      EXPECT_FALSE(again.has_directory(directory_of(path))) << path;
+      EXPECT_TRUE(again.is_damaged(again.manifest(1))) << path;
+      const auto written = again.write(draft_of(content, again.manifest(1)), content.files, 7);
+      ASSERT_TRUE(written) << written.error();
+      ASSERT_TRUE(again.make_current(*written));
+      again.collect({});
+      EXPECT_FALSE(again.is_damaged(again.manifest(*written)));
+      EXPECT_TRUE(testing::is_whole(testing::read_current(files).value(), content)) << path;
+      EXPECT_TRUE(files.list("tmp").value()->empty()) << path;
+    }
+  }
+}
+
+TEST_F(Writer, FindsNothingWrongWithWhatItWrote) {
+  Content content;
+  add_app(content, "orders", "1", "authority");
+  write(content);
+
+  GenerationWriter again{files_};
+  ASSERT_TRUE(again.recover(nullptr));
+
+  EXPECT_FALSE(again.is_damaged(again.manifest(1)));
+  for (const auto& [path, bytes] : content.files) EXPECT_TRUE(again.verify(directory_of(path)));
+}
+
 TEST_F(Writer, SaysWhichContentNobodyHas) {
   Content content;
   add_app(content, "orders", "1", "authority");

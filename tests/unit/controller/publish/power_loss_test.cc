@@ -145,6 +145,37 @@ TEST_F(PowerLoss, ShowsTheOldOrTheNewGenerationWhateverSurvives) {
   EXPECT_FALSE(reached);
 }
 
+TEST_F(PowerLoss, WhileDamagedFilesAreWrittenAnewLeavesThemToTheNextStart) {
+  for (const auto& [path, bytes] : old_.files) testing::damage(before_, path, "");
+  ASSERT_TRUE(before_.sync_all());
+  bool reached = true;
+  for (std::size_t operation = 0; reached && operation < kMostOperations; ++operation) {
+    for (const Fault fault : {Fault::Error, Fault::PowerLoss}) {
+      const std::string when = "operation " + std::to_string(operation);
+      FaultyFileSystem files = before_;
+      GenerationWriter writer{files};
+      ASSERT_TRUE(writer.recover(nullptr));
+      ScriptedProxy proxy;
+      Publisher publisher{writer, proxy, clock_};
+      files.fail_at(operation, fault);
+
+      (void)publisher.publish(old_);
+
+      reached = files.fault_happened();
+      for (unsigned seed = 0; seed < 12; ++seed) {
+        FaultyFileSystem survivor = files.after_power_loss(seed);
+        GenerationWriter next{survivor};
+        ASSERT_TRUE(next.recover(nullptr)) << when;
+        Publisher next_publisher{next, proxy, clock_};
+        EXPECT_NE(next_publisher.publish(old_).kind, Outcome::Kind::Failed) << when;
+        EXPECT_TRUE(is_whole(read_current(survivor).value(), old_)) << when;
+        ASSERT_FALSE(HasFailure());
+      }
+    }
+  }
+  EXPECT_FALSE(reached);
+}
+
 TEST_F(PowerLoss, DuringRecoveryHurtsNothingEither) {
   FaultyFileSystem messy = before_;
   {

@@ -191,6 +191,72 @@ TEST_F(Publishing, RefusesAPolicyWhoseFilesAreGone) {
   EXPECT_TRUE(served_policy().refused);
 }
 
+TEST_F(Publishing, WritesFilesAnewThatTheProxyFindsDamaged) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  const std::string key = std::get<config::UpstreamTls>(one_.shards[2]).identity->key;
+  testing::damage(files_, key, "");
+  auto damaged = rejection("identity");
+  damaged[0].file = key;
+  proxy_.reject(damaged);
+
+  const Outcome found = publisher_.poll();
+
+  EXPECT_EQ(found.kind, Kind::Failed);
+  EXPECT_NE(found.error.detail.find(directory_of(key)), std::string::npos) << found.error;
+  EXPECT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  EXPECT_EQ(current(), 2u);
+  EXPECT_EQ(publisher_.replaced_count(), 0u);
+  EXPECT_TRUE(is_whole(read_current(files_).value(), one_));
+}
+
+TEST_F(Publishing, WritesFilesAnewThatItFindsDamagedAtItsStart) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  testing::damage(files_, one_.files.begin()->first, nullptr);
+  GenerationWriter writer{files_};
+  ASSERT_TRUE(writer.recover(nullptr));
+  Publisher publisher{writer, proxy_, clock_};
+
+  EXPECT_EQ(publisher.publish(one_).kind, Kind::Acknowledged);
+
+  EXPECT_TRUE(is_whole(read_current(files_).value(), one_));
+  EXPECT_EQ(publisher.publish(one_).kind, Kind::Unchanged);
+}
+
+TEST_F(Publishing, RefusesOnlyThePolicyWhoseDamagedFilesNobodyHas) {
+  add_app(one_, "pay", "1", "authority");
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  const auto& policy = std::get<config::UpstreamTls>(one_.shards[2]);
+  testing::damage(files_, policy.identity->key, "");
+  GenerationWriter writer{files_};
+  ASSERT_TRUE(writer.recover(nullptr));
+  Publisher publisher{writer, proxy_, clock_};
+  Content bad = one_;
+  bad.files.clear();  // as if both stayed at their last good
+
+  const Outcome outcome = publisher.publish(bad);
+
+  EXPECT_EQ(outcome.kind, Kind::Acknowledged);
+  ASSERT_EQ(outcome.replaced.size(), 1u);
+  EXPECT_EQ(outcome.replaced[0].shard, kPolicy);
+  EXPECT_TRUE(served_policy().refused);
+}
+
+TEST_F(Publishing, RefusesAShardWhoseLastGoodFilesAreDamagedWhileTheyStandIn) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  proxy_.reject(rejection("identity"));
+  ASSERT_EQ(publisher_.publish(two_).kind, Kind::Acknowledged);
+  const std::string key = std::get<config::UpstreamTls>(one_.shards[2]).identity->key;
+  testing::damage(files_, key, "");
+  auto damaged = rejection("identity");
+  damaged[0].file = key;
+  proxy_.reject(damaged);
+  ASSERT_EQ(publisher_.poll().kind, Kind::Failed);
+
+  EXPECT_EQ(publisher_.publish(two_).kind, Kind::Acknowledged);
+
+  EXPECT_TRUE(served_policy().refused);
+}
+
 TEST_F(Publishing, SurvivesAFullDisk) {
   ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
   const auto before = files_.files();

@@ -1,8 +1,12 @@
 #pragma once
 // Content to publish, a reader that believes nothing, and a proxy that does as it is told.
 
+#include <gtest/gtest.h>
+
 #include <deque>
+#include <map>
 #include <string>
+#include <string_view>
 
 #include "controller/publish/file_system.h"
 #include "controller/publish/publisher.h"
@@ -19,9 +23,10 @@ class FixedClock final : public Clock {
 // Adds the files of one item and answers their directory.
 inline std::string add_item(Content& content, const std::string& secret,
                             const std::vector<std::pair<std::string, std::string>>& files) {
-  std::string all;
-  for (const auto& [name, bytes] : files) all += bytes;
-  const std::string directory = "tls/shop/" + secret + "/" + config::sha256_hex(all).substr(0, 16);
+  std::map<std::string_view, std::string_view> hashed;
+  for (const auto& [name, bytes] : files) hashed.emplace(name, bytes);
+  const std::string directory =
+      "tls/shop/" + secret + "/" + config::content_hash(hashed).substr(0, 16);
   for (const auto& [name, bytes] : files) content.files[directory + "/" + name] = bytes;
   return directory;
 }
@@ -114,6 +119,13 @@ inline bool is_whole(const Seen& seen, const Content& content) {
     shards[config::shard_name(shard)] = config::serialize(shard);
   }
   return seen.shards == shards && seen.files == content.files;
+}
+
+// As somebody with an editor would: other bytes, or (null) no file.
+inline void damage(FileSystem& files, const std::string& path, const char* bytes) {
+  EXPECT_TRUE(files.remove_file(path));
+  if (bytes == nullptr) return;
+  EXPECT_TRUE(files.write_file(path, bytes));
 }
 
 // Answers load() from a queue, and accepts when it is empty.

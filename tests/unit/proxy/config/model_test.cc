@@ -25,6 +25,13 @@ TEST(Model, HashesAsSha256sumDoes) {
   EXPECT_EQ(bucket_of("abc"), 0xba);
 }
 
+// printf 'tls.crt 3\nabctls.key 2\nde' | sha256sum
+TEST(Model, HashesFilesWithTheirNamesAndSizes) {
+  EXPECT_EQ(content_hash({{"tls.key", "de"}, {"tls.crt", "abc"}}),
+            "efee0b3c2b3e3745edbaa908b33e1b40049eba6fc18674690ff20e141e85d011");
+  EXPECT_NE(content_hash({{"ca.crt", "abc"}}), content_hash({{"ca.crl", "abc"}}));
+}
+
 TEST(Model, PlacesFilesWhereTheDesignSays) {
   EXPECT_EQ(generation_directory(42), "generations/000000000042");
   EXPECT_EQ(shard_path("ab12"), "shards/ab/ab12.yaml");

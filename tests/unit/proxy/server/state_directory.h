@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proxy/base/check.h"
@@ -50,9 +52,10 @@ class StateDirectory {
   // Files of one item; answers their directory below the state directory.
   std::string put_item(const std::string& secret,
                        const std::vector<std::pair<std::string, std::string>>& files) {
-    std::string all;
-    for (const auto& [name, bytes] : files) all += bytes;
-    const std::string item = "tls/shop/" + secret + "/" + config::sha256_hex(all).substr(0, 16);
+    std::map<std::string_view, std::string_view> hashed;
+    for (const auto& [name, bytes] : files) hashed.emplace(name, bytes);
+    const std::string item =
+        "tls/shop/" + secret + "/" + config::content_hash(hashed).substr(0, 16);
     for (const auto& [name, bytes] : files) put(item + "/" + name, bytes);
     return item;
   }
