@@ -1,0 +1,100 @@
+#include "controller/reconcile/last_good.h"
+
+#include <set>
+
+#include <gtest/gtest.h>
+
+namespace handfast::reconcile {
+namespace {
+
+using translate::GoodItem;
+using translate::ItemKey;
+using translate::ItemKind;
+using translate::LastGood;
+
+const ItemKey kPair{"Secret", "shop", "orders-tls", ItemKind::KeyPair};
+const ItemKey kCa{"ConfigMap", "shop", "roots", ItemKind::Ca};
+const ItemKey kCrl{"Secret", "shop", "orders-tls", ItemKind::Crl};
+
+config::KeyPairRef pair_of(const std::string& source) {
+  return {"tls/shop/orders-tls/11/tls.crt", "tls/shop/orders-tls/11/tls.key", source};
+}
+
+LastGood remembered(const config::Shard& shard) {
+  LastGood items;
+  remember_items(shard, items);
+  return items;
+}
+
+TEST(RememberItems, TakesEachItemOfAPolicy) {
+  config::UpstreamTls tls;
+  tls.identity = pair_of("Secret/shop/orders-tls");
+  tls.ca = {{"tls/shop/roots/22/ca.crt", "ConfigMap/shop/roots"}};
+  tls.crl = {{"tls/shop/orders-tls/33/ca.crl", "Secret/shop/orders-tls"}};
+
+  EXPECT_EQ(remembered(tls), (LastGood{{kPair, {"tls/shop/orders-tls/11", 0}},
+                                       {kCa, {"tls/shop/roots/22", 0}},
+                                       {kCrl, {"tls/shop/orders-tls/33", 0}}}));
+}
+
+TEST(RememberItems, TakesTheCertificateOfAHostAndTheDefaultOne) {
+  config::VirtualHost host;
+  host.certificate = pair_of("Secret/shop/orders-tls");
+  LastGood by_default;
+  remember_items(pair_of("Secret/shop/orders-tls"), by_default);
+
+  EXPECT_EQ(remembered(host), (LastGood{{kPair, {"tls/shop/orders-tls/11", 0}}}));
+  EXPECT_EQ(by_default, remembered(host));
+}
+
+TEST(RememberItems, PassesOverWhatNoObjectStandsBehind) {
+  for (const char* source : {"", "by hand", "Secret", "Secret/shop", "Secret/shop/", "Secret//x",
+                             "Secret/shop/a/b", "Pod/shop/a", "/shop/a"}) {
+    config::VirtualHost host;
+    host.certificate = pair_of(source);
+    EXPECT_TRUE(remembered(host).empty()) << source;
+  }
+  EXPECT_TRUE(remembered(config::VirtualHost{}).empty());
+  EXPECT_TRUE(remembered(config::UpstreamTls{}).empty());
+  EXPECT_TRUE(remembered(config::Service{}).empty());
+}
+
+class AfterAcknowledgement : public ::testing::Test {
+ protected:
+  LastGood after(const LastGood& wanted, const LastGood& before) {
+    return after_acknowledgement(wanted, before, [this](const std::string& directory) {
+      return on_disk_.count(directory) != 0;
+    });
+  }
+  std::set<std::string> on_disk_;
+};
+
+TEST_F(AfterAcknowledgement, WhatIsOnDiskIsLastGood) {
+  on_disk_ = {"old", "new"};
+  EXPECT_EQ(after({{kPair, {"new", 7}}}, {{kPair, {"old", 0}}}), (LastGood{{kPair, {"new", 7}}}));
+}
+
+TEST_F(AfterAcknowledgement, WhatTheProxyWouldNotTakeLeavesTheOneBefore) {
+  on_disk_ = {"old"};
+  EXPECT_EQ(after({{kPair, {"new", 0}}}, {{kPair, {"old", 0}}}), (LastGood{{kPair, {"old", 0}}}));
+}
+
+TEST_F(AfterAcknowledgement, AnItemWithNoFilesLeftIsForgotten) {
+  EXPECT_TRUE(after({{kPair, {"new", 0}}}, {{kPair, {"old", 0}}}).empty());
+  EXPECT_TRUE(after({{kPair, {"new", 0}}}, {}).empty());
+}
+
+TEST_F(AfterAcknowledgement, WhatIsGoneIsNotKept) {
+  on_disk_ = {"old"};
+  EXPECT_TRUE(after({}, {{kPair, {"old", 0}}}).empty());
+}
+
+TEST_F(AfterAcknowledgement, ItemsOfOneSecretAreKeptEachByItself) {
+  on_disk_ = {"new pair", "old crl"};
+  EXPECT_EQ(after({{kPair, {"new pair", 0}}, {kCrl, {"new crl", 0}}},
+                  {{kPair, {"old pair", 0}}, {kCrl, {"old crl", 3}}}),
+            (LastGood{{kPair, {"new pair", 0}}, {kCrl, {"old crl", 3}}}));
+}
+
+}  // namespace
+}  // namespace handfast::reconcile
