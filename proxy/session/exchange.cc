@@ -471,6 +471,7 @@ bool Exchange::may_try_again() const {
 // A kept-alive connection that the backend closed just now, most likely (RFC 9112 section 9.3.1).
 bool Exchange::is_stale(const upstream::Failure& failure) const {
   return state_ == State::Streaming && upstream_reused_ && !failure.malformed &&
+         (!failure.stream_alone || failure.unprocessed) &&
          failure.error.reason == Reason::BadResponse;
 }
 

@@ -62,6 +62,7 @@ struct Failure {
   // unprocessed (RFC 9113 section 8.7).
   bool unprocessed = false;
   bool malformed = false;           // the response's head can't be read
+  bool stream_alone = false;        // the connection lives on
   const PeerFacts* peer = nullptr;  // never null; during the call
 };
 
@@ -76,6 +77,8 @@ class Channel {
  public:
   // Above this many queued bytes the user should stop adding request body.
   static constexpr std::size_t kSendMark = 64 * 1024;
+  // More 1xx heads than this before a final one is an attack (reliability: hostile backends).
+  static constexpr int kMaxInformational = 10;
 
   // Sends the head. A body follows unless its framing says None.
   virtual void begin(const ChannelRequest& request) = 0;

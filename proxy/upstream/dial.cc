@@ -164,7 +164,7 @@ void Dial::fail(Error error) {
     ChannelUser& user = waiting_.front();
     user.unlink();
     user.dial_ = nullptr;
-    user.on_upstream_failed({error, /*unprocessed=*/true, false, &made_.peer});
+    user.on_upstream_failed({error, /*unprocessed=*/true, false, false, &made_.peer});
   }
 }
 

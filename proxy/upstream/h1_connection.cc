@@ -11,8 +11,6 @@ namespace handfast::upstream {
 namespace {
 
 constexpr std::size_t kReadSize = BufferPool::kBlockSize;
-// More 1xx heads than this before a final one is an attack (reliability: hostile backends).
-constexpr int kMaxInformational = 10;
 // nginx's upstream-keepalive-requests: bounds what one connection can accumulate.
 constexpr std::uint64_t kMaxRequests = 10'000;
 
@@ -312,7 +310,8 @@ void H1Connection::on_timeout() {
     return;
   }
   const bool client_reads_slowly = phase_ != Phase::Head && !user_->wants_upstream_body();
-  const bool client_sends_slowly = !tunnel_ && !request_ended_ && stream_->queued() == 0;
+  const bool client_sends_slowly =
+      phase_ == Phase::Head && !request_ended_ && stream_->queued() == 0;
   if (client_reads_slowly || client_sends_slowly) {
     arm_for_progress();  // the session has timers for that
     return;
@@ -329,7 +328,7 @@ void H1Connection::fail(Error error) {
   pool_.close(*this);
   ChannelUser* const user = std::exchange(user_, nullptr);
   if (user != nullptr) {
-    user->on_upstream_failed({std::move(error), !request_flushed_, malformed_, &facts_});
+    user->on_upstream_failed({std::move(error), !request_flushed_, malformed_, false, &facts_});
   }
 }
 

@@ -14,8 +14,6 @@ constexpr std::size_t kReadSize = BufferPool::kBlockSize;
 // Frames of one round that are written as one piece; above this the rest waits for the socket.
 constexpr std::size_t kFlushMark = 64 * 1024;
 constexpr std::uint64_t kMaxRequests = 100'000;  // of one connection
-// More 1xx heads than this before a final one is an attack, as over HTTP/1.1.
-constexpr int kMaxInformational = 10;
 
 }  // namespace
 
@@ -50,13 +48,23 @@ void H2Channel::begin(const ChannelRequest& request) {
     return;
   }
   stream_ = *stream;
-  timer_.set(connection_.pool_.loop_.now() + (request_ended_ ? read_timeout_ : send_timeout_));
+  arm();
 }
+
+// While something waits to be sent, for that; else for the backend.
+void H2Channel::arm() {
+  const bool sending = connection_.codec_.queued(stream_) > 0;
+  timer_.set(connection_.pool_.loop_.now() + (sending ? send_timeout_ : read_timeout_));
+}
+
+std::uint64_t H2Channel::drawn() const { return sent_ - connection_.codec_.queued(stream_); }
 
 void H2Channel::send_body(std::string_view payload) {
   if (payload.empty() || stream_ == 0 || user_ == nullptr) return;
+  const bool all_was_sent = connection_.codec_.queued(stream_) == 0;
   connection_.codec_.send_body(stream_, payload);
   sent_ += payload.size();
+  if (all_was_sent) arm();
   above_mark_ = above_mark_ || !has_room();
   connection_.schedule();
 }
@@ -65,7 +73,7 @@ void H2Channel::end_body(const http::HeaderList& trailers) {
   if (stream_ == 0 || request_ended_) return;
   request_ended_ = true;
   connection_.codec_.send_end(stream_, trailers.items());
-  timer_.set(connection_.pool_.loop_.now() + read_timeout_);  // the answer is due now
+  arm();
   connection_.schedule();
 }
 
@@ -88,7 +96,7 @@ void H2Channel::abandon() {
 }
 
 void H2Channel::on_data(std::string_view payload) {
-  timer_.set(connection_.pool_.loop_.now() + read_timeout_);
+  arm();
   if (in_.empty() && !pumping_ && user_->wants_upstream_body()) {
     connection_.codec_.consume(stream_, payload.size());
     user_->on_upstream_body(payload);
@@ -127,16 +135,18 @@ void H2Channel::pump() {
 void H2Channel::on_timeout() {
   if (user_ == nullptr) return;
   const bool client_reads_slowly = head_seen_ && !user_->wants_upstream_body();
-  const std::size_t queued = connection_.codec_.queued(stream_);
-  const bool client_sends_slowly = !request_ended_ && queued == 0;
-  if (client_reads_slowly || client_sends_slowly) {
-    timer_.set(connection_.pool_.loop_.now() + read_timeout_);  // the session has timers for that
+  const bool waiting = connection_.codec_.queued(stream_) > 0;
+  // Once the answer has begun, silence of both is the backend's.
+  const bool client_sends_slowly = !request_ended_ && !head_seen_ && !waiting;
+  const bool backend_takes_some = waiting && drawn() != drawn_then_;
+  if (client_reads_slowly || client_sends_slowly || backend_takes_some) {
+    drawn_then_ = drawn();
+    arm();  // the session has timers for the client
     return;
   }
-  if (queued > 0 && sent_ - queued != drawn_then_) {  // a body that the backend takes slowly
-    drawn_then_ = sent_ - queued;
-    timer_.set(connection_.pool_.loop_.now() + send_timeout_);
-    return;
+  // Not this stream alone: whatever is behind it would wait as long.
+  if (connection_.pool_.loop_.now() - connection_.heard_ >= read_timeout_) {
+    connection_.going_away_ = true;
   }
   connection_.codec_.reset(stream_, http::H2Error::Cancel);
   connection_.schedule();
@@ -149,22 +159,28 @@ void H2Channel::fail(Error error, bool unprocessed) {
   ChannelUser* const user = std::exchange(user_, nullptr);
   connection_.close_channel(*this);
   if (user != nullptr) {
-    user->on_upstream_failed({std::move(error), unprocessed, false, &connection_.facts_});
+    user->on_upstream_failed(
+        {std::move(error), unprocessed, false, !connection_.over(), &connection_.facts_});
   }
 }
 
 H2Connection::H2Connection(Pool& pool, Established established)
     : Connection(pool, std::move(established), [this] { on_timeout(); }),
       codec_(http::H2Codec::Role::Client, *this, {}),
-      plain_(pool.buffers_) {
+      plain_(pool.buffers_),
+      heard_(pool.loop_.now()) {
   arm(pool.limits_.idle);
   schedule();  // the preface
 }
 
 H2Connection::~H2Connection() = default;
 
+bool H2Connection::spent() const noexcept {
+  return over() || going_away_ || requests_ >= kMaxRequests;
+}
+
 std::size_t H2Connection::room() const {
-  if (closed_ || going_away_ || requests_ >= kMaxRequests) return 0;
+  if (spent()) return 0;
   std::size_t unborn = 0;  // handed out, and not begun
   for (const auto& channel : channels_) unborn += channel->stream_ == 0 ? 1 : 0;
   const std::size_t free = codec_.free_streams();
@@ -203,7 +219,7 @@ H2Channel* H2Connection::find(http::H2StreamId stream) {
 }
 
 void H2Connection::on_event(std::uint32_t events) {
-  if (closed_) return;
+  if (over()) return;
   stream_->socket().note_events(events);
   if ((events & EPOLLOUT) != 0) schedule();
   read_all();
@@ -213,7 +229,7 @@ void H2Connection::read_all() {
   if (reading_) return;
   reading_ = true;
   Buffer in(pool_.buffers_);
-  while (!closed_) {
+  while (!over()) {
     const std::span<char> space = in.prepare(kReadSize);
     const net::IoResult result = stream_->read(space);
     if (result.state == net::IoState::WouldBlock) break;
@@ -223,9 +239,10 @@ void H2Connection::read_all() {
                     : stream_->failure());
       break;
     }
+    heard_ = pool_.loop_.now();
     const Status fed = codec_.feed({space.data(), result.bytes});
-    if (!fed && !closed_) fail(fed.error());
-    if (!closed_ && codec_.wants_produce()) schedule();
+    if (!fed && !over()) fail(fed.error());
+    if (!over() && codec_.wants_produce()) schedule();
   }
   reading_ = false;
 }
@@ -243,9 +260,9 @@ void H2Connection::fail_refused() {
 }
 
 void H2Connection::on_round_end() {
-  if (closed_) return;
+  if (over()) return;
   if (going_away_) fail_refused();
-  if (closed_) return;
+  if (over()) return;
   while (stream_->queued() < kFlushMark && codec_.wants_produce()) {
     codec_.produce(plain_, kReadSize);
     if (plain_.empty()) break;
@@ -256,7 +273,7 @@ void H2Connection::on_round_end() {
   if (stream_->flush() == net::FlushState::Failed) {
     stream_->socket().note_events(EPOLLIN | EPOLLRDHUP);
     read_all();  // an alert that says why, or answers that came before the end
-    if (!closed_) fail(stream_->failure());
+    if (!over()) fail(stream_->failure());
     return;
   }
   if (stream_->queued() == 0) {
@@ -273,7 +290,8 @@ void H2Connection::on_timeout() {
 void H2Connection::fail(Error error) { end_with(std::move(error), /*unprocessed=*/false); }
 
 void H2Connection::end_with(Error error, bool unprocessed) {
-  if (closed_) return;
+  if (over()) return;
+  going_away_ = true;  // nobody who is told begins anew on it
   if (error.reason == Reason::ClientCertificateRejected) {
     // TLS 1.3: the refusal arrives after our side of the handshake was done.
     pool_.hooks_.on_handshake({&service_, &facts_.address, true, facts_.tls.resumed, error.reason});
@@ -281,11 +299,18 @@ void H2Connection::end_with(Error error, bool unprocessed) {
   codec_.produce(plain_, kFlushMark);  // a GOAWAY that says why
   stream_->write(plain_.view());
   stream_->flush();
-  pool_.close(*this);
-  while (!channels_.empty()) {
-    H2Channel& channel = *channels_.back();
+  lost_ = true;
+  pool_.cut_off(*this);
+  for (std::size_t i = 0; i < channels_.size();) {
+    H2Channel& channel = *channels_[i];
+    if (channel.ended_) {
+      ++i;
+      continue;
+    }
     channel.fail(error, unprocessed || channel.stream_ == 0);
+    i = 0;  // its user may have closed others
   }
+  if (channels_.empty()) pool_.close(*this);
 }
 
 void H2Connection::on_h2_response(http::H2StreamId stream, const http::ResponseHead& head) {
@@ -293,14 +318,14 @@ void H2Connection::on_h2_response(http::H2StreamId stream, const http::ResponseH
   if (channel == nullptr || channel->user_ == nullptr) return;
   if (head.status >= 200) {
     channel->head_seen_ = true;
-  } else if (++channel->informational_ > kMaxInformational) {
+  } else if (++channel->informational_ > Channel::kMaxInformational) {
     codec_.reset(stream, http::H2Error::EnhanceYourCalm);
     schedule();
     channel->fail({Reason::BadResponse, "too many informational responses"},
                   /*unprocessed=*/false);
     return;
   }
-  channel->timer_.set(pool_.loop_.now() + channel->read_timeout_);
+  channel->arm();
   channel->user_->on_upstream_head(head);
 }
 
@@ -330,13 +355,14 @@ void H2Connection::on_h2_closed(http::H2StreamId stream, http::H2Error error) {
 void H2Connection::on_h2_drained(http::H2StreamId stream) {
   H2Channel* const channel = find(stream);
   if (channel == nullptr || channel->user_ == nullptr) return;
-  channel->timer_.set(pool_.loop_.now() + channel->read_timeout_);
+  channel->arm();
   if (!std::exchange(channel->above_mark_, false)) return;
   channel->user_->on_upstream_drained();
 }
 
 void H2Connection::on_h2_goaway(http::H2StreamId /*last*/, http::H2Error /*error*/) {
   going_away_ = true;
+  schedule();
 }
 
 }  // namespace handfast::upstream

@@ -5,7 +5,8 @@
 // connection's window never closes: a slow client slows its own stream and no other. A connection
 // takes new streams until the peer says GOAWAY, its identity or trust is replaced, or it has
 // carried enough; then it ends with its last stream. Streams that the peer refused, or that lie
-// beyond its GOAWAY, are told as unprocessed.
+// beyond its GOAWAY, are told as unprocessed. Answers that were whole when the connection ended are
+// still handed on, as fast as their users take them.
 //
 // Threading: one worker's. Ownership: the Pool's; it owns its channels.
 
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "proxy/base/buffer.h"
+#include "proxy/base/clock.h"
 #include "proxy/http/h2_codec.h"
 #include "proxy/http/trailers.h"
 #include "proxy/upstream/connection.h"
@@ -45,6 +47,8 @@ class H2Channel final : public Channel, public event::Deletable {
   void on_end(const http::HeaderList& trailers);
   // Hands on what was received and not taken yet.
   void pump();
+  void arm();
+  [[nodiscard]] std::uint64_t drawn() const;
   void on_timeout();
   void fail(Error error, bool unprocessed);
 
@@ -57,9 +61,9 @@ class H2Channel final : public Channel, public event::Deletable {
   event::Timer timer_;
   std::chrono::milliseconds read_timeout_{};
   std::chrono::milliseconds send_timeout_{};
-  std::uint64_t sent_ = 0;        // bytes of the request's body
-  std::uint64_t drawn_then_ = 0;  // of these taken by the peer, when the timer last looked
-  int informational_ = 0;
+  std::uint64_t sent_ = 0;        // bytes of the request's body given to the codec
+  std::uint64_t drawn_then_ = 0;  // of them taken by the backend, when the timer fired last
+  int informational_ = 0;         // 1xx heads
   bool reused_;
   bool refused_ = false;  // no stream could be opened
   bool head_seen_ = false;
@@ -89,6 +93,10 @@ class H2Connection final : public Connection, private http::H2Codec::Events {
   H2Channel& open(ChannelUser& user);
   void close_channel(H2Channel& channel);
   [[nodiscard]] H2Channel* find(http::H2StreamId stream);
+  // Nothing is read or written any more.
+  [[nodiscard]] bool over() const noexcept { return closed_ || lost_; }
+  // It ends with its last stream.
+  [[nodiscard]] bool spent() const noexcept;
   void schedule();
   void read_all();
   void fail_refused();
@@ -111,7 +119,9 @@ class H2Connection final : public Connection, private http::H2Codec::Events {
   std::vector<http::Header> fields_;  // of the head being sent
   std::string storage_;
   std::uint64_t requests_ = 0;
+  Monotonic heard_;  // when anything came last
   bool going_away_ = false;
+  bool lost_ = false;  // users of whole answers are left
   bool reading_ = false;
 };
 

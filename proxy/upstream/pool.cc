@@ -201,20 +201,28 @@ void Pool::keep(H1Connection& connection) {
 // group is old enough.
 void Pool::drop_oldest_idle() {
   for (const auto& [key, group] : groups_) {
-    if (group->idle.empty()) continue;
-    close(group->idle.back());
-    return;
+    if (!group->idle.empty()) {
+      close(group->idle.back());
+      return;
+    }
+    const auto idle = std::ranges::find_if(
+        group->shared, [](const H2Connection* one) { return one->counted_idle_; });
+    if (idle != group->shared.end()) {
+      close(**idle);
+      return;
+    }
   }
 }
 
 void Pool::on_channel_closed(H2Connection& connection) {
   if (connection.in_use()) return;
-  if (connection.superseded_ || connection.room() == 0) {
+  if (connection.superseded_ || connection.spent()) {
     // In the next round: what it was told last, a reset perhaps, is sent first.
     connection.arm(std::chrono::milliseconds(0));
     return;
   }
   if (!connection.counted_idle_) {
+    if (idle_count_ >= limits_.max_idle) drop_oldest_idle();
     connection.counted_idle_ = true;
     ++idle_count_;
   }
@@ -233,19 +241,25 @@ void Pool::forget_shared(Connection& connection) {
   std::erase_if(group->shared, [&](H2Connection* one) { return one == &connection; });
 }
 
-void Pool::close(Connection& connection) {
-  if (connection.closed_) return;
+void Pool::cut_off(Connection& connection) {
+  net::Socket& socket = connection.stream_->socket();
+  if (socket.fd() < 0) return;
   remove_idle(connection);
   forget_shared(connection);
+  loop_.remove(socket.fd());
+  socket.close();
+  by_id_.erase(connection.id_);
+}
+
+void Pool::close(Connection& connection) {
+  if (connection.closed_) return;
   connection.timer_.cancel();
-  if (!connection.in_use()) {
+  if (!connection.in_use() && connection.stream_->socket().fd() >= 0) {
     connection.stream_->end_write();
     connection.stream_->flush();
   }
   connection.closed_ = true;
-  loop_.remove(connection.stream_->socket().fd());
-  connection.stream_->socket().close();
-  by_id_.erase(connection.id_);
+  cut_off(connection);
   loop_.defer_delete(take_out(all_, &Connection::slot_, connection));
 }
 

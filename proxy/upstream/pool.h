@@ -138,6 +138,8 @@ class Pool {
   void remove_idle(Connection& connection);
   void drop_oldest_idle();
   void forget_shared(Connection& connection);
+  // Its descriptor is closed, and it takes no more requests.
+  void cut_off(Connection& connection);
   void close(Connection& connection);
   void close(Dial& dial);
 

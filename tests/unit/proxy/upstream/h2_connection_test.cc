@@ -225,6 +225,122 @@ TEST_F(H2ConnectionTest, AUserWithoutRoomStopsItsOwnStreamAndNoOther) {
   EXPECT_EQ(slow.body.size(), std::size_t{4} << 20);
 }
 
+TEST_F(H2ConnectionTest, TenInformationalResponsesAreEnough) {
+  RecordingUser user;
+  ask(user);
+  ASSERT_TRUE(arrived(1));
+  for (int i = 0; i < 11; ++i) far().codec.send_head(far().streams[0], 103, {}, false);
+
+  ASSERT_TRUE(driver_.until([&] { return user.failure.has_value(); }));
+  EXPECT_EQ(user.statuses.size(), 10u);
+  EXPECT_EQ(user.reason(), Reason::BadResponse);
+  EXPECT_TRUE(driver_.until([&] { return !far().closed.empty(); }));
+  EXPECT_EQ(pool_.total(), 1u);
+}
+
+TEST_F(H2ConnectionTest, AFinishedAnswerOutlivesItsConnection) {
+  RecordingUser slow;
+  RecordingUser other;
+  slow.wants_body = false;
+  ask(slow);
+  ask(other);
+  ASSERT_TRUE(arrived(2));
+  far().answer(far().streams[0], std::string(50'000, 's'));
+  driver_.settle();
+  backend_.last().close();
+  ASSERT_TRUE(driver_.until([&] { return other.failure.has_value(); }));
+  driver_.settle();
+  ASSERT_FALSE(slow.failure);
+
+  slow.wants_body = true;
+  slow.channel->resume();
+
+  EXPECT_TRUE(slow.ended);
+  EXPECT_EQ(slow.body.size(), 50'000u);
+  slow.channel->release();
+  clock_.advance(std::chrono::milliseconds(100));
+  EXPECT_TRUE(driver_.until([&] { return pool_.total() == 0; }));
+  EXPECT_EQ(pool_.idle(), 0u);
+}
+
+TEST_F(H2ConnectionTest, AConnectionThatTakesOneStreamAtATimeIsKept) {
+  far_limits_.max_streams = 1;
+  for (int i = 0; i < 5; ++i) {
+    RecordingUser user;
+    ask(user);
+    user.when_ended = [&user] { user.channel->release(); };
+    ASSERT_TRUE(arrived(static_cast<std::size_t>(i) + 1));
+    far().answer(far().streams.back(), "x");
+    ASSERT_TRUE(driver_.until([&] { return user.ended; }));
+    driver_.settle(3);
+    clock_.advance(std::chrono::milliseconds(100));
+    driver_.settle(3);
+  }
+  EXPECT_EQ(backend_.peers.size(), 1u);
+}
+
+TEST_F(H2ConnectionTest, AConnectionOnWhichNothingIsHeardTakesNoMore) {
+  RecordingUser user;
+  ask(user);
+  ASSERT_TRUE(arrived(1));
+  clock_.advance(kReadTimeout + std::chrono::seconds(1));
+  ASSERT_TRUE(driver_.until([&] { return user.reason() == Reason::ResponseTimeout; }));
+  RecordingUser next;
+  ask(next);
+  EXPECT_TRUE(arrived(1, 1)) << "a new connection";
+}
+
+TEST_F(H2ConnectionTest, TheEndOfAnUploadStartsTheWaitForTheAnswer) {
+  RecordingUser user;
+  ask(user, "POST", "Transfer-Encoding: chunked\r\n");
+  ASSERT_TRUE(arrived(1));
+  for (int i = 0; i < 3; ++i) {
+    clock_.advance(kSendTimeout - std::chrono::seconds(1));
+    driver_.settle(1);
+    user.channel->send_body("a little");
+    driver_.settle();
+  }
+  user.channel->end_body(http::no_trailers());
+  clock_.advance(kReadTimeout - std::chrono::seconds(1));
+  driver_.settle();
+  EXPECT_FALSE(user.failure);
+  clock_.advance(std::chrono::seconds(2));
+  EXPECT_TRUE(driver_.until([&] { return user.reason() == Reason::ResponseTimeout; }));
+}
+
+TEST_F(H2ConnectionTest, AConversationLastsAsLongAsOneOfTheTwoSpeaks) {
+  RecordingUser user;
+  ask(user, "POST", "Transfer-Encoding: chunked\r\n");
+  ASSERT_TRUE(arrived(1));
+  far().codec.send_head(far().streams[0], 200, {}, false);
+  ASSERT_TRUE(driver_.until([&] { return !user.statuses.empty(); }));
+  for (int i = 0; i < 5; ++i) {
+    clock_.advance(kReadTimeout - std::chrono::seconds(1));
+    driver_.settle(1);
+    i % 2 == 0 ? user.channel->send_body("hm") : far().codec.send_body(far().streams[0], "oh");
+    driver_.settle();
+  }
+  ASSERT_FALSE(user.failure);
+  clock_.advance(kReadTimeout + std::chrono::seconds(1));
+  EXPECT_TRUE(driver_.until([&] { return user.reason() == Reason::ResponseTimeout; }));
+}
+
+TEST_F(H2ConnectionTest, KeepsNoMoreIdleConnectionsThanAllowed) {
+  far_limits_.max_streams = 1;
+  std::vector<std::unique_ptr<RecordingUser>> users;
+  for (std::size_t i = 0; i < limits_.max_idle + 20; ++i) {
+    users.push_back(std::make_unique<RecordingUser>());
+    ask(*users.back());
+    ASSERT_TRUE(arrived(1, i));
+    driver_.settle(2);
+  }
+  ASSERT_EQ(pool_.total(), limits_.max_idle + 20);
+  for (auto& user : users) user->channel->abandon();
+  driver_.settle();
+  EXPECT_EQ(pool_.idle(), limits_.max_idle);
+  EXPECT_LE(pool_.total(), limits_.max_idle);
+}
+
 TEST_F(H2ConnectionTest, AbandoningResetsTheStreamAndKeepsTheConnection) {
   RecordingUser user;
   ask(user);
