@@ -104,7 +104,7 @@ bool H1Connection::has_room() const {
 }
 
 void H1Connection::on_round_end() {
-  if (!active()) return;
+  if (!active() || send_failed_) return;
   const std::size_t before = stream_->queued();
   const net::FlushState flushed = stream_->flush();
   if (before > 0) request_flushed_ = true;
@@ -114,7 +114,12 @@ void H1Connection::on_round_end() {
     send_failed_ = true;
     stream_->socket().note_events(EPOLLIN | EPOLLRDHUP);
     pump();
-    if (active() && phase_ == Phase::Head) fail(stream_->failure());
+    if (!active()) return;
+    if (phase_ == Phase::Head) {
+      fail(stream_->failure());
+    } else if (std::exchange(above_mark_, false)) {
+      user_->on_upstream_drained();  // what it adds goes nowhere
+    }
     return;
   }
   if (stream_->queued() < before) arm_for_progress();

@@ -211,5 +211,32 @@ TEST_F(H1ConnectionTest, ARefusalOfOurCertificateAfterTheHandshakeIsCountedAndNa
   EXPECT_EQ(outcomes_.back(), Reason::ClientCertificateRejected);
 }
 
+// Its worker must not try to send again and again meanwhile.
+TEST_F(H1ConnectionTest, ABackendThatIsGoneWaitsForASlowClient) {
+  RecordingUser user;
+  open(user);
+  user.wants_body = false;
+  request(user, "POST", "Content-Length: 100000000\r\n");
+  ASSERT_TRUE(driver_.until([&] { return !backend_.last().received.empty(); }));
+  backend_.last().reading = false;
+  while (user.channel->has_room()) {
+    user.channel->send_body(std::string(64 * 1024, 'x'));
+    driver_.settle(3);
+  }
+  backend_.last().send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart");
+  ASSERT_TRUE(driver_.until([&] { return !user.statuses.empty(); }));
+  user.drained = false;
+  backend_.last().abort();
+  driver_.settle();
+
+  EXPECT_FALSE(user.failure);
+  EXPECT_TRUE(user.drained) << "the request's body goes nowhere, but it is taken";
+  EXPECT_TRUE(user.channel->has_room());
+  user.wants_body = true;
+  user.channel->resume();
+  EXPECT_EQ(user.body, "part");
+  EXPECT_EQ(user.reason(), Reason::BadResponse);
+}
+
 }  // namespace
 }  // namespace handfast::upstream
