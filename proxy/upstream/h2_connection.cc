@@ -73,7 +73,8 @@ void H2Channel::end_body(const http::HeaderList& trailers) {
   if (stream_ == 0 || request_ended_) return;
   request_ended_ = true;
   connection_.codec_.send_end(stream_, trailers.items());
-  arm();
+  // The answer is due now; a body that is taken slowly makes the timer look again.
+  timer_.set(connection_.pool_.loop_.now() + read_timeout_);
   connection_.schedule();
 }
 

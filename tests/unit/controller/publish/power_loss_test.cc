@@ -162,7 +162,7 @@ TEST_F(PowerLoss, WhileDamagedFilesAreWrittenAnewLeavesThemToTheNextStart) {
       (void)publisher.publish(old_);
 
       reached = files.fault_happened();
-      for (unsigned seed = 0; seed < 12; ++seed) {
+      for (unsigned seed = 0; seed < 4; ++seed) {
         FaultyFileSystem survivor = files.after_power_loss(seed);
         GenerationWriter next{survivor};
         ASSERT_TRUE(next.recover(nullptr)) << when;
