@@ -2,6 +2,9 @@
 
 #include <sys/epoll.h>
 
+#include <strings.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "proxy/base/check.h"
@@ -19,6 +22,17 @@ constexpr std::size_t kGatherBelow = 8 * 1024;
 constexpr std::size_t kBodyRoom = 4 * 1024;
 constexpr std::size_t kLingerBytes = 16 * 1024;
 constexpr std::size_t kMaxSpareExchanges = 1024;
+
+// A first line of three words of which none names HTTP, in any case: whoever sends that can't read
+// an answer in HTTP/1.1, an HTTP/2 client with a damaged preface for one (RFC 9113 3.4).
+bool names_another_protocol(std::string_view bytes) {
+  const std::size_t end = bytes.find("\r\n");
+  if (end == std::string_view::npos) return false;
+  const std::string_view line = bytes.substr(0, end);
+  constexpr std::string_view kName = "HTTP/";
+  const auto same = [](char a, char b) { return ::strncasecmp(&a, &b, 1) == 0; };
+  return std::ranges::count(line, ' ') == 2 && std::ranges::search(line, kName, same).empty();
+}
 
 }  // namespace
 
@@ -104,7 +118,12 @@ bool H1Session::pump_head() {
     }
     http::ParseResult result = parser_.parse(in_.view(), exchange_->head);
     if (result.status == http::ParseStatus::Bad) {
-      refuse(result.http_status, result.error);
+      if (requests_ == 0 && names_another_protocol(in_.view())) {
+        report_refusal(context_, facts_, 1, result.http_status, result.error);
+        close();
+      } else {
+        refuse(result.http_status, result.error);
+      }
       return false;
     }
     if (result.status == http::ParseStatus::Complete) {

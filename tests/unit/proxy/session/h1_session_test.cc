@@ -66,6 +66,19 @@ TEST_F(H1SessionTest, AnswersPipelinedRequestsOfOurOwnWithoutRecursion) {
   EXPECT_EQ(seen_.back().status, 404);
 }
 
+TEST_F(H1SessionTest, AnotherProtocolIsNotAnsweredInThisOne) {
+  for (const std::size_t cut : {0, 1, 10, 20}) {
+    const std::string_view line = "INVALID CONNECTION PREFACE\r\n\r\n";
+    Peer& client = connect();
+    client.send(line.substr(0, cut));
+    driver_.settle();
+    client.send(line.substr(cut));
+
+    EXPECT_TRUE(driver_.until([&] { return client.ended; }));
+    EXPECT_EQ(client.received, "");
+  }
+}
+
 TEST_F(H1SessionTest, ARequestThatArrivesByteByByteIsTheSame) {
   Peer& client = connect();
   const std::string request =
