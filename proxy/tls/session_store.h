@@ -5,8 +5,8 @@
 // leads, what was offered, what we presented, and the rules (design invariant 8). Beside it lies
 // what its verification rested on, so that whoever takes it can tell whether that still holds.
 //
-// At most kPerKey sessions a key, the newest is taken first: each connection under TLS 1.3 takes one
-// and brings one, and a burst of as many finds enough. What was used longest ago goes when the
+// At most kPerKey sessions a key, the newest is taken first: each connection under TLS 1.3 takes
+// one and brings one, and a burst of as many finds enough. What was used longest ago goes when the
 // bytes (an estimate) exceed the limit. A session is handed out once; whoever may use it again (TLS
 // 1.2) puts a copy back.
 //
