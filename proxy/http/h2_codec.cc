@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -64,9 +65,10 @@ struct H2Codec::Impl {
   H2StreamTable streams;
   H2FrameCutter cutter;
   H2Floods floods;
-  H2ClosedStreams ended;      // by the peer: nothing may come after
-  H2ClosedStreams abandoned;  // by us alone: frames may have been on their way
-  H2StreamId newest = 0;      // of the peer's
+  H2ClosedStreams ended;        // by the peer: nothing may come after
+  H2ClosedStreams abandoned;    // by us alone: frames may have been on their way
+  H2StreamId newest = 0;        // of the peer's
+  H2StreamId last = INT32_MAX;  // that our GOAWAY names: those behind it have no effect
   bool goaway_sent = false;
   bool goaway_received = false;
   std::string_view error;  // why the connection is over; a constant
@@ -258,6 +260,11 @@ void H2Codec::Impl::add_fields(std::span<const Header> from) {
 }
 
 void H2Codec::Impl::on_request(H2Stream& stream, bool ends) {
+  if (stream.id > last) {  // came before the GOAWAY was written
+    stream.refused = true;
+    reset(stream, NGHTTP2_REFUSED_STREAM);
+    return;
+  }
   stream.announced = true;
   stream.final_head = true;
   stream.remote_ended = ends;
@@ -658,9 +665,8 @@ void H2Codec::send_goaway(bool last) {
     return;
   }
   if (std::exchange(impl.goaway_sent, true)) return;
-  must(nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE,
-                             nghttp2_session_get_last_proc_stream_id(session), NGHTTP2_NO_ERROR,
-                             nullptr, 0));
+  impl.last = nghttp2_session_get_last_proc_stream_id(session);
+  must(nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, impl.last, NGHTTP2_NO_ERROR, nullptr, 0));
 }
 
 void H2Codec::send_ping() {

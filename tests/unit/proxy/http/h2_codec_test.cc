@@ -255,5 +255,23 @@ TEST_F(H2CodecTest, ReusesStreamsWithoutLeavingsOfThePreviousOne) {
 
 TEST(H2Codec, NamesTheLibrary) { EXPECT_TRUE(nghttp2_version().starts_with("nghttp2 1.")); }
 
+// The client is told that it had no effect, and may send it again.
+TEST(H2Codec, DoesntServeWhatItsGoawayLeavesOut) {
+  End server(Role::Server);
+  ASSERT_TRUE(server.codec.feed(h2::opening() + h2::headers(1, h2::get())).has_value());
+  server.take();
+  server.codec.send_goaway(/*last=*/true);
+  ASSERT_TRUE(server.codec.feed(h2::headers(3, h2::post(), false) + h2::data(3, "pay", true)));
+  EXPECT_EQ(server.log.text.find("3 "), std::string::npos) << server.log.text;
+  const auto frames = h2::frames_of(server.take());
+  ASSERT_FALSE(frames.empty());
+  EXPECT_EQ(frames[0].type, 7);
+  EXPECT_EQ(frames[0].word(0), 1U);
+
+  server.codec.send_head(1, 204, {}, true);
+  EXPECT_FALSE(server.take().empty());
+  EXPECT_TRUE(server.codec.finished());
+}
+
 }  // namespace
 }  // namespace handfast::http
