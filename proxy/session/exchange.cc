@@ -397,7 +397,9 @@ void Exchange::on_upstream_ready(upstream::Channel& channel) {
   const auto& made_under = channel.peer().policy;
   if (policy != nullptr && (policy->key != made_under->key || policy->epoch != made_under->epoch)) {
     const net::Address address = channel.peer().address;
+    upstream::Balancer::Attempt attempt = std::move(attempt_);  // it goes on
     drop_channel();
+    attempt_ = std::move(attempt);
     --tries_;  // not the endpoint's fault
     tried_.pop_back();
     try_endpoint(address);

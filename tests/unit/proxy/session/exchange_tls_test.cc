@@ -111,6 +111,25 @@ TEST_F(ExchangeTlsTest, SendsNothingOverAConnectionMadeUnderATrustThatWasReplace
   EXPECT_EQ(old.received, "");
 }
 
+// However often the connection had to be made anew for it.
+TEST_F(ExchangeTlsTest, AnAttemptCountsForItsEndpoint) {
+  const auto revoking = copy("key-1", "epoch-2");
+  handfast::testing::add_crl(*revoking, root_.crl_pem({&leaf_}));
+  for (int i = 0; i < upstream::EndpointHealth::kFailuresToRest; ++i) {
+    EXPECT_EQ(balancer_.resting(), 0u);
+    Peer& client = connect();
+    client.send(kGet);
+    if (i == 0) {
+      ASSERT_TRUE(driver_.until([&] { return backend_.peers.size() == 1; }));
+      publish(tls_site(revoking), changed_);
+      take_over(server_);
+    }
+    serve_next();
+    ASSERT_TRUE(client_gets(client, "HTTP/1.1 502 "));
+  }
+  EXPECT_EQ(balancer_.resting(), 1u);
+}
+
 TEST_F(ExchangeTlsTest, APolicyThatIsRefusedMeanwhileAnswers503AndSendsNothing) {
   Peer& client = connect();
   client.send(kGet);
