@@ -49,6 +49,8 @@ Result<UniqueFd> bind_socket(const Address& address, bool shared) {
   if (!fd) return cannot_listen(address);
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  // Linux hands it on to each connection that is accepted.
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (shared) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   if (address.family() == AF_INET6) {
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
@@ -150,10 +152,6 @@ void Listener::accept_all() {
       retry_.set(loop_.now() + kAcceptPause);
       if (on_pause_ != nullptr) on_pause_();
       return;
-    }
-    if (storage.ss_family != AF_UNIX) {
-      const int on = 1;
-      ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
     accept_(Socket(std::move(client)), Address::from_sockaddr(peer, length));
   }
