@@ -52,7 +52,10 @@ H1Session::~H1Session() = default;
 
 void H1Session::start() {
   arm(context_.limits.head);
+  // What the handshake left, a ticket, leaves with the answer if a request is there already.
+  ticket_waits_ = stream_->queued() > 0;
   pump();
+  if (ticket_waits_ && state_ == State::Head) schedule();
 }
 
 void H1Session::arm(std::chrono::milliseconds after) { timer_.set(context_.loop.now() + after); }
@@ -71,7 +74,7 @@ void H1Session::on_event(std::uint32_t events) {
     close();  // reset by the client: nobody is left to answer
     return;
   }
-  if ((events & EPOLLOUT) != 0 && stream_->queued() > 0) schedule();
+  if ((events & EPOLLOUT) != 0 && stream_->queued() > 0 && !ticket_waits_) schedule();
   pump();
 }
 
@@ -100,7 +103,7 @@ void H1Session::pump() {
   }
   pumping_ = false;
   // TLS may have answered by itself: an alert, a key update.
-  if (state_ != State::Closed && stream_->queued() > 0) schedule();
+  if (state_ != State::Closed && stream_->queued() > 0 && !ticket_waits_) schedule();
 }
 
 // One step; true: try again.
@@ -378,7 +381,10 @@ void H1Session::push_out() {
 
 void H1Session::on_round_end() {
   if (state_ == State::Closed) return;
+  ticket_waits_ = false;
   push_out();
+  // With the last bytes, where they go in one piece.
+  if (end_wanted_ && !std::exchange(end_queued_, true)) stream_->end_write();
   const std::size_t before = stream_->queued();
   const net::FlushState flushed = stream_->flush();
   if (flushed == net::FlushState::Failed) {
@@ -400,8 +406,6 @@ void H1Session::on_round_end() {
 void H1Session::on_flushed() {
   if (end_wanted_) {
     end_wanted_ = false;
-    stream_->end_write();
-    stream_->flush();
     // With unread bytes in the socket, closing would reset what was just sent.
     if (request_complete_ && in_.empty() && !stream_->socket().readable()) {
       close();
@@ -429,6 +433,11 @@ void H1Session::on_timeout() {
       close();
       return;
     case State::Exchanging:
+      if (ticket_waits_) {
+        schedule();
+        arm(context_.limits.body);
+        return;
+      }
       // Waiting for the client's body, or for it to take the response; else the backend's timers
       // decide and this one goes on.
       if (stream_->queued() > 0) {

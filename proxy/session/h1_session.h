@@ -94,6 +94,8 @@ class H1Session final : public Session, public event::RoundEnd, public ClientSid
   bool until_close_response_ = false;  // only the end of the connection ends it
   bool above_mark_ = false;
   bool half_ended_ = false;  // of a tunnel: our side
+  bool ticket_waits_ = false;  // of the handshake, for the first answer
+  bool end_queued_ = false;
   bool end_wanted_ = false;  // close once everything is sent
 };
 

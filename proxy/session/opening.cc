@@ -117,7 +117,10 @@ bool Opening::learn_client(const net::ProxyEndpoints& endpoints) {
 
 void Opening::advance_handshake() {
   const tls::TlsStream::State state = connection_.tls->advance_handshake();
-  const net::FlushState flushed = connection_.stream->flush();
+  const bool open = state == tls::TlsStream::State::Open;
+  // Where all that is left is a ticket, the session sends it, with its first answer perhaps.
+  const bool waits = open && connection_.tls->peer_is_done();
+  const net::FlushState flushed = waits ? net::FlushState::Done : connection_.stream->flush();
   if (state == tls::TlsStream::State::Failed || flushed == net::FlushState::Failed) {
     if (connection_.tls->failure().reason == Reason::NotTls) {
       owner_.on_refused(RefusedConnection::NotTls);
@@ -125,7 +128,7 @@ void Opening::advance_handshake() {
     close();
     return;
   }
-  if (state == tls::TlsStream::State::Open) hand_over(connection_.tls->alpn() == "h2");
+  if (open) hand_over(connection_.tls->alpn() == "h2");
 }
 
 void Opening::read_preface() {

@@ -52,6 +52,10 @@ class TlsStream final : public net::Stream {
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] SSL* ssl() const noexcept { return ssl_.get(); }
 
+  // Downstream, once open: the client has all that it needs for its side of the handshake. Before
+  // TLS 1.3 the server's Finished is the last message and must be sent (RFC 5246 section 7.3); in
+  // it only a ticket may be left to send.
+  [[nodiscard]] bool peer_is_done() const { return SSL_version(ssl_.get()) >= TLS1_3_VERSION; }
   // The protocol that ALPN agreed on, or empty.
   [[nodiscard]] std::string_view alpn() const noexcept;
   // Downstream: the SNI as the client sent it, lower case; empty without one.

@@ -5,7 +5,10 @@
 namespace handfast::session {
 namespace {
 
+using handfast::testing::host_with;
 using handfast::testing::Peer;
+using handfast::testing::route_to;
+using handfast::testing::SnapshotMaker;
 
 class H1SessionTest : public handfast::testing::SessionFixture {};
 
@@ -453,6 +456,68 @@ TEST_F(H1SessionTest, ServesOverTls) {
   backend_.last().send(kOk);
 
   EXPECT_TRUE(driver_.until([&] { return client.received.ends_with("ok"); }));
+}
+
+bool has_ticket(const handfast::testing::TlsPeer& client) {
+  return SSL_SESSION_has_ticket(SSL_get_session(client.ssl())) == 1;
+}
+
+TEST_F(H1SessionTest, ATlsClientGetsItsTicketWithoutARequest) {
+  const auto& client = connect_tls();
+
+  EXPECT_TRUE(driver_.until([&] { return client.done && has_ticket(client); }));
+}
+
+TEST_F(H1SessionTest, ATicketLeavesWithTheFirstAnswer) {
+  auto& client = connect_tls();
+  client.send(kGet);
+  ASSERT_TRUE(backend_gets());
+  driver_.settle();
+  EXPECT_FALSE(has_ticket(client));
+
+  backend_.last().send(kOk);
+
+  EXPECT_TRUE(driver_.until([&] { return client.received.ends_with("ok"); }));
+  EXPECT_TRUE(has_ticket(client));
+}
+
+// It is no sign of a client that doesn't read either.
+TEST_F(H1SessionTest, ATicketDoesNotWaitForASlowBackendForEver) {
+  config::Route route = route_to("/", "shop/orders:80");
+  route.read_timeout_ms = 3'600'000;
+  publish(SnapshotMaker()
+              .host(host_with("shop.example", {route}))
+              .service("shop/orders:80", {backend_.address()}));
+  auto& client = connect_tls();
+  client.send(kGet);
+  ASSERT_TRUE(backend_gets());
+
+  for (int i = 0; i < 3; ++i) {
+    clock_.advance(limits_.body + std::chrono::seconds(1));
+    driver_.settle();
+  }
+
+  EXPECT_TRUE(has_ticket(client));
+  backend_.last().send(kOk);
+  EXPECT_TRUE(driver_.until([&] { return client.received.ends_with("ok"); }));
+}
+
+TEST_F(H1SessionTest, ATls12ClientIsNotKeptWaitingForTheEndOfItsHandshake) {
+  auto& client = connect_tls();
+  SSL_set_max_proto_version(client.ssl(), TLS1_2_VERSION);
+
+  EXPECT_TRUE(driver_.until([&] { return client.done; }));
+}
+
+TEST_F(H1SessionTest, TheLastAnswerEndsWithACloseNotify) {
+  auto& client = connect_tls();
+  client.send("GET /a HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n");
+  ASSERT_TRUE(backend_gets());
+  backend_.last().send(kOk);
+
+  EXPECT_TRUE(driver_.until([&] { return client.ended; }));
+  EXPECT_TRUE(client.received.ends_with("ok"));
+  EXPECT_FALSE(client.failed);
 }
 
 TEST_F(H1SessionTest, ClosesATlsClientThatNeverFinishesItsHandshake) {
