@@ -50,10 +50,14 @@ struct FileRef {
 };
 
 // A certificate chain and its key: two files of one directory, one item.
+// With PKCS#12 both are the one file, tls.p12.
 struct KeyPairRef {
   std::string certificate;  // path of tls.crt: leaf first, then intermediates
   std::string key;          // path of tls.key
   std::string source;       // "Secret/shop/orders-tls"
+  // Path of a file with passphrases of the key, one a line, tried in order (nginx:
+  // proxy_ssl_password_file). Empty: none; an encrypted key is then an error.
+  std::string passphrases = {};
   friend bool operator==(const KeyPairRef&, const KeyPairRef&) = default;
 };
 
@@ -62,9 +66,25 @@ enum class TlsVersion : std::uint8_t { Tls12, Tls13 };
 // Which certificates of a chain must be covered by a CRL. Off: no CRL was configured.
 enum class RevocationScope : std::uint8_t { Off, Leaf, Chain };
 
-// How one Ingress connects to one Service port by TLS: identity, trust and rules, each on its own.
+// The digest that a pin holds: of the SubjectPublicKeyInfo (RFC 7469 section 2.4) or of the whole
+// certificate, both in DER.
+enum class PinType : std::uint8_t { Spki, Certificate };
+
+struct Pin {
+  PinType type = PinType::Spki;
+  std::string sha256;  // lower-case hex
+  friend bool operator==(const Pin&, const Pin&) = default;
+};
+
+// A stapled OCSP response (RFC 6066 section 8): not looked at; judged if there is one; demanded.
+enum class Ocsp : std::uint8_t { Off, IfPresent, Require };
+
+// How one Service port is connected to by TLS: identity, trust and rules, each on its own. From the
+// annotations of one Ingress, or from one policy object.
 struct UpstreamTls {
-  std::string name;  // "<namespace>/<ingress>/<service>:<port>", stable over changes
+  // "<namespace>/<ingress>/<service>:<port>", or "<namespace>/<policy>@<kind>/<service>:<port>" of
+  // an UpstreamTLSPolicy ("utls") or a BackendTLSPolicy ("btls"). Stable over changes.
+  std::string name;
 
   std::optional<KeyPairRef> identity;  // what we present; none: no client certificate
 
@@ -73,14 +93,35 @@ struct UpstreamTls {
   bool system_ca = false;
   bool verify = true;             // off only where the operator permitted it
   std::uint8_t verify_depth = 4;  // intermediates allowed between leaf and anchor, >= 1
-  // Any one is enough: DNS names (SAN dNSName, wildcard rule) or IP addresses (SAN iPAddress).
+  // Any one is enough: DNS names (SAN dNSName, wildcard rule), IP addresses (SAN iPAddress), URIs
+  // (SAN URI: the same bytes, or any of a SPIFFE trust domain: "spiffe://shop.example/*").
   std::vector<std::string> names;
+  std::vector<Pin> pins;  // any one of the leaf's is enough; empty: not looked at
+  bool pin_only = false;  // the pin stands in for trust and names: then there is no CA
   RevocationScope revocation = RevocationScope::Off;
   std::vector<FileRef> crl;
+  // A certificate that no valid CRL covers is let through, counted and logged, instead of refused.
+  bool allow_without_crl = false;
+  Ocsp ocsp = Ocsp::Off;
+
+  // A backend that doesn't ask for our certificate is refused.
+  bool require_certificate_request = false;
 
   std::optional<std::string> sni;    // none: no server_name extension
   std::vector<TlsVersion> versions;  // sorted, not empty
   std::string ciphers;               // OpenSSL list for TLS 1.2; empty: the proxy's default
+  std::string cipher_suites;         // OpenSSL list for TLS 1.3; empty: the proxy's default
+  std::string groups;                // OpenSSL list of key exchange groups; empty: the default
+  bool resumption = true;            // sessions are taken up again
+
+  // After a change of identity, connections in use that present the old one are closed after this
+  // long; none: they live until they end or their certificate expires.
+  std::optional<std::uint32_t> drain_ms;
+  std::uint32_t max_age_ms = 0;  // a connection takes no new request after this long; 0: no limit
+
+  // Until then (Unix seconds), what the verification refuses is forwarded and counted instead; 0:
+  // never. The operator's, for migrations.
+  std::int64_t audit_until = 0;
 
   std::optional<Refusal> refused;
   friend bool operator==(const UpstreamTls&, const UpstreamTls&) = default;

@@ -69,6 +69,7 @@ std::optional<KeyPairRef> find_key_pair(Fields& fields, std::string_view name, P
   pair.certificate = inner.text("certificate");
   pair.key = inner.text("key");
   pair.source = inner.text_or("source", "");
+  pair.passphrases = inner.text_or("passphrases", "");
   inner.done();
   return pair;
 }
@@ -205,6 +206,21 @@ Service read_service(Fields& fields, Problem& problem) {
   return service;
 }
 
+std::vector<Pin> find_pins(Fields& fields, Problem& problem) {
+  std::vector<Pin> pins;
+  const Node* list = fields.find_list("pins");
+  if (list == nullptr) return pins;
+  for (std::size_t i = 0; i < list->list.size(); ++i) {
+    Fields inner{list->list[i], element_path(fields.path_of("pins"), i), problem};
+    Pin pin;
+    pin.type = word_from(inner, "type", inner.text("type"), kPinTypes);
+    pin.sha256 = inner.text("sha256");
+    inner.done();
+    pins.push_back(std::move(pin));
+  }
+  return pins;
+}
+
 UpstreamTls read_tls(Fields& fields, Problem& problem) {
   UpstreamTls tls;
   tls.name = fields.text("name");
@@ -214,9 +230,14 @@ UpstreamTls read_tls(Fields& fields, Problem& problem) {
   tls.verify = fields.flag_or("verify", true);
   tls.verify_depth = static_cast<std::uint8_t>(fields.number_or("verify_depth", 1, 255, 4));
   tls.names = fields.texts("names");
+  tls.pins = find_pins(fields, problem);
+  tls.pin_only = fields.flag_or("pin_only", false);
   tls.crl = find_files(fields, "crl", problem);
   const std::string scope = fields.text_or("revocation", tls.crl.empty() ? "Off" : "Chain");
   tls.revocation = word_from(fields, "revocation", scope, kRevocationScopes);
+  tls.allow_without_crl = fields.flag_or("allow_without_crl", false);
+  tls.ocsp = word_from(fields, "ocsp", fields.text_or("ocsp", "Off"), kOcspWords);
+  tls.require_certificate_request = fields.flag_or("require_certificate_request", false);
   tls.sni = fields.optional_text("sni");
   if (fields.find_list("versions") == nullptr) {
     tls.versions = {TlsVersion::Tls12, TlsVersion::Tls13};
@@ -225,6 +246,13 @@ UpstreamTls read_tls(Fields& fields, Problem& problem) {
     tls.versions.push_back(word_from(fields, "versions", version, kTlsVersions));
   }
   tls.ciphers = fields.text_or("ciphers", "");
+  tls.cipher_suites = fields.text_or("cipher_suites", "");
+  tls.groups = fields.text_or("groups", "");
+  tls.resumption = fields.flag_or("resumption", true);
+  if (fields.find("drain_ms") != nullptr) tls.drain_ms = fields.number32_or("drain_ms", 0, 0);
+  tls.max_age_ms = fields.number32_or("max_age_ms", 0, 0);
+  tls.audit_until = static_cast<std::int64_t>(
+      fields.number_or("audit_until", 0, std::numeric_limits<std::int64_t>::max(), 0));
   tls.refused = find_refusal(fields, "refused", problem);
   return tls;
 }

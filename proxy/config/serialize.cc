@@ -30,6 +30,7 @@ void append_key_pair(std::string& out, int indent, std::string_view key,
   inner.text("certificate", pair->certificate);
   inner.text("key", pair->key);
   inner.text("source", pair->source);
+  if (!pair->passphrases.empty()) inner.text("passphrases", pair->passphrases);
 }
 
 void append_files(std::string& out, std::string_view key, const std::vector<FileRef>& files) {
@@ -40,6 +41,35 @@ void append_files(std::string& out, std::string_view key, const std::vector<File
     element.begin_element();
     element.text("path", file.path);
     element.text("source", file.source);
+  }
+}
+
+void append_pins(std::string& out, const std::vector<Pin>& pins) {
+  if (pins.empty()) return;
+  Lines{out, 0}.open("pins");
+  for (const Pin& pin : pins) {
+    Lines element{out, 4};
+    element.begin_element();
+    element.text("type", word_of(kPinTypes, pin.type));
+    element.text("sha256", pin.sha256);
+  }
+}
+
+// Only what differs from the default: what an annotation can't say.
+void append_policy_rules(std::string& out, const UpstreamTls& tls) {
+  Lines lines{out, 0};
+  append_pins(out, tls.pins);
+  if (tls.pin_only) lines.flag("pin_only", true);
+  if (tls.allow_without_crl) lines.flag("allow_without_crl", true);
+  if (tls.ocsp != Ocsp::Off) lines.text("ocsp", word_of(kOcspWords, tls.ocsp));
+  if (tls.require_certificate_request) lines.flag("require_certificate_request", true);
+  if (!tls.cipher_suites.empty()) lines.text("cipher_suites", tls.cipher_suites);
+  if (!tls.groups.empty()) lines.text("groups", tls.groups);
+  if (!tls.resumption) lines.flag("resumption", false);
+  if (tls.drain_ms) lines.number("drain_ms", std::uint64_t{*tls.drain_ms});
+  if (tls.max_age_ms != 0) lines.number("max_age_ms", std::uint64_t{tls.max_age_ms});
+  if (tls.audit_until != 0) {
+    lines.number("audit_until", static_cast<std::uint64_t>(tls.audit_until));
   }
 }
 
@@ -158,6 +188,7 @@ struct Serializer {
     }
     lines.texts("versions", versions);
     if (!tls.ciphers.empty()) lines.text("ciphers", tls.ciphers);
+    append_policy_rules(out, tls);
     append_refusal(out, 0, "refused", tls.refused);
   }
 };

@@ -89,6 +89,10 @@ bool is_dns_name(std::string_view text) {
 }
 
 // "<namespace>/…/<service>:<port>": printable, with at least one '/' and one ':'.
+bool is_sha256_hex(std::string_view text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 bool is_cluster_name(std::string_view name) {
   return !has_control(name) && name.find('/') != std::string_view::npos &&
          name.find(':') != std::string_view::npos;
@@ -187,9 +191,18 @@ Status check(const Service& service, FilePaths /*paths*/) {
 
 // What only a policy that is in use must satisfy: a refused one connects to nothing.
 Status check_trust(const UpstreamTls& tls) {
-  if (tls.verify) {
+  if (tls.pin_only) {
+    if (tls.pins.empty()) return bad("pins", "is missing: pin_only is set");
+    if (!tls.ca.empty() || tls.system_ca) return bad("pin_only", "is set, but there is a CA");
+  } else if (tls.verify) {
     if (tls.ca.empty() && !tls.system_ca) return bad("ca", "is missing: nothing to verify against");
     if (tls.names.empty()) return bad("names", "is missing: nobody to expect");
+  }
+  if (!tls.verify && (tls.pin_only || !tls.pins.empty() || tls.ocsp != Ocsp::Off)) {
+    return bad("verify", "is off, but there are pins or OCSP");
+  }
+  if (tls.require_certificate_request && !tls.identity) {
+    return bad("require_certificate_request", "is set, but there is no identity");
   }
   if (tls.revocation == RevocationScope::Off && !tls.crl.empty()) {
     return bad("revocation", "is Off, but there are CRLs");
@@ -221,6 +234,11 @@ Status check(const UpstreamTls& tls, FilePaths paths) {
     return bad("sni", "is empty or unprintable; leave it out to send none");
   }
   if (has_control(tls.ciphers)) return bad("ciphers", "must not hold control characters");
+  if (has_control(tls.cipher_suites)) return bad("cipher_suites", "holds control characters");
+  if (has_control(tls.groups)) return bad("groups", "holds control characters");
+  for (const Pin& pin : tls.pins) {
+    if (!is_sha256_hex(pin.sha256)) return bad("pins", "must be a sha256 in lower-case hex");
+  }
   for (std::size_t i = 1; i < tls.versions.size(); ++i) {
     if (tls.versions[i - 1] >= tls.versions[i]) return bad("versions", "must be sorted, each once");
   }
@@ -232,6 +250,9 @@ Status check(const UpstreamTls& tls, FilePaths paths) {
 Status validate(const KeyPairRef& pair, FilePaths paths) {
   if (Status good = check_path(pair.certificate, paths, "certificate"); !good) return good;
   if (Status good = check_path(pair.key, paths, "key"); !good) return good;
+  if (!pair.passphrases.empty()) {
+    if (Status good = check_path(pair.passphrases, paths, "passphrases"); !good) return good;
+  }
   const auto directory = [](const std::string& path) {
     return path.substr(0, path.rfind('/') + 1);
   };

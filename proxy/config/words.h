@@ -18,6 +18,10 @@ inline constexpr Words<TlsVersion, 2> kTlsVersions{
 inline constexpr Words<RevocationScope, 3> kRevocationScopes{{{RevocationScope::Off, "Off"},
                                                               {RevocationScope::Leaf, "Leaf"},
                                                               {RevocationScope::Chain, "Chain"}}};
+inline constexpr Words<PinType, 2> kPinTypes{
+    {{PinType::Spki, "SPKISHA256"}, {PinType::Certificate, "CertificateSHA256"}}};
+inline constexpr Words<Ocsp, 3> kOcspWords{
+    {{Ocsp::Off, "Off"}, {Ocsp::IfPresent, "IfPresent"}, {Ocsp::Require, "Require"}}};
 inline constexpr Words<PathType, 2> kPathTypes{
     {{PathType::Exact, "Exact"}, {PathType::Prefix, "Prefix"}}};
 inline constexpr Words<BackendProtocol, 4> kBackendProtocols{{{BackendProtocol::Http, "HTTP"},

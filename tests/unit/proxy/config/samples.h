@@ -24,6 +24,26 @@ inline UpstreamTls sample_policy() {
   return tls;
 }
 
+// With all that only a policy object can say; no field of these is at its default.
+inline UpstreamTls full_policy() {
+  UpstreamTls tls = sample_policy();
+  tls.name = "shop/orders@utls/api:443";
+  tls.identity->passphrases = "tls/shop/orders-phrase/0123456789abcdef/passphrases";
+  tls.names.push_back("spiffe://shop.example/*");
+  tls.pins = {{PinType::Spki, std::string(64, 'a')}, {PinType::Certificate, std::string(64, '0')}};
+  tls.revocation = RevocationScope::Leaf;
+  tls.allow_without_crl = true;
+  tls.ocsp = Ocsp::IfPresent;
+  tls.require_certificate_request = true;
+  tls.cipher_suites = "TLS_AES_256_GCM_SHA384";
+  tls.groups = "X25519:P-256";
+  tls.resumption = false;
+  tls.drain_ms = 60'000;
+  tls.max_age_ms = 3'600'000;
+  tls.audit_until = 1'800'000'000;
+  return tls;
+}
+
 inline Route sample_route() {
   Route route;
   route.path = "/orders";

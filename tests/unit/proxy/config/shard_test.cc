@@ -6,6 +6,7 @@
 namespace handfast::config {
 namespace {
 
+using testing::full_policy;
 using testing::sample_host;
 using testing::sample_policy;
 using testing::sample_route;
@@ -25,6 +26,7 @@ TEST(Shard, SurvivesTheTripThroughText) {
   expect_round_trip(tuned_host());
   expect_round_trip(sample_service());
   expect_round_trip(sample_policy());
+  expect_round_trip(full_policy());
   expect_round_trip(VirtualHost{});
 
   UpstreamTls refused;
@@ -141,6 +143,12 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{sample_policy(), "\"TLSv1.2\", ", "\"TLSv1.3\", ", "versions: must be sorted"},
         Spoiled{sample_policy(), "revocation: \"Chain\"", "revocation: \"Off\"", "revocation"},
         Spoiled{sample_policy(), "sni: \"api.shop.svc\"", "sni:", "sni: must be a text"},
+        Spoiled{full_policy(), "type: \"SPKISHA256\"", "type: \"SHA1\"", "type: must be one of"},
+        Spoiled{full_policy(), std::string(64, 'a'), "A", "pins"},
+        Spoiled{full_policy(),
+                "allow_without_crl:", "pin_only: true\nallow_without_crl:", "pin_only"},
+        Spoiled{full_policy(), "ocsp: \"IfPresent\"", "ocsp: \"Maybe\"", "ocsp: must be one of"},
+        Spoiled{full_policy(), "verify: true", "verify: false", "verify: is off"},
         Spoiled{sample_policy(), "tls/shop/orders-tls/fedcba9876543210/ca.crt",
                 "tls/shop/orders-tls/../../../etc/shadow", "relative path"},
         Spoiled{sample_policy(), "tls/shop/orders-tls/fedcba9876543210/ca.crt", "/etc/shadow",
