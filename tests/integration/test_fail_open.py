@@ -1,0 +1,233 @@
+"""Nothing fails open: one field, key, object or byte of a working set-up is dropped or altered at
+random, and no request reaches a backend unverified, under another identity, or in plaintext.
+
+Under the operator's floor (mutual TLS, with a CRL), since without it a person may well ask for
+plain HTTP by dropping an annotation. HANDFAST_SEED repeats a run; HANDFAST_MUTATIONS says how many
+(500; `./dev soak` takes 10,000)."""
+
+import copy
+import json
+import os
+import random
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from harness import manifests  # noqa: E402
+from harness.backends import Backend  # noqa: E402
+from harness.handfast import Handfast  # noqa: E402
+from harness.pki import Authority, from_now  # noqa: E402
+
+SEED = int(os.environ.get("HANDFAST_SEED") or random.SystemRandom().randrange(10**6))
+MUTATIONS = int(os.environ.get("HANDFAST_MUTATIONS", "500"))
+TENANTS = 10  # each round alters one thing of each
+
+WORDS = ("", "off", "on", "none", "true", "false", "0", "1", "-1", "HTTP", "http", "optional",
+         "system", "*", "null", "TLSv1", "\x00", "ffff", "é", " ", "/")
+
+
+class Wire:
+    """A backend without TLS: whatever arrives is kept."""
+
+    def __init__(self):
+        self.received = []
+        self._backend = Backend(on_accept=self._take)
+        self.port = self._backend.port
+        self.close = self._backend.close
+
+    def _take(self, sock):
+        sock.settimeout(5)
+        data = sock.recv(65536)
+        if data:
+            self.received.append(data)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    def leaks(self):
+        """A ClientHello is a record of type 22; a request in the clear begins with a letter."""
+        return [data[:60] for data in self.received if data[0] != 22]
+
+
+# --- one alteration ------------------------------------------------------------------------------
+
+def places(value, path=()):
+    """The paths of everything below a document."""
+    inner = (value.items() if isinstance(value, dict) else
+             enumerate(value) if isinstance(value, list) else ())
+    for key, one in inner:
+        yield path + (key,)
+        yield from places(one, path + (key,))
+
+
+def holder(document, path):
+    for key in path[:-1]:
+        document = document[key]
+    return document
+
+
+def alter_text(rng, text):
+    kind = rng.randrange(5)
+    if not text or kind == 0:
+        return rng.choice(WORDS)
+    at = rng.randrange(len(text))
+    if kind == 1:
+        return text[:at]
+    if kind == 2:
+        return text[:at] + text[at + 1:]
+    if kind == 3:
+        return text.swapcase()
+    return text[:at] + chr(rng.randrange(32, 127)) + text[at + 1:]
+
+
+def alter(rng, documents):
+    """Drops or alters one thing; answers the bytes of the file and what was done."""
+    documents = copy.deepcopy(documents)
+    index = rng.randrange(len(documents))
+    document = documents[index]
+    title = f"{document['kind']} {document['metadata']['name']}"
+    kind = rng.randrange(10)
+    if kind == 0:
+        del documents[index]
+        return manifests.dump(*documents).encode(), f"{title}: dropped"
+    if kind == 1:
+        text = bytearray(manifests.dump(*documents).encode())
+        at = rng.randrange(len(text))
+        before, text[at] = text[at], rng.randrange(256)
+        return bytes(text), f"byte {at} of the file: {before:#x} -> {text[at]:#x}"
+    path = rng.choice(list(places(document)))
+    if rng.random() < 0.6:  # else they would hardly ever be the ones
+        kinds = [(found, one) for found in documents for one in places(found)
+                 if len(one) > 1 and one[-2] in ("annotations", "data")]
+        document, path = rng.choice(kinds)
+        title = f"{document['kind']} {document['metadata']['name']}"
+    where = holder(document, path)
+    value = where[path[-1]]
+    if kind <= 4:
+        del where[path[-1]]
+        return manifests.dump(*documents).encode(), f"{title}: {path} dropped"
+    if kind == 5 and isinstance(where, dict):
+        new = alter_text(rng, path[-1])
+        where[new] = where.pop(path[-1])
+        return manifests.dump(*documents).encode(), f"{title}: {path} is called {new!r}"
+    if isinstance(value, str):
+        new = alter_text(rng, value)
+    elif isinstance(value, (bool, int)):
+        new = rng.choice([True, False, None, 0, 1, -1, 65536, "x", [], {}])
+    else:
+        new = rng.choice([None, "x", 1, True, [], {}])
+    where[path[-1]] = new
+    return manifests.dump(*documents).encode(), f"{title}: {path} is now {json.dumps(new)[:80]}"
+
+
+class FailOpen(unittest.TestCase):
+    flags = ("--minimum-upstream-tls", "mutual,crl", "--access-log", "off")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.ca, cls.foreign = Authority("backends"), Authority("foreign")
+        cls.client = cls.ca.client("handfast")
+        cls.decoy = cls.ca.client("decoy")  # as good to the backend, but nobody's to present
+        revoked = cls.ca.server("revoked.shop.svc", "good.shop.svc")
+        expired = cls.ca.server("expired.shop.svc", "good.shop.svc",
+                                not_before=from_now(days=-3), not_after=from_now(days=-1))
+        cls.crl = cls.ca.crl([revoked.serial])
+
+        def serve(leaf):
+            return Backend(leaf, client_ca=cls.ca.cert_pem, verify="optional")
+
+        cls.wire = Wire()
+        cls.good = serve(cls.ca.server("good.shop.svc", "tenant.svc"))
+        cls.evil = {
+            "foreign": serve(cls.foreign.server("foreign.shop.svc", "good.shop.svc")),
+            "misnamed": serve(cls.ca.server("somebody.else.test")),
+            "revoked": serve(revoked),
+            "expired": serve(expired),
+        }
+        cls.handfast = Handfast(*cls.flags)
+        cls.handfast.apply("class", manifests.ingress_class())
+        cls.handfast.apply("decoy", manifests.secret(
+            "decoy", tls_crt=cls.decoy.chain_pem, tls_key=cls.decoy.key_pem,
+            ca_crt=cls.foreign.cert_pem, ca_crl=cls.foreign.crl()))
+
+    @classmethod
+    def tearDownClass(cls):
+        for backend in (cls.wire, cls.good, *cls.evil.values()):
+            backend.close()
+        cls.handfast.close()
+
+    # --- the working set-up ---------------------------------------------------------------------
+
+    def peers(self):
+        return {"good": self.good, "wire": self.wire, **self.evil}
+
+    def documents(self, tenant):
+        """One Ingress and Service for each backend, and the Secret of them all."""
+        found = [manifests.secret(f"{tenant}-tls", tls_crt=self.client.chain_pem,
+                                  tls_key=self.client.key_pem, ca_crt=self.ca.cert_pem,
+                                  ca_crl=self.crl)]
+        for peer, backend in self.peers().items():
+            found += [manifests.ingress(f"{tenant}-{peer}", f"{peer}.{tenant}.test", annotations={
+                "backend-protocol": "HTTPS", "proxy-ssl-secret": f"shop/{tenant}-tls",
+                "proxy-ssl-verify": "on", "proxy-ssl-verify-depth": "2",
+                "proxy-ssl-name": "good.shop.svc", "proxy-ssl-server-name": "on",
+                "proxy-ssl-protocols": "TLSv1.2 TLSv1.3",
+                "proxy-next-upstream": "error timeout"})]
+            found += manifests.service(f"{tenant}-{peer}", backend.port)
+        return found
+
+    # --- what must hold -------------------------------------------------------------------------
+
+    def ask(self, tenant):
+        """The statuses by peer."""
+        statuses = {}
+        for peer in self.peers():
+            answer = self.handfast.get(f"{peer}.{tenant}.test")
+            statuses[peer] = answer.status
+            self.assertIn(answer.status, {200, 404, 502, 503, 504}, peer)
+        return statuses
+
+    def faults(self):
+        """What reached a backend and should not have."""
+        found = [("plaintext", data) for data in self.wire.leaks()]
+        found += [(name, request.target) for name, backend in self.evil.items()
+                  for request in list(backend.seen)]
+        found += [("identity", request.connection.client_name) for request in list(self.good.seen)
+                  if request.connection.client_serial != self.client.serial]
+        return found
+
+    def test_one_thing_altered_opens_nothing(self):
+        rng = random.Random(SEED)
+        tenants = [f"t{number}" for number in range(TENANTS)]
+        originals = {tenant: self.documents(tenant) for tenant in tenants}
+        print(f"\nHANDFAST_SEED={SEED}", file=sys.stderr)
+        served = 0
+        for _ in range(0, MUTATIONS, TENANTS):
+            for tenant in tenants:
+                self.handfast.apply(tenant, originals[tenant])
+            self.handfast.barrier()
+            for tenant in tenants:
+                working = self.ask(tenant)
+                self.assertEqual(working.pop("good"), 200, "the set-up that is altered works")
+                self.assertEqual(set(working.values()), {502}, working)
+
+            done = {}
+            for tenant in tenants:
+                text, done[tenant] = alter(rng, originals[tenant])
+                self.handfast.manifests.write(tenant, text)
+            self.ask(rng.choice(tenants))  # while the change is on its way
+            self.handfast.barrier()
+            for tenant in tenants:
+                statuses = self.ask(tenant)
+                served += statuses["good"] == 200
+                for peer, status in statuses.items():
+                    if peer != "good":
+                        self.assertNotEqual(status, 200, f"{peer} after {done[tenant]}")
+                self.assertEqual(self.faults(), [], f"after {done}")
+            del self.good.seen[:]
+        # Most single changes disturb another host than the good one, or nothing.
+        self.assertGreater(served, MUTATIONS // 4)
+        self.assertLess(served, MUTATIONS)
+
+
+if __name__ == "__main__":
+    unittest.main()
