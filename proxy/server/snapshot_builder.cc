@@ -75,6 +75,26 @@ std::string key_of(const config::UpstreamTls& tls, std::string_view identity_has
   return config::sha256_hex(key);
 }
 
+// What the model can say and no connection honours yet. Such a policy is refused: a rule that is
+// ignored would let through what it was written against.
+std::string_view unsupported_field(const config::UpstreamTls& tls) {
+  if (!tls.pins.empty()) return "pins";
+  if (tls.pin_only) return "pin_only";
+  if (tls.allow_without_crl) return "allow_without_crl";
+  if (tls.ocsp != config::Ocsp::Off) return "ocsp";
+  if (tls.require_certificate_request) return "require_certificate_request";
+  if (!tls.cipher_suites.empty()) return "cipher_suites";
+  if (!tls.groups.empty()) return "groups";
+  if (!tls.resumption) return "resumption";
+  if (tls.drain_ms) return "drain_ms";
+  if (tls.max_age_ms != 0) return "max_age_ms";
+  if (tls.audit_until != 0) return "audit_until";
+  const auto trust_domain = [](const std::string& name) {
+    return name.starts_with("spiffe://") && name.ends_with("/*");
+  };
+  return std::ranges::any_of(tls.names, trust_domain) ? "names" : "";
+}
+
 tl::unexpected<Error> reject(config::Rejection& rejection, std::string field, std::string file,
                              Error error) {
   rejection.field = std::move(field);
@@ -92,6 +112,10 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
   if (tls.refused) {
     policy->refused = Error{tls.refused->reason, tls.refused->detail};
     return policy;
+  }
+  if (const std::string_view field = unsupported_field(tls); !field.empty()) {
+    return reject(rejection, std::string(field), {},
+                  {Reason::InvalidValue, "this proxy doesn't support it yet"});
   }
   std::string identity_hash;
   if (tls.identity) {

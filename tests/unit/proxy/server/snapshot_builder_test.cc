@@ -113,6 +113,30 @@ TEST_F(PolicyTest, CiphersThatLowerTheSecurityLevelAreRejected) {
   EXPECT_EQ(rejection_.field, "ciphers");
 }
 
+// A rule that is ignored would let through what it was written against.
+TEST_F(PolicyTest, WhatIsNotSupportedYetIsRejected) {
+  const auto expect_rejected = [this](const char* field, auto change) {
+    config::UpstreamTls tls = app_.tls;
+    change(tls);
+    EXPECT_FALSE(make_policy(tls, materials_, rejection_)) << field;
+    EXPECT_EQ(rejection_.field, field);
+  };
+  using Tls = config::UpstreamTls;
+  expect_rejected("pins", [](Tls& t) { t.pins = {{config::PinType::Spki, std::string(64, 'a')}}; });
+  expect_rejected("pin_only", [](Tls& t) { t.pin_only = true; });
+  expect_rejected("allow_without_crl", [](Tls& t) { t.allow_without_crl = true; });
+  expect_rejected("ocsp", [](Tls& t) { t.ocsp = config::Ocsp::IfPresent; });
+  expect_rejected("require_certificate_request",
+                  [](Tls& t) { t.require_certificate_request = true; });
+  expect_rejected("cipher_suites", [](Tls& t) { t.cipher_suites = "TLS_AES_128_GCM_SHA256"; });
+  expect_rejected("groups", [](Tls& t) { t.groups = "X25519"; });
+  expect_rejected("resumption", [](Tls& t) { t.resumption = false; });
+  expect_rejected("drain_ms", [](Tls& t) { t.drain_ms = 1; });
+  expect_rejected("max_age_ms", [](Tls& t) { t.max_age_ms = 1; });
+  expect_rejected("audit_until", [](Tls& t) { t.audit_until = 1; });
+  expect_rejected("names", [](Tls& t) { t.names = {"spiffe://shop.example/*"}; });
+}
+
 TEST(RefuseShard, AnswersWithTheReasonOfTheRejection) {
   config::Service service;
   service.name = "shop/a:80";
