@@ -10,6 +10,7 @@
 #include "proxy/pki/key_decoder.h"
 #include "proxy/pki/names.h"
 #include "proxy/pki/pem.h"
+#include "proxy/pki/pkcs12.h"
 #include "proxy/pki/strength.h"
 
 namespace handfast::pki {
@@ -50,14 +51,18 @@ Result<PemBlock> find_key_block(std::string_view key_pem) {
               keys.empty() ? "holds no private key" : "holds more than one private key: keep one");
 }
 
-Result<EvpPkeyPtr> load_key(std::string_view key_pem) {
+Result<EvpPkeyPtr> load_key(std::string_view key_pem, std::span<const std::string> passphrases) {
   const CleanErrorQueue clean;
   const auto block = find_key_block(key_pem);
   if (!block) return fail(block.error());
+  EvpPkeyPtr key;
   if (block->encrypted) {
-    return fail(Reason::Passphrase, "the private key is encrypted and no passphrase is given");
+    auto decrypted = decode_encrypted_key(*block, passphrases);
+    if (!decrypted) return fail(std::move(decrypted.error()));
+    key = std::move(*decrypted);
+  } else {
+    key = decode_private_key(*block);
   }
-  EvpPkeyPtr key = decode_private_key(*block);
   if (!key) {
     return fail(Reason::BadKey, "the private key can't be decoded: " + drain_openssl_errors());
   }
@@ -99,12 +104,11 @@ Result<X509Ptr> take_leaf(std::vector<X509Ptr>& certificates, const EVP_PKEY& ke
   }
   if (matches.empty()) {
     return fail(Reason::KeyMismatch,
-                "tls.key: belongs to no certificate of tls.crt (first: " +
+                "belongs to no certificate given (first: " +
                     printable(name_text(X509_get_subject_name(certificates.front().get()))) + ")");
   }
   if (matches.size() > 1) {
-    return fail(Reason::BadCertificate,
-                "tls.crt: two different certificates belong to the key: keep one");
+    return fail(Reason::BadCertificate, "two different certificates belong to the key: keep one");
   }
   X509Ptr leaf = std::move(certificates[matches.front()]);
   certificates.erase(certificates.begin() + static_cast<std::ptrdiff_t>(matches.front()));
@@ -171,26 +175,46 @@ Result<CertificateChain> load_chain(std::string_view pem) {
 }
 
 Result<std::shared_ptr<const Identity>> Identity::load(std::string_view certificate_pem,
-                                                       std::string_view key_pem) {
+                                                       std::string_view key_pem,
+                                                       std::span<const std::string> passphrases) {
   const CleanErrorQueue clean;
   auto certificates = parse_certificates(certificate_pem, Reason::BadCertificate);
   if (!certificates) return within("tls.crt", std::move(certificates.error()));
-  if (certificates->size() > kMaxChain) {
-    return fail(Reason::BadCertificate,
-                "tls.crt: holds more than 64 certificates: give the leaf and its intermediates");
-  }
-  auto key = load_key(key_pem);
+  auto key = load_key(key_pem, passphrases);
   if (!key) return within("tls.key", std::move(key.error()));
+  return join(std::move(*certificates), std::move(*key), {"tls.crt", "tls.key"});
+}
 
-  Status usable = presentable(*certificates);
-  drop_duplicates(*certificates);
-  auto leaf = take_leaf(*certificates, **key);
-  if (!leaf) return fail(std::move(leaf.error()));
+Result<std::shared_ptr<const Identity>> Identity::load_pkcs12(
+    std::string_view bytes, std::span<const std::string> passphrases) {
+  const CleanErrorQueue clean;
+  auto content = read_pkcs12(bytes, passphrases);
+  if (!content) return within("tls.p12", std::move(content.error()));
+  if (auto why = key_unusable_in_tls(content->key.get())) {
+    return fail(Reason::BadKey, "tls.p12: the private key " + *why);
+  }
+  return join(std::move(content->certificates), std::move(content->key), {"tls.p12", "tls.p12"});
+}
+
+Result<std::shared_ptr<const Identity>> Identity::join(std::vector<X509Ptr> certificates,
+                                                       EvpPkeyPtr key, const FileNames& files) {
+  if (certificates.size() > kMaxChain) {
+    return within(files.certificate,
+                  {Reason::BadCertificate,
+                   "holds more than 64 certificates: give the leaf and its intermediates"});
+  }
+  Status usable = presentable(certificates);
+  drop_duplicates(certificates);
+  auto leaf = take_leaf(certificates, *key);
+  if (!leaf) {
+    const bool mismatch = leaf.error().reason == Reason::KeyMismatch;
+    return within(mismatch ? files.key : files.certificate, std::move(leaf.error()));
+  }
   // Told after the match: "wrong key" is the likelier mistake, and the plainer sentence.
-  if (!usable) return within("tls.crt", std::move(usable.error()));
-  X509StackPtr intermediates = in_sending_order(leaf->get(), std::move(*certificates));
+  if (!usable) return within(files.certificate, std::move(usable.error()));
+  X509StackPtr intermediates = in_sending_order(leaf->get(), std::move(certificates));
   return std::shared_ptr<const Identity>(
-      new Identity(std::move(*leaf), std::move(intermediates), std::move(*key)));
+      new Identity(std::move(*leaf), std::move(intermediates), std::move(key)));
 }
 
 Identity::Identity(X509Ptr leaf, X509StackPtr intermediates, EvpPkeyPtr key)

@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,13 +48,18 @@ class Identity {
  public:
   // `certificate_pem`: the leaf and its intermediates, in any order as long as exactly one of them
   // matches the key; text between blocks is ignored, a torn or undecodable block is BadCertificate,
-  // and so is input that holds bytes and no certificate. `key_pem`: PKCS#1, PKCS#8 or SEC1; an
-  // encrypted key is Passphrase (never a prompt); anything else is BadKey. A key that belongs to no
-  // certificate given is KeyMismatch. What TLS would refuse to present later is refused here: a
-  // weak or unsupported key (BadKey), a leaf or intermediate that is weak or signed with MD5 or
-  // SHA-1 (BadCertificate). Time is not judged here. detail begins with "tls.crt: " or "tls.key: ".
-  static Result<std::shared_ptr<const Identity>> load(std::string_view certificate_pem,
-                                                      std::string_view key_pem);
+  // and so is input that holds bytes and no certificate. `key_pem`: PKCS#1, PKCS#8 or SEC1;
+  // anything else is BadKey. If it is encrypted, the passphrases are tried in order; Passphrase if
+  // none fits (never a prompt). A key that belongs to no certificate given is KeyMismatch. What TLS
+  // would refuse to present later is refused here: a weak or unsupported key (BadKey), a leaf or
+  // intermediate that is weak or signed with MD5 or SHA-1 (BadCertificate). Time is not judged
+  // here. detail begins with "tls.crt: " or "tls.key: ".
+  static Result<std::shared_ptr<const Identity>> load(
+      std::string_view certificate_pem, std::string_view key_pem,
+      std::span<const std::string> passphrases = {});
+  // The same of one PKCS#12 file (pkcs12.h). detail begins with "tls.p12: ".
+  static Result<std::shared_ptr<const Identity>> load_pkcs12(
+      std::string_view bytes, std::span<const std::string> passphrases);
 
   Identity(const Identity&) = delete;
   Identity& operator=(const Identity&) = delete;
@@ -67,6 +73,13 @@ class Identity {
   [[nodiscard]] const CertificateInfo& info() const noexcept { return info_; }
 
  private:
+  // Where certificates and key came from, for error texts.
+  struct FileNames {
+    std::string_view certificate;
+    std::string_view key;
+  };
+  static Result<std::shared_ptr<const Identity>> join(std::vector<X509Ptr> certificates,
+                                                      EvpPkeyPtr key, const FileNames& files);
   Identity(X509Ptr leaf, X509StackPtr intermediates, EvpPkeyPtr key);
 
   X509Ptr leaf_;

@@ -4,15 +4,25 @@
 // OpenSSL 3.0 builds a chain of decoders anew for every key (370-630 µs); one built once for a key
 // type and used again takes 11-41 µs, which is what a reload of 10,000 identities is made of.
 //
-// Threading: each thread has its own decoders, made when first needed. Errors: null, with OpenSSL's
-// reasons in the error queue. Copies of the key's bytes are wiped before they are freed. Never asks
-// for a passphrase: an encrypted block is just one that can't be decoded.
+// Threading: each thread has its own decoders, made when first needed. Errors of the plain form:
+// null, with OpenSSL's reasons in the error queue. Copies of the key's bytes are wiped before they
+// are freed. Never asks for a passphrase.
 
+#include <span>
+#include <string>
+
+#include "proxy/base/result.h"
 #include "proxy/pki/openssl_ptr.h"
 #include "proxy/pki/pem.h"
 
 namespace handfast::pki {
 
 [[nodiscard]] EvpPkeyPtr decode_private_key(const PemBlock& block);
+
+// Of a block that is `encrypted`: PKCS#8 or OpenSSL's old form. The passphrases are tried in order,
+// none to be guessed from the answer: Passphrase if no one fits (or what it opens is no key, which
+// can't be told apart), BadKey for what is wrong whatever the passphrase.
+[[nodiscard]] Result<EvpPkeyPtr> decode_encrypted_key(const PemBlock& block,
+                                                      std::span<const std::string> passphrases);
 
 }  // namespace handfast::pki

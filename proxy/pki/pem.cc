@@ -188,14 +188,7 @@ Result<X509Ptr> decode_certificate(const PemBlock& block, Reason bad) {
   if (cursor != der->data.get() + der->size) {
     return fail(bad, "holds bytes after the certificate");
   }
-  // Fills the extension cache before any other thread sees the certificate.
-  if (X509_check_purpose(certificate.get(), -1, 0) != 1) {
-    return fail(bad, "has extensions that can't be read " + drain_openssl_errors());
-  }
-  if (!to_unix(X509_get0_notBefore(certificate.get())) ||
-      !to_unix(X509_get0_notAfter(certificate.get()))) {
-    return fail(bad, "has a validity that can't be read");
-  }
+  if (Status usable = make_shareable(*certificate, bad); !usable) return fail(usable.error());
   return certificate;
 }
 
@@ -235,6 +228,16 @@ Result<DerBytes> decode_block(const PemBlock& block, Reason bad) {
   }
   if (has_header) return fail(bad, "has PEM headers, which mean nothing here");
   return bytes;
+}
+
+Status make_shareable(X509& certificate, Reason bad) {
+  if (X509_check_purpose(&certificate, -1, 0) != 1) {
+    return fail(bad, "has extensions that can't be read " + drain_openssl_errors());
+  }
+  if (!to_unix(X509_get0_notBefore(&certificate)) || !to_unix(X509_get0_notAfter(&certificate))) {
+    return fail(bad, "has a validity that can't be read");
+  }
+  return {};
 }
 
 Result<std::vector<X509Ptr>> parse_certificates(std::string_view pem, Reason bad) {

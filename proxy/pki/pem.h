@@ -34,6 +34,10 @@ struct PemBlock {
 // validity. Each has its extension cache filled, so that threads may share it.
 [[nodiscard]] Result<std::vector<X509Ptr>> parse_certificates(std::string_view pem, Reason bad);
 
+// Fills the extension cache of a decoded certificate, before any other thread sees it. `bad` if its
+// extensions or its validity can't be read.
+Status make_shareable(X509& certificate, Reason bad);
+
 // The bytes of a block that isn't secret.
 struct DerBytes {
   OpensslBytesPtr data;

@@ -6,12 +6,71 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "proxy/base/unique_fd.h"
 
 namespace handfast::server {
 namespace {
 
 constexpr std::size_t kMaxPemBytes = 64 << 20;
+constexpr std::size_t kMaxPassphraseBytes = 64 << 10;
+constexpr std::size_t kMaxPassphrases = 64;
+
+// Passphrases in memory for as long as they are needed, wiped after.
+class Passphrases {
+ public:
+  Passphrases() = default;
+  // One a line, as nginx reads proxy_ssl_password_file: '\r' before the end of a line and empty
+  // lines don't count.
+  explicit Passphrases(std::string& text) {
+    std::string_view rest = text;
+    while (!rest.empty()) {
+      const std::size_t end = std::min(rest.find('\n'), rest.size());
+      std::string_view line = rest.substr(0, end);
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+      if (line.ends_with('\r')) line.remove_suffix(1);
+      if (!line.empty()) lines_.emplace_back(line);
+    }
+    wipe(text);
+  }
+  Passphrases(Passphrases&& other) noexcept : lines_(std::move(other.lines_)) {}
+  Passphrases& operator=(Passphrases&& other) noexcept {
+    lines_.swap(other.lines_);
+    return *this;
+  }
+  Passphrases(const Passphrases&) = delete;
+  Passphrases& operator=(const Passphrases&) = delete;
+  ~Passphrases() {
+    for (std::string& line : lines_) wipe(line);
+  }
+
+  [[nodiscard]] std::span<const std::string> lines() const { return lines_; }
+
+ private:
+  static void wipe(std::string& text) { ::explicit_bzero(text.data(), text.size()); }
+
+  std::vector<std::string> lines_;
+};
+
+Result<Passphrases> read_passphrases(const std::string& path) {
+  auto text = read_file(path, kMaxPassphraseBytes);
+  if (!text) return fail(std::move(text.error()));
+  Passphrases passphrases(*text);
+  const std::size_t count = passphrases.lines().size();
+  if (count == 0) return fail(Reason::Passphrase, path + ": holds no passphrase");
+  if (count > kMaxPassphrases) {
+    return fail(Reason::Passphrase, path + ": holds more than 64 passphrases: keep those in use");
+  }
+  return passphrases;
+}
+
+// With PKCS#12 certificate and key are one file.
+bool is_pkcs12(const config::KeyPairRef& files) {
+  return files.certificate == files.key && files.key.ends_with(".p12");
+}
 
 }  // namespace
 
@@ -37,17 +96,34 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
 }
 
 Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPairRef& files) {
-  Cached<pki::Identity>& cached = identities_[files.certificate + '\n' + files.key];
+  Cached<pki::Identity>& cached =
+      identities_[files.certificate + '\n' + files.key + '\n' + files.passphrases];
   if (auto object = cached.object.lock()) return Loaded<pki::Identity>{object, cached.hash};
   const auto certificate = read_file(root_ + "/" + files.certificate, kMaxPemBytes);
   if (!certificate) return fail(certificate.error());
-  const auto key = read_file(root_ + "/" + files.key, kMaxPemBytes);
-  if (!key) return fail(key.error());
-  auto loaded = pki::Identity::load(*certificate, *key);
+  Passphrases passphrases;
+  if (!files.passphrases.empty()) {
+    auto read = read_passphrases(root_ + "/" + files.passphrases);
+    if (!read) return fail(std::move(read.error()));
+    passphrases = std::move(*read);
+  }
+  auto loaded = load_identity(files, *certificate, passphrases.lines());
   if (!loaded) return within(files.certificate, loaded.error());
-  // The chain that is sent belongs to what we present; the key is told by its certificate.
+  // The chain that is sent belongs to what we present; the key is told by its certificate, and a
+  // passphrase is no part of it.
   cached = {*loaded, config::sha256_hex(*certificate)};
   return Loaded<pki::Identity>{*loaded, cached.hash};
+}
+
+Result<std::shared_ptr<const pki::Identity>> Materials::load_identity(
+    const config::KeyPairRef& files, std::string_view certificate,
+    std::span<const std::string> passphrases) const {
+  if (is_pkcs12(files)) return pki::Identity::load_pkcs12(certificate, passphrases);
+  auto key = read_file(root_ + "/" + files.key, kMaxPemBytes);
+  if (!key) return fail(std::move(key.error()));
+  auto loaded = pki::Identity::load(certificate, *key, passphrases);
+  ::explicit_bzero(key->data(), key->size());
+  return loaded;
 }
 
 Result<Materials::Loaded<pki::CaBundle>> Materials::ca(const config::FileRef& file) {

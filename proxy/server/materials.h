@@ -9,7 +9,9 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "proxy/base/clock.h"
 #include "proxy/base/result.h"
@@ -52,6 +54,10 @@ class Materials {
   };
   template <class T>
   using Cache = std::map<std::string, Cached<T>>;
+
+  Result<std::shared_ptr<const pki::Identity>> load_identity(
+      const config::KeyPairRef& files, std::string_view certificate,
+      std::span<const std::string> passphrases) const;
 
   std::string root_;
   const Clock& clock_;

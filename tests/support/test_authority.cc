@@ -5,6 +5,8 @@
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <openssl/pkcs7.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
@@ -318,7 +320,54 @@ Crl make_crl(const TestCertificate& issuer, const TestAuthority::Revoked& revoke
   return crl;
 }
 
+void claim_algorithm(STACK_OF(PKCS7) * safes, const std::string& name) {
+  for (int i = 0; i < sk_PKCS7_num(safes); ++i) {
+    PKCS7* safe = sk_PKCS7_value(safes, i);
+    if (!PKCS7_type_is_encrypted(safe)) continue;
+    X509_ALGOR* algorithm = safe->d.encrypted->enc_data->algorithm;
+    ASN1_OBJECT_free(algorithm->algorithm);
+    algorithm->algorithm = OBJ_txt2obj(name.c_str(), 0);
+    must(algorithm->algorithm != nullptr);
+  }
+}
+
 }  // namespace
+
+std::string TestCertificate::pkcs12(std::string_view passphrase,
+                                    const Pkcs12Options& options) const {
+  const std::string secret(passphrase);
+  const int algorithm = OBJ_txt2nid(options.algorithm.c_str());
+  must(algorithm != NID_undef);
+  STACK_OF(PKCS7)* safes = nullptr;
+  STACK_OF(PKCS12_SAFEBAG)* bags = nullptr;
+  const auto close = [&](int nid) {
+    if (bags == nullptr) return;
+    must(PKCS12_add_safe(&safes, bags, nid, options.iterations, secret.c_str()) == 1);
+    sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
+    bags = nullptr;
+  };
+  if (!options.without_certificate) {
+    for (const auto& certificate : above_)
+      must(PKCS12_add_cert(&bags, certificate.get()) != nullptr);
+    must(PKCS12_add_cert(&bags, certificate_.get()) != nullptr);
+    close(algorithm);
+  }
+  const int keys = options.without_key ? 0 : options.second_key ? 2 : 1;
+  for (int i = 0; i < keys; ++i) {
+    must(PKCS12_add_key(&bags, key_.get(), 0, options.iterations, algorithm, secret.c_str()) !=
+         nullptr);
+  }
+  close(-1);
+  if (!options.claim.empty()) claim_algorithm(safes, options.claim);
+  const std::unique_ptr<PKCS12, Deleter<PKCS12_free>> file{PKCS12_add_safes(safes, 0)};
+  sk_PKCS7_pop_free(safes, PKCS7_free);
+  must(file != nullptr);
+  if (options.mac) {
+    must(PKCS12_set_mac(file.get(), secret.c_str(), static_cast<int>(secret.size()), nullptr, 8,
+                        options.mac_iterations, EVP_sha256()) == 1);
+  }
+  return written([&](BIO* bio) { return i2d_PKCS12_bio(bio, file.get()) == 1; });
+}
 
 std::string TestCertificate::cert_pem() const {
   return written([this](BIO* bio) { return PEM_write_bio_X509(bio, certificate_.get()) == 1; });
@@ -365,6 +414,17 @@ std::string TestCertificate::encrypted_traditional_key_pem(std::string_view pass
                reinterpret_cast<const unsigned char*>(passphrase.data()),
                static_cast<int>(passphrase.size()), nullptr, nullptr) == 1;
   });
+}
+
+std::string TestCertificate::encrypted_key_pem(std::string_view passphrase, int pbe,
+                                               int iterations) const {
+  const std::unique_ptr<PKCS8_PRIV_KEY_INFO, Deleter<PKCS8_PRIV_KEY_INFO_free>> info{
+      EVP_PKEY2PKCS8(key_.get())};
+  const std::unique_ptr<X509_SIG, Deleter<X509_SIG_free>> sealed{
+      PKCS8_encrypt(pbe, pbe == -1 ? EVP_aes_256_cbc() : nullptr, passphrase.data(),
+                    static_cast<int>(passphrase.size()), nullptr, 0, iterations, info.get())};
+  must(sealed != nullptr);
+  return written([&](BIO* bio) { return PEM_write_bio_PKCS8(bio, sealed.get()) == 1; });
 }
 
 std::string TestCertificate::key_der() const {

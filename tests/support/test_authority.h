@@ -70,6 +70,19 @@ struct CertificateOptions {
   std::vector<ExtensionText> extensions{};          // nameConstraints, crlDistributionPoints, …
 };
 
+struct Pkcs12Options {
+  std::string algorithm = "AES-256-CBC";  // or a scheme of PKCS#12: "PBE-SHA1-3DES"
+  // Written into the file where `algorithm` stands, without encrypting so: for what this OpenSSL
+  // can't do ("PBE-SHA1-RC2-40").
+  std::string claim{};
+  int iterations = 2048;
+  int mac_iterations = 2048;
+  bool mac = true;
+  bool without_key = false;
+  bool without_certificate = false;
+  bool second_key = false;
+};
+
 class TestCertificate {
  public:
   [[nodiscard]] X509* x509() const { return certificate_.get(); }
@@ -82,8 +95,14 @@ class TestCertificate {
   [[nodiscard]] std::string key_pem() const;                                       // PKCS#8
   [[nodiscard]] std::string traditional_key_pem() const;                           // PKCS#1 or SEC1
   [[nodiscard]] std::string encrypted_key_pem(std::string_view passphrase) const;  // PKCS#8
+  // `pbe`: a scheme's NID, -1: PBKDF2 with AES-256.
+  [[nodiscard]] std::string encrypted_key_pem(std::string_view passphrase, int pbe,
+                                              int iterations) const;
   [[nodiscard]] std::string encrypted_traditional_key_pem(std::string_view passphrase) const;
   [[nodiscard]] std::string key_der() const;
+  // Key, certificate and intermediates.
+  [[nodiscard]] std::string pkcs12(std::string_view passphrase,
+                                   const Pkcs12Options& options = {}) const;
   [[nodiscard]] std::string serial() const;  // upper-case hex, two digits a byte
 
  private:

@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/base/check.h"
 #include "proxy/pki/identity.h"
@@ -34,7 +35,15 @@ struct Material {
   std::string ca;
   std::string crl;      // PEM, of root and issuing; revokes the leaf
   std::string crl_der;  // of issuing
+  std::string encrypted_key;
+  std::string pkcs12;
 };
+
+// Of the encrypted key and the PKCS#12 file.
+const std::vector<std::string>& passphrases() {
+  static const std::vector<std::string> list{"secret"};
+  return list;
+}
 
 Material make_material() {
   const testing::TestAuthority root{"root"};
@@ -45,9 +54,13 @@ Material make_material() {
   const testing::CrlOptions with_point{
       .extensions = {{"issuingDistributionPoint", "critical,fullname:URI:http://crl.test/a"}},
       .reason = 1};
-  return {leaf.chain_pem(), leaf.key_pem(), root.cert_pem(),
+  return {leaf.chain_pem(),
+          leaf.key_pem(),
+          root.cert_pem(),
           root.crl_pem() + issuing.crl_pem({&leaf}, with_point),
-          issuing.crl_der({&leaf}, with_point)};
+          issuing.crl_der({&leaf}, with_point),
+          leaf.encrypted_key_pem("secret"),
+          leaf.pkcs12("secret")};
 }
 
 void judge(const pki::CertificateChain& chain, const std::shared_ptr<const pki::CaBundle>& trust,
@@ -65,6 +78,10 @@ void judge(const pki::CertificateChain& chain, const std::shared_ptr<const pki::
 void load_all(const Material& material) {
   const auto identity = pki::Identity::load(material.chain, material.key);
   if (identity) check((*identity)->leaf() != nullptr && (*identity)->intermediates() != nullptr);
+  const auto opened = pki::Identity::load(material.chain, material.encrypted_key, passphrases());
+  if (opened) check((*opened)->key() != nullptr);
+  const auto packed = pki::Identity::load_pkcs12(material.pkcs12, passphrases());
+  if (packed) check((*packed)->leaf() != nullptr && (*packed)->intermediates() != nullptr);
   const auto chain = pki::load_chain(material.chain);
   const auto trust = pki::CaBundle::load(material.ca, kYear2026);
   if (trust) check(!(*trust)->anchors().empty());
@@ -77,8 +94,9 @@ void load_all(const Material& material) {
 }
 
 void damage(Material& material, std::span<const std::byte> steps) {
-  const std::array<std::string*, 5> targets{&material.chain, &material.key, &material.ca,
-                                            &material.crl, &material.crl_der};
+  const std::array<std::string*, 7> targets{
+      &material.chain,   &material.key,           &material.ca,    &material.crl,
+      &material.crl_der, &material.encrypted_key, &material.pkcs12};
   for (; steps.size() >= 4; steps = steps.subspan(4)) {
     std::string& target = *targets[std::to_integer<std::size_t>(steps[0]) % targets.size()];
     const auto offset =
@@ -99,7 +117,7 @@ void fuzz_one(std::span<const std::byte> input) {
     damage(material, rest);
   } else {
     const std::string raw(reinterpret_cast<const char*>(rest.data()), rest.size());
-    material = {raw, raw, raw, raw, raw};
+    material = {raw, raw, raw, raw, raw, raw, raw};
   }
   load_all(material);
 }

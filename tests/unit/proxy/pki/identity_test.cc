@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <openssl/err.h>
 
+#include <set>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/support/test_authority.h"
 
@@ -143,6 +146,143 @@ TEST_F(IdentityTest, NeverAsksForAPassphrase) {
   EXPECT_EQ(reason_of(leaf.cert_pem(), leaf.encrypted_key_pem("secret")), Reason::Passphrase);
   EXPECT_EQ(reason_of(leaf.cert_pem(), leaf.encrypted_traditional_key_pem("secret")),
             Reason::Passphrase);
+}
+
+using Passphrases = std::vector<std::string>;
+
+TEST_F(IdentityTest, OpensEveryFormOfAKeyWithAnyOneOfThePassphrases) {
+  const Passphrases given{"old", "secret", "next"};
+  for (const KeyType type : {KeyType::P256, KeyType::P384, KeyType::Rsa2048, KeyType::Ed25519}) {
+    const auto leaf = root_.issue("a.svc", {.key = type});
+
+    EXPECT_TRUE(Identity::load(leaf.cert_pem(), leaf.encrypted_key_pem("secret"), given));
+    if (type == KeyType::Ed25519) continue;  // it has no other form
+    EXPECT_TRUE(
+        Identity::load(leaf.cert_pem(), leaf.encrypted_traditional_key_pem("secret"), given));
+  }
+}
+
+TEST_F(IdentityTest, OpensOldAndSlowEncryptionOfAKey) {
+  const auto leaf = root_.issue("a.svc");
+  const Passphrases given{"secret"};
+
+  EXPECT_TRUE(Identity::load(
+      leaf.cert_pem(),
+      leaf.encrypted_key_pem("secret", NID_pbe_WithSHA1And3_Key_TripleDES_CBC, 2048), given));
+  EXPECT_TRUE(
+      Identity::load(leaf.cert_pem(), leaf.encrypted_key_pem("secret", -1, 600'000), given));
+}
+
+TEST_F(IdentityTest, APassphraseThatDoesNotFitIsToldWithoutSayingWhy) {
+  const auto leaf = root_.issue("a.svc");
+  const auto other = root_.issue("b.svc");
+  for (const std::string& key :
+       {leaf.encrypted_key_pem("secret"), leaf.encrypted_traditional_key_pem("secret")}) {
+    // Some wrong passphrases give right padding by chance; they must read alike.
+    std::set<std::string> answers;
+    for (int i = 0; i < 300; ++i) {
+      const auto refused =
+          Identity::load(leaf.cert_pem(), key, Passphrases{"wrong" + std::to_string(i)});
+      ASSERT_FALSE(refused);
+      EXPECT_EQ(refused.error().reason, Reason::Passphrase);
+      answers.insert(refused.error().detail);
+    }
+    EXPECT_EQ(answers.size(), 1U);
+    EXPECT_EQ(answers.begin()->find("wrong"), std::string::npos);
+    EXPECT_EQ(Identity::load(other.cert_pem(), key, Passphrases{"secret"}).error().reason,
+              Reason::KeyMismatch);
+  }
+  EXPECT_EQ(ERR_peek_error(), 0U);
+}
+
+TEST_F(IdentityTest, ADamagedEncryptedKeyIsNotAWrongPassphrase) {
+  const auto leaf = root_.issue("a.svc");
+  for (std::string key :
+       {leaf.encrypted_key_pem("secret"), leaf.encrypted_traditional_key_pem("secret")}) {
+    key.insert(key.rfind("\n-----END") - 10, "!");
+
+    EXPECT_EQ(Identity::load(leaf.cert_pem(), key, Passphrases{"secret"}).error().reason,
+              Reason::BadKey);
+  }
+}
+
+TEST_F(IdentityTest, NamesAnOldCipherInsteadOfAWrongPassphrase) {
+  const auto leaf = root_.issue("a.svc");
+  std::string key = leaf.encrypted_traditional_key_pem("secret");
+  key.replace(key.find("AES-256-CBC"), 11, "DES-CBC");
+  const auto refused = Identity::load(leaf.cert_pem(), key, Passphrases{"secret"});
+
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, Reason::BadKey);
+  EXPECT_NE(refused.error().detail.find("legacy provider"), std::string::npos) << refused.error();
+}
+
+TEST_F(IdentityTest, RefusesAKeyThatCostsTooMuchToTry) {
+  const auto leaf = root_.issue("a.svc");
+  const std::string key = leaf.encrypted_key_pem("secret", -1, 1'000'000);
+
+  EXPECT_TRUE(Identity::load(leaf.cert_pem(), key, Passphrases{"secret"}));
+  EXPECT_EQ(Identity::load(leaf.cert_pem(), key, Passphrases(5, "secret")).error().reason,
+            Reason::BadKey);
+}
+
+TEST_F(IdentityTest, PlainKeysNeedNoneOfThePassphrases) {
+  const auto leaf = root_.issue("a.svc");
+
+  EXPECT_TRUE(Identity::load(leaf.cert_pem(), leaf.key_pem(), Passphrases{"unused"}));
+}
+
+TEST_F(IdentityTest, TakesKeyAndChainFromPkcs12) {
+  for (const KeyType type : {KeyType::P256, KeyType::Rsa2048, KeyType::Ed25519}) {
+    const auto leaf = issuing_.issue("a.svc", {.key = type});
+    const auto identity =
+        Identity::load_pkcs12(leaf.pkcs12("secret"), Passphrases{"old", "secret"});
+
+    ASSERT_TRUE(identity) << identity.error();
+    EXPECT_EQ(X509_cmp((*identity)->leaf(), leaf.x509()), 0);
+    EXPECT_EQ(sk_X509_num((*identity)->intermediates()), 1);
+  }
+  const auto leaf = root_.issue("a.svc");
+  EXPECT_TRUE(
+      Identity::load_pkcs12(leaf.pkcs12("s", {.algorithm = "PBE-SHA1-3DES"}), Passphrases{"s"}));
+  EXPECT_TRUE(Identity::load_pkcs12(leaf.pkcs12(""), {}));
+}
+
+TEST_F(IdentityTest, RefusesPkcs12ThatItsPassphraseDoesNotProve) {
+  const auto leaf = root_.issue("a.svc");
+  const auto refused = [](const std::string& bytes, const Passphrases& given) {
+    const auto identity = Identity::load_pkcs12(bytes, given);
+    EXPECT_EQ(ERR_peek_error(), 0U);
+    if (identity) return Reason::Ok;
+    EXPECT_TRUE(identity.error().detail.starts_with("tls.p12: ")) << identity.error();
+    return identity.error().reason;
+  };
+  const std::string good = leaf.pkcs12("secret");
+
+  EXPECT_EQ(refused(good, {}), Reason::Passphrase);
+  EXPECT_EQ(refused(good, {"wrong", ""}), Reason::Passphrase);
+  EXPECT_EQ(refused(leaf.pkcs12("secret", {.mac = false}), {"secret"}), Reason::BadKey);
+  EXPECT_EQ(refused(leaf.pkcs12("secret", {.mac_iterations = 5'000'000}), {"secret"}),
+            Reason::BadKey);
+  EXPECT_EQ(refused(leaf.pkcs12("secret", {.without_key = true}), {"secret"}), Reason::BadKey);
+  EXPECT_EQ(refused(leaf.pkcs12("secret", {.second_key = true}), {"secret"}), Reason::BadKey);
+  EXPECT_EQ(refused(leaf.pkcs12("secret", {.without_certificate = true}), {"secret"}),
+            Reason::BadCertificate);
+  EXPECT_EQ(refused(good + "x", {"secret"}), Reason::BadKey);
+  EXPECT_EQ(refused(good.substr(0, good.size() - 1), {"secret"}), Reason::BadKey);
+  EXPECT_EQ(refused("", {"secret"}), Reason::BadKey);
+  EXPECT_EQ(refused(leaf.cert_pem() + leaf.key_pem(), {"secret"}), Reason::BadKey);
+}
+
+TEST_F(IdentityTest, NamesTheOldCipherOfPkcs12) {
+  const auto leaf = root_.issue("a.svc");
+  const auto refused = Identity::load_pkcs12(
+      leaf.pkcs12("secret", {.algorithm = "PBE-SHA1-3DES", .claim = "PBE-SHA1-RC2-40"}),
+      Passphrases{"secret"});
+
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, Reason::BadKey);
+  EXPECT_NE(refused.error().detail.find("RC2-40-CBC"), std::string::npos) << refused.error();
 }
 
 TEST_F(IdentityTest, RefusesWhatIsNoKey) {

@@ -76,6 +76,38 @@ TEST_F(MaterialsTest, AKnownCertificateWithAnotherKeyIsAMismatchToo) {
   EXPECT_FALSE(materials_.identity(mixed));
 }
 
+TEST_F(MaterialsTest, TriesThePassphrasesOfAFileLineByLine) {
+  const auto leaf = root_.issue("one");
+  auto pair = state_.put_pair("a", leaf);
+  state_.put(pair.key, leaf.encrypted_key_pem("the secret"));
+  pair.passphrases = state_.put_file("a", "passphrases", "old\r\n\nthe secret\r\n").path;
+
+  EXPECT_TRUE(materials_.identity(pair));
+  pair.passphrases = state_.put_file("a", "passphrases", "old").path;
+  EXPECT_EQ(materials_.identity(pair).error().reason, Reason::Passphrase);
+  pair.passphrases = state_.put_file("a", "passphrases", "\n\r\n").path;
+  EXPECT_EQ(materials_.identity(pair).error().reason, Reason::Passphrase);
+  pair.passphrases = "tls/shop/a/0123456789abcdef/none";
+  EXPECT_FALSE(materials_.identity(pair));
+  pair.passphrases.clear();
+  EXPECT_EQ(materials_.identity(pair).error().reason, Reason::Passphrase);
+}
+
+TEST_F(MaterialsTest, ReadsPkcs12WhereBothAreOneFile) {
+  const auto leaf = root_.issue("one");
+  const auto file = state_.put_file("a", "tls.p12", leaf.pkcs12("secret"));
+  config::KeyPairRef pair{file.path, file.path, file.source};
+  pair.passphrases = state_.put_file("a", "passphrases", "secret").path;
+  const auto first = materials_.identity(pair);
+  ASSERT_TRUE(first) << first.error();
+  const auto next = state_.put_file("a", "tls.p12", root_.issue("one").pkcs12("secret"));
+  pair.certificate = pair.key = next.path;
+  const auto second = materials_.identity(pair);
+
+  ASSERT_TRUE(second) << second.error();
+  EXPECT_NE(first->hash, second->hash);
+}
+
 TEST(ReadFile, RefusesDirectoriesAndFilesThatAreTooLarge) {
   handfast::testing::StateDirectory state;
   state.put("big", std::string(100, 'x'));
