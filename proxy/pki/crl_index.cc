@@ -348,25 +348,18 @@ CrlIndex::Scope CrlIndex::scope_of_point(const X509& certificate, std::string& w
 }
 
 bool CrlIndex::signed_by(const X509& issuer) const {
-  KeyDigest digest{};
-  unsigned char* der = nullptr;
-  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(&issuer), &der);
-  const OpensslBytesPtr owned{der};
-  unsigned int digest_size = 0;
-  if (size <= 0 || EVP_Digest(der, static_cast<std::size_t>(size), digest.data(), &digest_size,
-                              EVP_sha256(), nullptr) != 1) {
-    return false;
-  }
+  const std::optional<Sha256> digest = spki_sha256(issuer);
+  if (!digest) return false;
   {
     const std::scoped_lock lock(mutex_);
     for (const auto& [key, verified] : verified_keys_) {
-      if (key == digest) return verified;
+      if (key == *digest) return verified;
     }
   }
   // Not under the lock: two threads may do it twice, none waits for the other.
   const bool verified = signature_verifies(issuer);
   const std::scoped_lock lock(mutex_);
-  if (verified_keys_.size() < kMaxRememberedKeys) verified_keys_.emplace_back(digest, verified);
+  if (verified_keys_.size() < kMaxRememberedKeys) verified_keys_.emplace_back(*digest, verified);
   return verified;
 }
 

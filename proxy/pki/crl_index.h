@@ -12,7 +12,6 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -25,6 +24,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/result.h"
 #include "proxy/pki/openssl_ptr.h"
+#include "proxy/pki/pins.h"
 #include "proxy/pki/trust.h"
 
 namespace handfast::pki {
@@ -82,8 +82,6 @@ class CrlIndex {
   [[nodiscard]] Scope scope_of_point(const X509& certificate, std::string& why) const;
   [[nodiscard]] bool signature_verifies(const X509& issuer) const;
 
-  using KeyDigest = std::array<unsigned char, 32>;
-
   CrlSet::Info info_;
   X509NamePtr issuer_;
   BignumPtr number_;  // null: none
@@ -94,7 +92,7 @@ class CrlIndex {
   X509AlgorPtr algorithm_;
 
   mutable std::mutex mutex_;
-  mutable std::vector<std::pair<KeyDigest, bool>> verified_keys_;
+  mutable std::vector<std::pair<Sha256, bool>> verified_keys_;
 };
 
 }  // namespace handfast::pki

@@ -10,6 +10,7 @@
 #include "proxy/pki/key_decoder.h"
 #include "proxy/pki/names.h"
 #include "proxy/pki/pem.h"
+#include "proxy/pki/pins.h"
 #include "proxy/pki/pkcs12.h"
 #include "proxy/pki/strength.h"
 
@@ -146,14 +147,7 @@ CertificateInfo describe(const X509& certificate) {
   info.subject = name_text(X509_get_subject_name(&certificate));
   info.issuer = name_text(X509_get_issuer_name(&certificate));
   info.serial = serial_text(X509_get0_serialNumber(&certificate));
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  check(X509_digest(&certificate, EVP_sha256(), digest.data(), &size) == 1);
-  static constexpr std::string_view kHex = "0123456789abcdef";
-  for (unsigned int i = 0; i < size; ++i) {
-    info.sha256 += kHex[digest[i] >> 4];
-    info.sha256 += kHex[digest[i] & 15];
-  }
+  info.sha256 = sha256_text(certificate_sha256(certificate));
   info.sans = subject_alt_names(certificate);
   info.not_before = to_unix(X509_get0_notBefore(&certificate)).value_or(0);
   info.not_after = to_unix(X509_get0_notAfter(&certificate)).value_or(0);
@@ -161,7 +155,8 @@ CertificateInfo describe(const X509& certificate) {
 }
 
 bool covers_host(const X509& certificate, std::string_view host) {
-  return name_kind(host) != NameKind::Uri && proves_name(certificate, host);
+  const NameKind kind = name_kind(host);
+  return (kind == NameKind::Dns || kind == NameKind::Ip) && proves_name(certificate, host);
 }
 
 Result<CertificateChain> load_chain(std::string_view pem) {

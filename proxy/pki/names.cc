@@ -62,6 +62,50 @@ bool has_uri(const X509& certificate, std::string_view uri) {
   return false;
 }
 
+constexpr std::string_view kSpiffe = "spiffe://";
+constexpr std::size_t kMaxSpiffeId = 2048;
+
+bool is_lower_alnum(char c) { return is_digit(c) || (c >= 'a' && c <= 'z'); }
+
+// SPIFFE-ID section 2.1.
+bool is_trust_domain(std::string_view text) {
+  return !text.empty() && text.size() <= 255 && std::all_of(text.begin(), text.end(), [](char c) {
+    return is_lower_alnum(c) || c == '.' || c == '-' || c == '_';
+  });
+}
+
+// SPIFFE-ID section 2.2: segments behind one '/' each, none empty or made of dots.
+bool is_spiffe_path(std::string_view path) {
+  if (!path.starts_with('/')) return false;
+  while (!path.empty()) {
+    path.remove_prefix(1);
+    const std::string_view segment = path.substr(0, path.find('/'));
+    const bool clean = std::all_of(segment.begin(), segment.end(), [](char c) {
+      return is_lower_alnum(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_';
+    });
+    if (!clean || segment.empty() || segment == "." || segment == "..") return false;
+    path.remove_prefix(segment.size());
+  }
+  return true;
+}
+
+// `prefix`: "spiffe://td".
+bool is_svid_of(const X509& certificate, std::string_view prefix) {
+  const GeneralNamesPtr names = read_alt_names(certificate);
+  std::string_view found;
+  int uris = 0;
+  for (int i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    int type = -1;
+    const auto* value = static_cast<const ASN1_STRING*>(
+        GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &type));
+    if (type != GEN_URI) continue;
+    found = string_bytes(value);
+    ++uris;
+  }
+  return uris == 1 && found.size() <= kMaxSpiffeId && found.starts_with(prefix) &&
+         is_spiffe_path(found.substr(prefix.size()));
+}
+
 std::string ip_text(std::string_view bytes) {
   std::array<char, INET6_ADDRSTRLEN> text{};
   const int family = bytes.size() == 4 ? AF_INET : AF_INET6;
@@ -77,7 +121,14 @@ NameKind name_kind(std::string_view name) {
   if (name.find("://") != std::string_view::npos) {
     const bool clean =
         std::all_of(name.begin(), name.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-    return clean && !name.starts_with(':') ? NameKind::Uri : NameKind::Unusable;
+    if (!clean || name.starts_with(':')) return NameKind::Unusable;
+    if (!name.starts_with(kSpiffe) || name.find('*') == std::string_view::npos) {
+      return NameKind::Uri;
+    }
+    const bool whole =
+        name.ends_with("/*") &&
+        is_trust_domain(name.substr(kSpiffe.size(), name.size() - kSpiffe.size() - 2));
+    return whole ? NameKind::TrustDomain : NameKind::Unusable;
   }
   return is_dns_name(name) ? NameKind::Dns : NameKind::Unusable;
 }
@@ -94,6 +145,8 @@ bool proves_name(const X509& certificate, std::string_view name) {
     }
     case NameKind::Uri:
       return has_uri(certificate, name);
+    case NameKind::TrustDomain:
+      return is_svid_of(certificate, name.substr(0, name.size() - 2));
     case NameKind::Unusable:
       return false;
   }

@@ -111,6 +111,7 @@ std::string advice(Reason reason, const VerifyRules& rules) {
 BorrowedX509StackPtr anchors_of(const Request& request) {
   BorrowedX509StackPtr anchors{sk_X509_new_null()};
   check(anchors != nullptr);
+  if (request.rules.pin_only) check(sk_X509_push(anchors.get(), request.leaf) > 0);
   for (const auto& bundle : request.trust) {
     if (bundle == nullptr) continue;
     for (const X509Ptr& anchor : bundle->anchors()) {
@@ -151,7 +152,7 @@ std::optional<Verdict> judge_names(const Request& request) {
   const VerifyRules& rules = request.rules;
   if (rules.names_not_judged) return std::nullopt;
   if (rules.names.empty()) {
-    if (rules.purpose == Purpose::Client) return std::nullopt;
+    if (rules.purpose == Purpose::Client || rules.pin_only) return std::nullopt;
     return refuse(Reason::NameMismatch, X509_V_ERR_HOSTNAME_MISMATCH,
                   "no name is expected, so none can be proved: give an expected name");
   }
@@ -166,6 +167,18 @@ std::optional<Verdict> judge_names(const Request& request) {
                     (names.empty() ? "no name (it has no subject alternative name of type DNS, IP "
                                      "or URI; the CN doesn't count)"
                                    : joined(names)));
+}
+
+std::optional<Verdict> judge_pins(const Request& request) {
+  const VerifyRules& rules = request.rules;
+  if (rules.pins.empty() && !rules.pin_only) return std::nullopt;
+  if (is_pinned(*request.leaf, rules.pins)) return std::nullopt;
+  const auto key = spki_sha256(*request.leaf);
+  return refuse(Reason::PinMismatch, X509_V_ERR_CERT_REJECTED,
+                certificate_text(request.leaf, 0) + " has none of the " +
+                    std::to_string(rules.pins.size()) +
+                    " pins; SHA-256 of its key: " + (key ? sha256_text(*key) : "unreadable") +
+                    ", of itself: " + sha256_text(certificate_sha256(*request.leaf)));
 }
 
 // What OpenSSL's security level leaves out: kinds of keys.
@@ -232,6 +245,7 @@ Verdict judge_chain(const Request& request, X509_STORE_CTX* context) {
   if (is_late(error)) {
     if (auto verdict = judge_strength(chain)) return std::move(*verdict);
     if (auto verdict = judge_names(request)) return std::move(*verdict);
+    if (auto verdict = judge_pins(request)) return std::move(*verdict);
   }
   if (!verified || error != X509_V_OK || sk_X509_num(chain) < 1) {
     const Reason reason = reason_of(error);
@@ -256,6 +270,10 @@ Verdict verify_chain(X509* leaf, STACK_OF(X509) * untrusted,
         rules.purpose == Purpose::Client ? Reason::NoClientCertificate : Reason::UntrustedIssuer,
         X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, "the peer sent no certificate");
   }
+  if (rules.pin_only && (!trust.empty() || !crls.empty() || rules.crl_scope != CrlScope::Off)) {
+    return refuse(Reason::UntrustedIssuer, X509_V_ERR_UNSPECIFIED,
+                  "a pin stands alone, but there is a CA or a CRL to judge by");
+  }
   const BorrowedX509StackPtr anchors = anchors_of(request);
   if (anchors == nullptr) {
     return refuse(Reason::UntrustedIssuer, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
@@ -265,7 +283,7 @@ Verdict verify_chain(X509* leaf, STACK_OF(X509) * untrusted,
   check(context != nullptr);
   // One bundle's store finds an issuer by its name; a union is searched from end to end.
   X509_STORE* store = trust.size() == 1 ? trust.front()->store() : nullptr;
-  check(X509_STORE_CTX_init(context.get(), store, leaf, untrusted) == 1);
+  check(X509_STORE_CTX_init(context.get(), store, leaf, rules.pin_only ? nullptr : untrusted) == 1);
   if (store == nullptr) X509_STORE_CTX_set0_trusted_stack(context.get(), anchors.get());
   set_parameters(context.get(), request);
   return judge_chain(request, context.get());

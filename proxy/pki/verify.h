@@ -7,11 +7,23 @@
 //
 // Which reason wins, when several apply: chain building (UntrustedIssuer, ChainTooLong), then
 // purpose and extensions (WrongPurpose; a pathlen exceeded too), strength (Weak), names
-// (NameMismatch), signatures, dates and name constraints (UntrustedIssuer, Expired, NotYetValid),
-// revocation last (Revoked, Crl*), judged on a chain whose signatures hold.
+// (NameMismatch), pins (PinMismatch), signatures, dates and name constraints (UntrustedIssuer,
+// Expired, NotYetValid), revocation last (Revoked, Crl*), judged on a chain whose signatures hold.
 //
 // An anchor need not be a root. It is believed as it stands: no CRL is asked about it, unless it is
 // the peer's own certificate.
+//
+// With `pin_only` the peer's certificate is its own anchor once a pin says that it is the right
+// one:
+// - That it holds the key is the handshake's proof; with a pin of the key that is all that is
+// known,
+//   since whoever holds it can sign any certificate for it.
+// - Everything that is said of the leaf itself is judged all the same: dates, key usage,
+// serverAuth,
+//   unknown critical extensions, the kind and length of its key, and names if some are expected.
+// - Who signed it, and how, proves nothing and is not judged; intermediates are not looked at.
+// - Nothing may be asked of an issuer: no trust, no CRL. Whoever combines them is refused
+//   (UntrustedIssuer), because a rule that can't be judged must not pass for one that was.
 
 #include <openssl/x509.h>
 
@@ -22,6 +34,7 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/base/reason.h"
+#include "proxy/pki/pins.h"
 #include "proxy/pki/trust.h"
 
 namespace handfast::pki {
@@ -39,6 +52,9 @@ struct VerifyRules {
   // for a connection.
   bool names_not_judged = false;
   CrlScope crl_scope = CrlScope::Off;
+  // Any one must be the leaf's; empty: not looked at, but with pin_only PinMismatch.
+  std::vector<Pin> pins;
+  bool pin_only = false;
 };
 
 struct Verdict {

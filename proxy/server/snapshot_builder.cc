@@ -69,6 +69,10 @@ std::string key_of(const config::UpstreamTls& tls, std::string_view identity_has
   add_field(key, std::to_string(static_cast<int>(tls.revocation)));
   add_field(key, std::to_string(tls.verify_depth));
   for (const auto& name : tls.names) add_field(key, "name " + name);
+  for (const auto& pin : tls.pins) {
+    add_field(key, (pin.type == config::PinType::Spki ? "key " : "certificate ") + pin.sha256);
+  }
+  add_field(key, tls.pin_only ? "pin-only" : "");
   add_field(key, tls.sni ? "sni " + *tls.sni : "no-sni");
   for (const auto version : tls.versions) add_field(key, std::to_string(version_of(version)));
   add_field(key, tls.ciphers);
@@ -78,8 +82,6 @@ std::string key_of(const config::UpstreamTls& tls, std::string_view identity_has
 // What the model can say and no connection honours yet. Such a policy is refused: a rule that is
 // ignored would let through what it was written against.
 std::string_view unsupported_field(const config::UpstreamTls& tls) {
-  if (!tls.pins.empty()) return "pins";
-  if (tls.pin_only) return "pin_only";
   if (tls.allow_without_crl) return "allow_without_crl";
   if (tls.ocsp != config::Ocsp::Off) return "ocsp";
   if (tls.require_certificate_request) return "require_certificate_request";
@@ -89,10 +91,25 @@ std::string_view unsupported_field(const config::UpstreamTls& tls) {
   if (tls.drain_ms) return "drain_ms";
   if (tls.max_age_ms != 0) return "max_age_ms";
   if (tls.audit_until != 0) return "audit_until";
-  const auto trust_domain = [](const std::string& name) {
-    return name.starts_with("spiffe://") && name.ends_with("/*");
-  };
-  return std::ranges::any_of(tls.names, trust_domain) ? "names" : "";
+  return "";
+}
+
+// Without an issuer nobody can have signed a list of revocations.
+bool is_pin_with_revocation(const config::UpstreamTls& tls) {
+  return tls.pin_only && (tls.revocation != config::RevocationScope::Off || !tls.crl.empty() ||
+                          tls.ocsp != config::Ocsp::Off);
+}
+
+Result<std::vector<pki::Pin>> pins_of(const config::UpstreamTls& tls) {
+  std::vector<pki::Pin> pins;
+  for (const config::Pin& pin : tls.pins) {
+    const auto digest = pki::parse_sha256(pin.sha256);
+    if (!digest) return fail(Reason::InvalidValue, "must be a sha256 in lower-case hex");
+    pins.push_back(
+        {pin.type == config::PinType::Spki ? pki::PinType::Spki : pki::PinType::Certificate,
+         *digest});
+  }
+  return pins;
 }
 
 tl::unexpected<Error> reject(config::Rejection& rejection, std::string field, std::string file,
@@ -116,6 +133,11 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
   if (const std::string_view field = unsupported_field(tls); !field.empty()) {
     return reject(rejection, std::string(field), {},
                   {Reason::InvalidValue, "this proxy doesn't support it yet"});
+  }
+  if (is_pin_with_revocation(tls)) {
+    return reject(
+        rejection, "pin_only", {},
+        {Reason::InvalidValue, "with a pin alone no revocation can be judged: give a CA"});
   }
   std::string identity_hash;
   if (tls.identity) {
@@ -158,6 +180,10 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
   policy->rules.depth = tls.verify_depth;
   policy->rules.names = tls.names;
   policy->rules.crl_scope = scope_of(tls.revocation);
+  policy->rules.pin_only = tls.pin_only;
+  auto pins = pins_of(tls);
+  if (!pins) return reject(rejection, "pins", {}, pins.error());
+  policy->rules.pins = std::move(*pins);
   policy->sni = tls.sni;
   policy->ciphers = tls.ciphers;
   policy->min_version = version_of(tls.versions.front());

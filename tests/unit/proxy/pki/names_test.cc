@@ -73,6 +73,43 @@ TEST_F(Names, MatchesAUriByteForByte) {
   EXPECT_FALSE(proves("DNS:spiffe://shop", "spiffe://shop"));
 }
 
+TEST_F(Names, TakesAnySvidOfATrustDomain) {
+  EXPECT_EQ(name_kind("spiffe://shop.example/*"), NameKind::TrustDomain);
+  EXPECT_TRUE(proves("URI:spiffe://shop.example/ns/a/sa/b", "spiffe://shop.example/*"));
+  EXPECT_TRUE(proves("URI:spiffe://shop.example/a", "spiffe://shop.example/*"));
+  EXPECT_TRUE(proves_name(*with({"DNS:a.svc", "URI:spiffe://shop.example/a"}).x509(),
+                          "spiffe://shop.example/*"));
+  for (const char* uri :
+       {"spiffe://shop.example", "spiffe://shop.example/", "spiffe://shop.example//a",
+        "spiffe://shop.example/a/", "spiffe://shop.example/../a", "spiffe://shop.example/a/.",
+        "spiffe://shop.example.evil/a", "spiffe://Shop.example/a", "SPIFFE://shop.example/a",
+        "spiffe://shop.example/a?b", "spiffe://shop.example/a#b", "spiffe://shop.example/%61",
+        "spiffe://shop.example/*", "spiffe://shop.example:443/a", "spiffe://u@shop.example/a",
+        "https://shop.example/a"}) {
+    EXPECT_FALSE(proves(std::string("URI:") + uri, "spiffe://shop.example/*")) << uri;
+  }
+  EXPECT_FALSE(proves("DNS:spiffe://shop.example/a", "spiffe://shop.example/*"));
+  EXPECT_FALSE(
+      proves("URI:spiffe://shop.example/" + std::string(2048, 'a'), "spiffe://shop.example/*"));
+}
+
+// X.509-SVID section 5.2: with two URIs nobody knows which one it is.
+TEST_F(Names, ACertificateWithTwoUrisIsNoSvid) {
+  const auto leaf = with({"URI:spiffe://shop.example/a", "URI:spiffe://shop.example/b"});
+
+  EXPECT_FALSE(proves_name(*leaf.x509(), "spiffe://shop.example/*"));
+  EXPECT_TRUE(proves_name(*leaf.x509(), "spiffe://shop.example/a"));
+}
+
+TEST_F(Names, AStarElsewhereInASpiffeIdIsUnusable) {
+  for (const char* name :
+       {"spiffe://shop.example/ns/*", "spiffe://*/a", "spiffe://*", "spiffe:///*",
+        "spiffe://Shop/*", "spiffe://shop/*/*", "spiffe://a/b/*"}) {
+    EXPECT_EQ(name_kind(name), NameKind::Unusable) << name;
+    EXPECT_FALSE(proves(std::string("URI:") + name, name)) << name;
+  }
+}
+
 TEST_F(Names, IsNotFooledByANulByte) {
   using namespace std::string_literals;
 

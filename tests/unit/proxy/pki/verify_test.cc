@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "proxy/pki/identity.h"
+#include "proxy/pki/pins.h"
 #include "tests/support/test_authority.h"
 
 namespace handfast::pki {
@@ -289,6 +290,100 @@ TEST_F(VerifyTest, JudgesNamesOfAClientWhereSomeAreExpected) {
   EXPECT_EQ(reason(issuing_.issue("c", {.sans = {"URI:spiffe://shop/a"}}), client), Reason::Ok);
   EXPECT_EQ(reason(issuing_.issue("c", {.sans = {"URI:spiffe://shop/b"}}), client),
             Reason::NameMismatch);
+}
+
+VerifyRules pinned(std::vector<Pin> pins) {
+  VerifyRules rules;
+  rules.pins = std::move(pins);
+  rules.pin_only = true;
+  return rules;
+}
+
+Pin key_pin(const TestCertificate& leaf) { return {PinType::Spki, *spki_sha256(*leaf.x509())}; }
+Pin certificate_pin(const TestCertificate& leaf) {
+  return {PinType::Certificate, certificate_sha256(*leaf.x509())};
+}
+
+Verdict judge_alone(const TestCertificate& leaf, const VerifyRules& rules) {
+  return verify_chain(leaf.x509(), nullptr, {}, {}, rules, kYear2026);
+}
+
+TEST_F(VerifyTest, APinNarrowsWhatTheAuthorityVouchesFor) {
+  const auto leaf = issuing_.issue("a.svc.test");
+  const auto other = issuing_.issue("a.svc.test");
+  VerifyRules rules = expecting({"a.svc.test"});
+  rules.pins = {key_pin(other), certificate_pin(leaf)};
+  EXPECT_EQ(reason(leaf, rules), Reason::Ok);
+  rules.pins = {key_pin(leaf)};
+  EXPECT_EQ(reason(leaf, rules), Reason::Ok);
+  EXPECT_EQ(reason(other, rules), Reason::PinMismatch);
+  // The same digest of the other thing.
+  rules.pins = {{PinType::Certificate, key_pin(leaf).sha256}};
+  EXPECT_EQ(reason(leaf, rules), Reason::PinMismatch);
+  rules.pins = {key_pin(issuing_.certificate()), certificate_pin(root_.certificate())};
+  EXPECT_EQ(reason(leaf, rules), Reason::PinMismatch);
+  // A pin adds to what is asked, it replaces nothing.
+  rules = expecting({"b.svc.test"});
+  rules.pins = {key_pin(leaf)};
+  EXPECT_EQ(reason(leaf, rules), Reason::NameMismatch);
+  EXPECT_EQ(judge(leaf.chain_pem(), TestAuthority("other").cert_pem(), rules).reason,
+            Reason::UntrustedIssuer);
+}
+
+TEST_F(VerifyTest, APinOfTheKeySurvivesARenewalAndOneOfTheCertificateDoesNot) {
+  const auto leaf = issuing_.issue("a.svc.test");
+  const auto renewed = issuing_.issue("a.svc.test", {.reuse_key = leaf.shared_key()});
+
+  EXPECT_EQ(judge_alone(renewed, pinned({key_pin(leaf)})).reason, Reason::Ok);
+  EXPECT_EQ(judge_alone(renewed, pinned({certificate_pin(leaf)})).reason, Reason::PinMismatch);
+}
+
+TEST_F(VerifyTest, APinAloneNeedsNoAuthority) {
+  const auto leaf = issuing_.issue("a.svc.test", {.not_after = kYear2026 + 7});
+  const auto own = testing::self_signed("a.svc.test", {.digest = "SHA1"});
+
+  const Verdict verdict = judge_alone(leaf, pinned({key_pin(leaf)}));
+  EXPECT_TRUE(verdict.ok()) << verdict.detail;
+  EXPECT_EQ(verdict.valid_until, kYear2026 + 7);
+  EXPECT_EQ(judge_alone(own, pinned({certificate_pin(own)})).reason, Reason::Ok);
+  EXPECT_EQ(judge_alone(leaf, pinned({key_pin(own)})).reason, Reason::PinMismatch);
+  EXPECT_EQ(judge_alone(leaf, pinned({})).reason, Reason::PinMismatch);
+  EXPECT_EQ(ERR_peek_error(), 0U);
+}
+
+TEST_F(VerifyTest, WithAPinAloneTheLeafIsStillJudged) {
+  const auto reason_for = [this](const CertificateOptions& options) {
+    const auto leaf = issuing_.issue("a.svc.test", options);
+    return judge_alone(leaf, pinned({key_pin(leaf), certificate_pin(leaf)})).reason;
+  };
+  EXPECT_EQ(reason_for({.not_after = kYear2026 - 1}), Reason::Expired);
+  EXPECT_EQ(reason_for({.not_before = kYear2026 + 1}), Reason::NotYetValid);
+  EXPECT_EQ(reason_for({.extended_key_usage = "clientAuth"}), Reason::WrongPurpose);
+  EXPECT_EQ(reason_for({.key_usage = "critical,keyCertSign"}), Reason::WrongPurpose);
+  EXPECT_EQ(reason_for({.extensions = {{"1.2.3.4", "critical,DER:0500"}}}), Reason::WrongPurpose);
+  EXPECT_EQ(reason_for({.key = KeyType::Rsa1024}), Reason::Weak);
+  EXPECT_EQ(reason_for({.key = KeyType::P256Explicit}), Reason::Weak);
+  const auto leaf = issuing_.issue("a.svc.test");
+  VerifyRules named = pinned({key_pin(leaf)});
+  named.names = {"b.svc.test"};
+  EXPECT_EQ(judge_alone(leaf, named).reason, Reason::NameMismatch);
+}
+
+TEST_F(VerifyTest, APinAloneIsRefusedBesideACaOrACrl) {
+  const auto leaf = issuing_.issue("a.svc.test");
+  VerifyRules rules = pinned({key_pin(leaf)});
+  EXPECT_EQ(judge(leaf.chain_pem(), root_.cert_pem(), rules).reason, Reason::UntrustedIssuer);
+  rules.crl_scope = CrlScope::Leaf;
+  EXPECT_EQ(judge_alone(leaf, rules).reason, Reason::UntrustedIssuer);
+}
+
+TEST(Pins, ReadHex) {
+  const std::string hex = std::string(62, '0') + "af";
+  EXPECT_EQ(sha256_text(*parse_sha256(hex)), hex);
+  EXPECT_FALSE(parse_sha256(std::string(62, '0') + "AF"));
+  EXPECT_FALSE(parse_sha256(hex.substr(1)));
+  EXPECT_FALSE(parse_sha256(hex + "0"));
+  EXPECT_FALSE(parse_sha256(""));
 }
 
 TEST_F(VerifyTest, TellsWhichNamesTheCertificateHas) {

@@ -82,6 +82,8 @@ TEST_F(PolicyTest, EveryRuleIsPartOfTheKey) {
   expect_other_key(changed([](Tls& t) { t.sni = "orders.shop.svc"; }), "SNI");
   expect_other_key(changed([](Tls& t) { t.versions = {config::TlsVersion::Tls13}; }), "versions");
   expect_other_key(changed([](Tls& t) { t.ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256"; }), "ciphers");
+  expect_other_key(
+      changed([](Tls& t) { t.pins = {{config::PinType::Spki, std::string(64, 'a')}}; }), "pins");
   expect_other_key(changed([this](Tls& t) {
                      t.revocation = config::RevocationScope::Leaf;
                      t.crl = {state_.put_file("orders", "ca.crl", root_.crl_pem())};
@@ -113,6 +115,20 @@ TEST_F(PolicyTest, CiphersThatLowerTheSecurityLevelAreRejected) {
   EXPECT_EQ(rejection_.field, "ciphers");
 }
 
+TEST_F(PolicyTest, APinAloneNeedsNoCaAndTakesNoRevocation) {
+  app_.tls.ca.clear();
+  app_.tls.names.clear();
+  app_.tls.pin_only = true;
+  app_.tls.pins = {{config::PinType::Certificate, std::string(64, 'a')}};
+  EXPECT_TRUE(make(app_.tls)->rules.pin_only);
+  EXPECT_EQ(make(app_.tls)->rules.pins.size(), 1u);
+  app_.tls.crl = {state_.put_file("orders", "ca.crl", root_.crl_pem())};
+  app_.tls.revocation = config::RevocationScope::Chain;
+
+  EXPECT_FALSE(make_policy(app_.tls, materials_, rejection_));
+  EXPECT_EQ(rejection_.field, "pin_only");
+}
+
 // A rule that is ignored would let through what it was written against.
 TEST_F(PolicyTest, WhatIsNotSupportedYetIsRejected) {
   const auto expect_rejected = [this](const char* field, auto change) {
@@ -122,8 +138,6 @@ TEST_F(PolicyTest, WhatIsNotSupportedYetIsRejected) {
     EXPECT_EQ(rejection_.field, field);
   };
   using Tls = config::UpstreamTls;
-  expect_rejected("pins", [](Tls& t) { t.pins = {{config::PinType::Spki, std::string(64, 'a')}}; });
-  expect_rejected("pin_only", [](Tls& t) { t.pin_only = true; });
   expect_rejected("allow_without_crl", [](Tls& t) { t.allow_without_crl = true; });
   expect_rejected("ocsp", [](Tls& t) { t.ocsp = config::Ocsp::IfPresent; });
   expect_rejected("require_certificate_request",
@@ -134,7 +148,6 @@ TEST_F(PolicyTest, WhatIsNotSupportedYetIsRejected) {
   expect_rejected("drain_ms", [](Tls& t) { t.drain_ms = 1; });
   expect_rejected("max_age_ms", [](Tls& t) { t.max_age_ms = 1; });
   expect_rejected("audit_until", [](Tls& t) { t.audit_until = 1; });
-  expect_rejected("names", [](Tls& t) { t.names = {"spiffe://shop.example/*"}; });
 }
 
 TEST(RefuseShard, AnswersWithTheReasonOfTheRejection) {
