@@ -1,6 +1,6 @@
 #pragma once
 // HTTP/2 (RFC 9113) without I/O: bytes in, events out, the same for a client's connection to us and
-// ours to a backend. The framing is nghttp2's, which no other file includes; what a peer may cost
+// ours to a backend. The framing is nghttp2's, which only h2_codec* include; what a peer may cost
 // us is ours.
 //
 //   stream: head -> data* -> end (with trailers or without) in each direction, then closed;

@@ -44,7 +44,8 @@ FOREIGN = {
     "cpprest/*": ["controller/kube/*.cc", "controller/metrics/*.cc"],
     "pplx/*": ["controller/kube/*.cc", "controller/metrics/*.cc"],
     "ares.h": ["proxy/upstream/dns_client.cc"],
-    "nghttp2/*": ["proxy/http/h2_codec.cc"],
+    "nghttp2/*": ["proxy/http/h2_codec.cc", "proxy/http/h2_codec_frames.cc",
+                  "proxy/http/h2_codec_impl.h"],
     "openssl/*": ["proxy/pki/*", "proxy/tls/*", "proxy/config/*.cc", "tests/*"],
     "openssl/tls1.h": ["proxy/server/snapshot_builder.cc"],  # the numbers of the versions
     "tl/expected.hpp": ["proxy/base/result.h"],

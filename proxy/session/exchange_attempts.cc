@@ -1,0 +1,284 @@
+// The backend's side of an exchange: an endpoint, a connection, and what is tried when one fails.
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "proxy/session/exchange.h"
+#include "proxy/upstream/hash_key.h"
+
+namespace handfast::session {
+namespace {
+
+// RFC 9110 section 9.2.2; TRACE goes nowhere.
+bool is_idempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "PUT" ||
+         method == "DELETE";
+}
+
+}  // namespace
+
+// The Service is looked up in the newest snapshot: endpoints that went away while the exchange
+// tried others aren't tried.
+void Exchange::choose_endpoint() {
+  const route::ServiceEntry* service = context_.snapshots.current().find_service(route_->service);
+  if (service == nullptr) service = snapshot_->find_service(route_->service);
+  if (service == nullptr) {
+    answer(Reason::ServiceMissing, "the Service isn't part of this generation", 503);
+    return;
+  }
+  if (service->config.refused) {
+    const config::Refusal& refused = *service->config.refused;
+    answer(refused.reason, refused.detail, refusal_status(refused.reason));
+    return;
+  }
+  if (service->config.external_name && !service->config.endpoints.empty()) {
+    await_name(service->config.endpoints.front());
+    return;
+  }
+  use_addresses(service->addresses);
+}
+
+void Exchange::await_name(const config::Endpoint& endpoint) {
+  if (const auto literal = net::Address::from_ip(endpoint.address, endpoint.port); literal) {
+    // An ExternalName that is an address is nobody's endpoint list: the same rule as for names.
+    use_addresses(literal->is_local_only() ? std::vector<net::Address>{} : std::vector{*literal});
+    return;
+  }
+  // The answer may come when this object serves another request, or is no more.
+  const upstream::Addresses addresses =
+      context_.resolver.lookup(endpoint.address, endpoint.port,
+                               [loop = &context_.loop, self = std::weak_ptr(self_),
+                                serial = serial_](upstream::Addresses found) {
+                                 loop->post([self, serial, found = std::move(found)] {
+                                   const auto alive = self.lock();
+                                   if (alive != nullptr && (*alive)->serial_ == serial)
+                                     (*alive)->use_addresses(*found);
+                                 });
+                               });
+  if (addresses != nullptr) use_addresses(*addresses);
+}
+
+std::uint64_t Exchange::hash() const {
+  if (route_->load_balance != config::LoadBalance::ConsistentHash) return upstream::kNoHash;
+  return upstream::hash_key(host_->hash_by[route_index_], {.head = head,
+                                                           .path = path_,
+                                                           .server_name = host_->config.host,
+                                                           .client = facts_.address,
+                                                           .tls = facts_.tls});
+}
+
+void Exchange::use_addresses(const std::vector<net::Address>& addresses) {
+  const upstream::Balancer::Choice choice =
+      context_.balancer.pick({.service = route_->service,
+                              .addresses = addresses,
+                              .tried = tried_,
+                              .algorithm = route_->load_balance,
+                              .hash = hash()},
+                             context_.loop.now());
+  if (choice.address == nullptr) {
+    if (reason_ != Reason::Ok) {
+      answer(reason_, std::string(detail_),
+             http_status(reason_));  // every endpoint failed: the last word
+    } else {
+      answer(Reason::NoEndpoints, "the Service has no endpoint that is ready", 503);
+    }
+    return;
+  }
+  attempt_ = context_.balancer.start(choice, context_.loop.now());
+  try_endpoint(*choice.address);
+}
+
+// The policy as it stands now. False: answered.
+bool Exchange::policy_for_now(std::shared_ptr<const tls::UpstreamPolicy>& policy) {
+  if (!config::is_tls(route_->protocol)) return true;
+  policy = context_.snapshots.current().find_policy(route_->upstream_tls);
+  // Its Ingress went away or changed its protocol meanwhile: the exchange ends as it began.
+  if (policy == nullptr) policy = snapshot_->find_policy(route_->upstream_tls);
+  if (policy == nullptr) {
+    answer(Reason::Internal, "the route's TLS policy isn't part of its generation", 503);
+    return false;
+  }
+  if (const Status usable = policy->usable(context_.loop.unix_now()); !usable) {
+    answer(usable.error().reason, usable.error().detail, refusal_status(usable.error().reason));
+    return false;
+  }
+  return true;
+}
+
+upstream::Wire Exchange::wire() const {
+  if (!head.upgrade.empty()) return upstream::Wire::Http1;
+  switch (route_->http2) {
+    case config::Http2::Off:
+      return upstream::Wire::Http1;
+    case config::Http2::Offer:
+      return upstream::Wire::Either;
+    case config::Http2::Require:
+      return upstream::Wire::Http2;
+  }
+  return upstream::Wire::Http1;
+}
+
+void Exchange::try_endpoint(const net::Address& address) {
+  upstream::Target target;
+  if (!policy_for_now(target.policy)) return;
+  target.address = address;
+  target.wire = wire();
+  target.connect_timeout = std::chrono::milliseconds(route_->connect_timeout_ms);
+  ++tries_;
+  upstream_address_ = target.address;
+  tried_.push_back(target.address);
+  upstream::Channel* const channel = fresh_ ? nullptr : context_.pool.take(target, *this);
+  if (channel != nullptr) {
+    send_request(*channel);
+  } else {
+    context_.pool.connect(target, route_->service, *this);
+  }
+}
+
+void Exchange::on_upstream_ready(upstream::Channel& channel) {
+  channel_ = &channel;
+  std::shared_ptr<const tls::UpstreamPolicy> policy;
+  if (!policy_for_now(policy)) return;  // refused meanwhile: answer() has dropped the channel
+  const auto& made_under = channel.peer().policy;
+  if (policy != nullptr && (policy->key != made_under->key || policy->epoch != made_under->epoch)) {
+    const net::Address address = channel.peer().address;
+    upstream::Balancer::Attempt attempt = std::move(attempt_);  // it goes on
+    drop_channel();
+    attempt_ = std::move(attempt);
+    --tries_;  // not the endpoint's fault
+    tried_.pop_back();
+    try_endpoint(address);
+    return;
+  }
+  send_request(channel);
+}
+
+void Exchange::send_request(upstream::Channel& channel) {
+  channel_ = &channel;
+  state_ = State::Streaming;
+  upstream_reused_ = channel.reused();
+  note_peer(channel.peer());
+  const http::ForwardContext forward = forward_context();
+  channel.begin({head, forward, std::chrono::milliseconds(route_->read_timeout_ms),
+                 std::chrono::milliseconds(route_->send_timeout_ms)});
+  if (request_spool_ == nullptr) {
+    // A body of no bytes ended before there was anyone to tell.
+    if (request_complete_ && head.framing != http::Framing::None) {
+      channel.end_body(http::no_trailers());
+    }
+    client_->resume_request_body();
+  } else {
+    request_spool_->rewind();
+    request_end_sent_ = false;
+    send_spooled_request();
+  }
+}
+
+void Exchange::note_peer(const upstream::PeerFacts& peer) {
+  upstream_address_ = peer.address;
+  upstream_tls_ = peer.tls;
+  presented_ = peer.policy == nullptr ? nullptr : peer.policy->identity;
+}
+
+void Exchange::on_upstream_head(const http::ResponseHead& response) {
+  upstream_status_ = response.status;
+  const bool upgraded = response.status == 101;
+  if (response.status < 200 && !upgraded) {
+    client_->send_informational(response);
+    return;
+  }
+  if (tries_another_for(response.status)) {
+    attempt_.finish(upstream::Outcome::Failed, context_.loop.now());
+    drop_channel();
+    state_ = State::Connecting;
+    choose_endpoint();
+    return;
+  }
+  reason_ = Reason::Ok;
+  detail_.clear();
+  status_ = response.status;
+  head_sent_ = true;
+  if (upgraded) {
+    state_ = State::Tunnel;
+    request_complete_ = false;  // the client's direction of the tunnel
+  }
+  client_->send_head(response);
+  if (upgraded) client_->resume_request_body();  // what came behind the request
+}
+
+// Whether the request could be sent once more, as far as the client and the route's limits go.
+bool Exchange::may_try_again() const {
+  const config::RetryPolicy& retry = route_->retry;
+  if (head_sent_ || (request_body_sent_ && request_spool_ == nullptr)) return false;
+  if (retry.tries > 0 && static_cast<std::uint32_t>(tries_) >= retry.tries) return false;
+  return retry.timeout_ms == 0 ||
+         context_.loop.clock().now() - started_ < std::chrono::milliseconds(retry.timeout_ms);
+}
+
+// A kept-alive connection that the backend closed just now, most likely (RFC 9112 section 9.3.1).
+bool Exchange::is_stale(const upstream::Failure& failure) const {
+  return state_ == State::Streaming && upstream_reused_ && !failure.malformed &&
+         (!failure.stream_alone || failure.unprocessed) &&
+         failure.error.reason == Reason::BadResponse;
+}
+
+// What may be sent again: only what can't have had an effect, or may have it twice.
+bool Exchange::may_retry(const upstream::Failure& failure) const {
+  const config::RetryPolicy& retry = route_->retry;
+  if (!may_try_again()) return false;
+  const Reason reason = failure.error.reason;
+  const bool timeout = reason == Reason::ConnectTimeout || reason == Reason::HandshakeTimeout ||
+                       reason == Reason::ResponseTimeout;
+  const bool named = timeout             ? retry.timeout
+                     : failure.malformed ? retry.invalid_header
+                                         : retry.error;
+  if (!named && !is_stale(failure)) return false;
+  return failure.unprocessed || retry.non_idempotent || is_idempotent(head.method);
+}
+
+// proxy-next-upstream http_5xx: the answer of the last endpoint is passed on all the same.
+bool Exchange::tries_another_for(int status) {
+  const auto& statuses = route_->retry.statuses;
+  if (statuses.empty() || std::ranges::find(statuses, status) == statuses.end()) return false;
+  if (!may_try_again()) return false;
+  if (!route_->retry.non_idempotent && !is_idempotent(head.method)) return false;
+  const route::ServiceEntry* service = context_.snapshots.current().find_service(route_->service);
+  return service != nullptr &&
+         std::ranges::any_of(service->addresses, [this](const net::Address& address) {
+           return std::ranges::find(tried_, address) == tried_.end();
+         });
+}
+
+void Exchange::on_upstream_failed(const upstream::Failure& failure) {
+  channel_ = nullptr;
+  attempt_.finish(is_stale(failure) ? upstream::Outcome::Aborted : upstream::Outcome::Failed,
+                  context_.loop.now());
+  note_peer(*failure.peer);
+  reason_ = failure.error.reason;
+  detail_ = failure.error.detail;
+  if (state_ == State::Tunnel) {
+    finish(/*cut=*/true);
+    return;
+  }
+  if (head_sent_) {
+    finish(/*cut=*/true);
+    return;
+  }
+  if (may_retry(failure)) {
+    // Other connections that were kept alive are most likely as stale as this one; the endpoint
+    // itself isn't to blame.
+    if (is_stale(failure)) {
+      fresh_ = true;
+      tried_.pop_back();
+    }
+    state_ = State::Connecting;
+    choose_endpoint();
+    return;
+  }
+  answer(reason_, std::string(detail_), http_status(reason_));
+}
+
+}  // namespace handfast::session
