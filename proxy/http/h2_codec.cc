@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "proxy/http/h2_codec_impl.h"
@@ -156,6 +157,12 @@ Result<H2StreamId> H2Codec::send_request(const RequestHead& head, std::string_vi
   return id;
 }
 
+std::optional<std::size_t> H2Codec::stream_limit() const {
+  if (!impl_->settings_received) return std::nullopt;
+  return nghttp2_session_get_remote_settings(impl_->session.get(),
+                                             NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
 std::size_t H2Codec::free_streams() const {
   const Impl& impl = *impl_;
   if (impl.failed() || impl.goaway_sent || impl.goaway_received ||
@@ -243,6 +250,8 @@ void H2Codec::send_goaway(bool last) {
 void H2Codec::send_ping() {
   must(nghttp2_submit_ping(impl_->session.get(), NGHTTP2_FLAG_NONE, nullptr));
 }
+
+bool H2Codec::failed() const noexcept { return impl_->failed(); }
 
 H2Flood H2Codec::flood() const noexcept { return impl_->floods.flood(); }
 

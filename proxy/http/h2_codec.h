@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -92,6 +93,8 @@ class H2Codec {
     virtual void on_h2_drained(H2StreamId stream) = 0;
     // The peer opens no more (client: won't serve streams after `last`).
     virtual void on_h2_goaway(H2StreamId last, H2Error error) = 0;
+    // The peer has said, or said anew, what it allows.
+    virtual void on_h2_settings() {}
     // The answer to send_ping().
     virtual void on_h2_pong() {}
   };
@@ -114,8 +117,10 @@ class H2Codec {
   // no more streams on this connection.
   Result<H2StreamId> send_request(const RequestHead& head, std::string_view scheme,
                                   std::span<const Header> fields, bool end);
-  // Client: how many more streams the peer lets us open now.
+  // Client: how many more streams the peer lets us open now; a guess before its settings have come.
   [[nodiscard]] std::size_t free_streams() const;
+  // Client: how many streams the peer lets us have at once; nothing: it hasn't said yet.
+  [[nodiscard]] std::optional<std::size_t> stream_limit() const;
 
   // Sending on a stream that is closed, or being reset, does nothing.
   // Server: a 1xx or the final head. After our half has ended and been drawn, a stream whose
@@ -138,6 +143,8 @@ class H2Codec {
   void send_goaway(bool last);
   void send_ping();
 
+  // feed() has failed, or is going to.
+  [[nodiscard]] bool failed() const noexcept;
   [[nodiscard]] H2Flood flood() const noexcept;
   [[nodiscard]] std::size_t open_streams() const noexcept;
 

@@ -159,6 +159,11 @@ void H2Codec::Impl::on_frame(const nghttp2_frame& frame) {
       events.on_h2_goaway(frame.goaway.last_stream_id,
                           static_cast<H2Error>(frame.goaway.error_code));
       return;
+    case NGHTTP2_SETTINGS:
+      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) return;
+      settings_received = true;
+      events.on_h2_settings();
+      return;
     case NGHTTP2_PING:
       if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) events.on_h2_pong();
       return;

@@ -60,6 +60,7 @@ struct H2Codec::Impl {
   H2StreamId last = INT32_MAX;  // that our GOAWAY names: those behind it have no effect
   bool goaway_sent = false;
   bool goaway_received = false;
+  bool settings_received = false;
   std::string_view error;  // why the connection is over; a constant
   std::size_t queued = 0;  // body bytes, of all streams
   std::vector<nghttp2_nv> fields;

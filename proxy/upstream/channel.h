@@ -104,7 +104,8 @@ class Channel {
 
 class Dial;
 
-// Whoever sends a request. Linked while it waits for a connection.
+// Whoever sends a request. Linked while it waits: for a Dial, or for what the peer of a new HTTP/2
+// connection allows.
 class ChannelUser : public ListNode {
  public:
   virtual ~ChannelUser() = default;
@@ -123,7 +124,7 @@ class ChannelUser : public ListNode {
  private:
   friend class Dial;
   friend class Pool;
-  Dial* dial_ = nullptr;  // that it waits for
+  Dial* dial_ = nullptr;  // that it waits for, if it is one
 };
 
 }  // namespace handfast::upstream

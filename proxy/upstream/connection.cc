@@ -10,6 +10,7 @@ Connection::Connection(Pool& pool, Established established, std::function<void()
     : pool_(pool),
       facts_(std::move(established.peer)),
       wire_(established.wire),
+      connect_timeout_(established.connect_timeout),
       service_(std::move(established.service)),
       stream_(std::move(established.stream)),
       tls_(established.tls),

@@ -6,7 +6,9 @@
 //
 // Threading: one worker's. Ownership: the Pool's.
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -25,12 +27,13 @@ struct Established {
   PeerFacts peer;
   std::string service;  // config::Service::name
   std::unique_ptr<net::Stream> stream;
-  tls::TlsStream* tls = nullptr;   // `stream`, if it is TLS
-  Wire wire = Wire::Http1;         // of the target: part of the key
-  bool http2 = false;              // what it turned out to be
-  UnixSeconds valid_until = 0;     // of the verifier's verdict; 0: no end
-  UnixSeconds peer_not_after = 0;  // of a verified peer's own certificate
-  bool superseded = false;         // the policy changed while it was made
+  tls::TlsStream* tls = nullptr;                // `stream`, if it is TLS
+  Wire wire = Wire::Http1;                      // of the target: part of the key
+  bool http2 = false;                           // what it turned out to be
+  UnixSeconds valid_until = 0;                  // of the verifier's verdict; 0: no end
+  UnixSeconds peer_not_after = 0;               // of a verified peer's own certificate
+  bool superseded = false;                      // the policy changed while it was made
+  std::chrono::milliseconds connect_timeout{};  // of the target
 };
 
 class Connection : public event::Handler, public event::RoundEnd, public ListNode {
@@ -56,6 +59,7 @@ class Connection : public event::Handler, public event::RoundEnd, public ListNod
   Pool& pool_;
   PeerFacts facts_;
   Wire wire_;
+  std::chrono::milliseconds connect_timeout_;
   std::string service_;
   std::unique_ptr<net::Stream> stream_;
   tls::TlsStream* tls_;

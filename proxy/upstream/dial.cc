@@ -30,6 +30,7 @@ Dial::Dial(Pool& pool, const Target& target, std::string service)
   made_.peer.address = target_.address;
   made_.peer.policy = target_.policy;
   made_.wire = target_.wire;
+  made_.connect_timeout = target_.connect_timeout;
   made_.service = std::move(service);
   auto socket = net::Socket::connect(target_.address);
   if (!socket) {

@@ -2,6 +2,7 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "proxy/base/check.h"
@@ -47,7 +48,7 @@ void H2Channel::begin(const ChannelRequest& request) {
     connection_.going_away_ = true;
     return;
   }
-  stream_ = *stream;
+  stream_ = connection_.begun_ = *stream;
   arm();
 }
 
@@ -165,10 +166,12 @@ void H2Channel::fail(Error error, bool unprocessed) {
   }
 }
 
-H2Connection::H2Connection(Pool& pool, Established established)
+H2Connection::H2Connection(Pool& pool, Established established, std::optional<std::size_t> guess)
     : Connection(pool, std::move(established), [this] { on_timeout(); }),
       codec_(http::H2Codec::Role::Client, *this, {}),
       plain_(pool.buffers_),
+      settings_timer_(pool.loop_.timers(), [this] { on_settings_timeout(); }),
+      guess_(guess),
       heard_(pool.loop_.now()) {
   arm(pool.limits_.idle);
   schedule();  // the preface
@@ -184,8 +187,46 @@ std::size_t H2Connection::room() const {
   if (spent()) return 0;
   std::size_t unborn = 0;  // handed out, and not begun
   for (const auto& channel : channels_) unborn += channel->stream_ == 0 ? 1 : 0;
-  const std::size_t free = codec_.free_streams();
+  std::size_t free = codec_.free_streams();
+  if (!codec_.stream_limit()) {
+    const std::size_t most = guess_.value_or(1);
+    free = std::min(free, most - std::min(most, codec_.open_streams()));
+  }
   return free > unborn ? free - unborn : 0;
+}
+
+// Not for what the connection before was allowed, which is most likely the answer.
+bool H2Connection::may_be_waited_for() const {
+  return !spent() && !codec_.stream_limit() && guess_.value_or(0) == 0;
+}
+
+void H2Connection::wait(ChannelUser& user) {
+  timer_.cancel();
+  if (!settings_timer_.armed()) settings_timer_.set(pool_.loop_.now() + connect_timeout_);
+  waiting_.push_back(user);
+}
+
+void H2Connection::fail_waiting(const Error& error) {
+  settings_timer_.cancel();
+  while (!waiting_.empty()) {
+    ChannelUser& user = waiting_.front();
+    user.unlink();
+    user.on_upstream_failed({error, /*unprocessed=*/true, false, !over(), &facts_});
+  }
+}
+
+void H2Connection::on_settings_timeout() {
+  going_away_ = true;
+  fail_waiting({facts_.policy == nullptr ? Reason::ConnectTimeout : Reason::HandshakeTimeout,
+                facts_.address.to_string() + ": no HTTP/2 SETTINGS in time"});
+  if (!closed_ && !in_use()) pool_.close(*this);
+}
+
+void H2Connection::on_h2_settings() {
+  pool_.on_stream_limit(*this, *codec_.stream_limit());
+  // One who takes none at all is of no use: the next connection may find it otherwise.
+  if (*codec_.stream_limit() == 0) going_away_ = true;
+  schedule();
 }
 
 H2Channel& H2Connection::open(ChannelUser& user) {
@@ -262,8 +303,16 @@ void H2Connection::fail_refused() {
 
 void H2Connection::on_round_end() {
   if (over()) return;
-  if (going_away_) fail_refused();
+  if (going_away_) {
+    fail_refused();
+    if (!over()) fail_waiting({Reason::BadResponse, "the connection takes no more streams"});
+  } else if (codec_.stream_limit() && settings_timer_.armed()) {
+    settings_timer_.cancel();
+    pool_.serve_waiting(*this);
+    if (!over() && !in_use()) pool_.on_channel_closed(*this);
+  }
   if (over()) return;
+  if (going_away_ && !in_use()) arm(std::chrono::milliseconds(0));
   while (stream_->queued() < kFlushMark && codec_.wants_produce()) {
     codec_.produce(plain_, kReadSize);
     if (plain_.empty()) break;
@@ -271,6 +320,7 @@ void H2Connection::on_round_end() {
     plain_.clear();
   }
   plain_.release_if_empty();
+  written_ = begun_;
   if (stream_->flush() == net::FlushState::Failed) {
     stream_->socket().note_events(EPOLLIN | EPOLLRDHUP);
     read_all();  // an alert that says why, or answers that came before the end
@@ -285,21 +335,21 @@ void H2Connection::on_round_end() {
 }
 
 void H2Connection::on_timeout() {
-  if (!closed_ && channels_.empty()) pool_.close(*this);
+  if (!closed_ && !in_use()) pool_.close(*this);
 }
 
-void H2Connection::fail(Error error) { end_with(std::move(error), /*unprocessed=*/false); }
-
-void H2Connection::end_with(Error error, bool unprocessed) {
+void H2Connection::fail(Error error) {
   if (over()) return;
   going_away_ = true;  // nobody who is told begins anew on it
   if (error.reason == Reason::ClientCertificateRejected) {
     // TLS 1.3: the refusal arrives after our side of the handshake was done.
     pool_.hooks_.on_handshake({&service_, &facts_.address, true, facts_.tls.resumed, error.reason});
   }
-  codec_.produce(plain_, kFlushMark);  // a GOAWAY that says why
-  stream_->write(plain_.view());
-  stream_->flush();
+  if (codec_.failed()) {
+    codec_.produce(plain_, kFlushMark);  // a GOAWAY that says why
+    stream_->write(plain_.view());
+    stream_->flush();
+  }
   lost_ = true;
   pool_.cut_off(*this);
   for (std::size_t i = 0; i < channels_.size();) {
@@ -308,9 +358,10 @@ void H2Connection::end_with(Error error, bool unprocessed) {
       ++i;
       continue;
     }
-    channel.fail(error, unprocessed || channel.stream_ == 0);
+    channel.fail(error, /*unprocessed=*/channel.stream_ == 0 || channel.stream_ > written_);
     i = 0;  // its user may have closed others
   }
+  fail_waiting(error);
   if (channels_.empty()) pool_.close(*this);
 }
 

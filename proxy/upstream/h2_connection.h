@@ -1,6 +1,13 @@
 #pragma once
 // An HTTP/2 connection to a backend: many exchanges at once, each a stream.
 //
+//   Greeted (the peer hasn't said what it allows) -> Open -> spent (no new streams) -> closed
+//
+// Until the peer's SETTINGS have come, a connection carries as many streams as the one before it to
+// the same peer was allowed; the first of all carries one, and who comes meanwhile waits for the
+// SETTINGS, as long as a connect may take. So no request is refused for a limit that is told a
+// moment later.
+//
 // Each stream holds at most its window of response bytes that its user has no room for, and the
 // connection's window never closes: a slow client slows its own stream and no other. A connection
 // takes new streams until the peer says GOAWAY, its identity or trust is replaced, or it has
@@ -12,6 +19,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,12 +84,15 @@ class H2Channel final : public Channel, public event::Deletable {
 
 class H2Connection final : public Connection, private http::H2Codec::Events {
  public:
-  H2Connection(Pool& pool, Established established);
+  // `guess`: how many streams the peer allowed on the connection before; nothing: there was none.
+  H2Connection(Pool& pool, Established established, std::optional<std::size_t> guess);
   ~H2Connection() override;
 
-  [[nodiscard]] bool in_use() const override { return !channels_.empty(); }
+  [[nodiscard]] bool in_use() const override { return !channels_.empty() || !waiting_.empty(); }
   // How many more requests it takes now.
   [[nodiscard]] std::size_t room() const;
+  // It will be known soon how many more it takes.
+  [[nodiscard]] bool may_be_waited_for() const;
 
   void on_event(std::uint32_t events) override;
   void on_round_end() override;
@@ -91,6 +102,8 @@ class H2Connection final : public Connection, private http::H2Codec::Events {
   friend class H2Channel;
 
   H2Channel& open(ChannelUser& user);
+  void wait(ChannelUser& user);
+  void fail_waiting(const Error& error);
   void close_channel(H2Channel& channel);
   [[nodiscard]] H2Channel* find(http::H2StreamId stream);
   // Nothing is read or written any more.
@@ -101,8 +114,8 @@ class H2Connection final : public Connection, private http::H2Codec::Events {
   void read_all();
   void fail_refused();
   void on_timeout();
+  void on_settings_timeout();
   void fail(Error error) override;
-  void end_with(Error error, bool unprocessed);
 
   void on_h2_request(http::H2StreamId, const http::RequestHead&) override {}
   void on_h2_bad_request(http::H2StreamId, int, std::string_view) override {}
@@ -112,14 +125,20 @@ class H2Connection final : public Connection, private http::H2Codec::Events {
   void on_h2_closed(http::H2StreamId stream, http::H2Error error) override;
   void on_h2_drained(http::H2StreamId stream) override;
   void on_h2_goaway(http::H2StreamId last, http::H2Error error) override;
+  void on_h2_settings() override;
 
   http::H2Codec codec_;
   Buffer plain_;  // frames of this round, before the stream
   std::vector<std::unique_ptr<H2Channel>> channels_;
+  IntrusiveList<ChannelUser> waiting_;  // for the peer's SETTINGS
+  event::Timer settings_timer_;
+  const std::optional<std::size_t> guess_;
   std::vector<http::Header> fields_;  // of the head being sent
   std::string storage_;
   std::uint64_t requests_ = 0;
-  Monotonic heard_;  // when anything came last
+  Monotonic heard_;               // when anything came last
+  http::H2StreamId begun_ = 0;    // the newest stream
+  http::H2StreamId written_ = 0;  // the newest of which something may have left us
   bool going_away_ = false;
   bool lost_ = false;  // users of whole answers are left
   bool reading_ = false;

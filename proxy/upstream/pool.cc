@@ -88,6 +88,7 @@ Channel* Pool::take(const Target& target, ChannelUser& user) {
   if (group == nullptr) return nullptr;
   for (H2Connection* connection : group->shared) {
     if (!usable(*connection, target.policy.get()) || connection->room() == 0) continue;
+    if (!connection->waiting_.empty()) continue;  // they were first
     remove_idle(*connection);
     return &connection->open(user);
   }
@@ -108,6 +109,13 @@ void Pool::connect(const Target& target, const std::string& service, ChannelUser
       group->dialling->add(user);
       return;
     }
+    for (H2Connection* connection : group->shared) {
+      if (!usable(*connection, target.policy.get()) || !connection->may_be_waited_for()) continue;
+      remove_idle(*connection);
+      user.dial_ = nullptr;
+      connection->wait(user);
+      return;
+    }
   }
   auto made = std::make_unique<Dial>(*this, target, service);
   Dial& dial = *made;
@@ -118,7 +126,8 @@ void Pool::connect(const Target& target, const std::string& service, ChannelUser
 }
 
 void Pool::cancel(ChannelUser& user) {
-  if (user.linked()) user.dial_->remove(user);
+  if (!user.linked()) return;
+  user.dial_ != nullptr ? user.dial_->remove(user) : user.unlink();
 }
 
 template <class T>
@@ -141,10 +150,15 @@ void Pool::on_dialled(Dial& dial) {
   group.speaks_http1 = !http2;
 
   if (http2) {
-    auto& connection = adopt(std::make_unique<H2Connection>(*this, std::move(dial.made_)), tls);
+    auto& connection = adopt(
+        std::make_unique<H2Connection>(*this, std::move(dial.made_), group.stream_limit), tls);
     loop_.rebind(fd, connection);
     group.shared.push_back(&connection);
-    give_to_waiters(connection, dial);
+    IntrusiveList<ChannelUser> waiting;
+    waiting.splice(dial.waiting_);
+    const Target target = dial.target_;
+    close(dial);
+    give_to(connection, waiting, target);
     return;
   }
   auto& connection = adopt(std::make_unique<H1Connection>(*this, std::move(dial.made_)), tls);
@@ -163,12 +177,22 @@ void Pool::on_dialled(Dial& dial) {
   first.on_upstream_ready(connection);
 }
 
-void Pool::give_to_waiters(H2Connection& connection, Dial& dial) {
+void Pool::on_stream_limit(const H2Connection& connection, std::size_t limit) {
+  group_of(key_of(connection, connection.wire_)).stream_limit = limit;
+}
+
+void Pool::serve_waiting(H2Connection& connection) {
   IntrusiveList<ChannelUser> waiting;
-  waiting.splice(dial.waiting_);
-  const Target target = dial.target_;
+  waiting.splice(connection.waiting_);
+  give_to(connection, waiting,
+          {connection.facts_.address, connection.facts_.policy, connection.wire_,
+           connection.connect_timeout_});
+}
+
+// Those for whom there is no room wait on, for this connection's SETTINGS or the next connection.
+void Pool::give_to(H2Connection& connection, IntrusiveList<ChannelUser>& waiting,
+                   const Target& target) {
   const std::string service = connection.service_;
-  close(dial);
   while (!waiting.empty()) {
     ChannelUser& user = waiting.front();
     user.unlink();

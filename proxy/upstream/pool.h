@@ -14,6 +14,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -115,10 +116,11 @@ class Pool {
   };
   // What there is under one key.
   struct Group {
-    IntrusiveList<Connection> idle;     // HTTP/1.1, the last used first
-    std::vector<H2Connection*> shared;  // HTTP/2
-    Dial* dialling = nullptr;           // the one attempt that answers for all
-    bool speaks_http1 = false;          // Either, and ALPN said so
+    IntrusiveList<Connection> idle;             // HTTP/1.1, the last used first
+    std::vector<H2Connection*> shared;          // HTTP/2
+    Dial* dialling = nullptr;                   // the one attempt that answers for all
+    bool speaks_http1 = false;                  // Either, and ALPN said so
+    std::optional<std::size_t> stream_limit{};  // that the peer told last (HTTP/2)
     [[nodiscard]] bool empty() { return idle.empty() && shared.empty() && dialling == nullptr; }
   };
 
@@ -132,7 +134,10 @@ class Pool {
 
   // From dials and connections.
   void on_dialled(Dial& dial);
-  void give_to_waiters(H2Connection& connection, Dial& dial);
+  void give_to(H2Connection& connection, IntrusiveList<ChannelUser>& waiting, const Target& target);
+  // The peer has said how many streams it takes.
+  void on_stream_limit(const H2Connection& connection, std::size_t limit);
+  void serve_waiting(H2Connection& connection);
   void keep(H1Connection& connection);
   void on_channel_closed(H2Connection& connection);
   void remove_idle(Connection& connection);

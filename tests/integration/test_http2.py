@@ -128,9 +128,6 @@ class Sharing(Http2Case):
         for join in joins:
             self.assert_all(join())
 
-    # Missing: a new connection is handed as many requests as wait for it, up to 100, before its
-    # peer has said how many it takes; what it refuses uses up the tries of proxy-next-upstream.
-    @unittest.expectedFailure
     def test_limit_of_streams_that_is_not_known_yet_costs_no_request(self):
         gate, handshake = Gate(20), threading.Event()
         self.addCleanup(handshake.set)

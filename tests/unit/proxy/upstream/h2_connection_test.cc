@@ -22,7 +22,7 @@ class H2Backend final : private http::H2Codec::Events {
   void pump() {
     const std::string bytes = peer_.take();
     if (!bytes.empty()) fed_well = codec.feed(bytes).has_value() && fed_well;
-    while (codec.wants_produce()) {
+    while (speaks && codec.wants_produce()) {
       codec.produce(out_, 1 << 20);
       if (out_.empty()) break;
       peer_.send(out_.view());
@@ -48,6 +48,7 @@ class H2Backend final : private http::H2Codec::Events {
   std::map<http::H2StreamId, std::size_t> taken;  // and the window isn't given back yet
   bool takes_bodies = true;
   bool fed_well = true;
+  bool speaks = true;
 
  private:
   void on_h2_request(http::H2StreamId stream, const http::RequestHead& head) override {
@@ -81,6 +82,7 @@ class H2ConnectionTest : public handfast::testing::PoolFixture {
       while (backends_.size() < backend_.peers.size()) {
         backends_.push_back(std::make_unique<H2Backend>(*backend_.peers[backends_.size()],
                                                         far_buffers_, far_limits_));
+        backends_.back()->speaks = far_speaks_;
       }
       for (auto& backend : backends_) backend->pump();
     });
@@ -110,6 +112,7 @@ class H2ConnectionTest : public handfast::testing::PoolFixture {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   BufferPool far_buffers_;
   http::H2Limits far_limits_;
+  bool far_speaks_ = true;
   std::vector<std::unique_ptr<H2Backend>> backends_;
 };
 
@@ -153,22 +156,103 @@ TEST_F(H2ConnectionTest, MakesMoreConnectionsWhereThePeersLimitOfStreamsIsReache
   for (RecordingUser& user : users) ask(user);
 
   ASSERT_TRUE(driver_.until([&] {
-    // Before a peer has said how many it takes it may get more; what it refuses is asked again.
-    for (RecordingUser& user : users) {
-      if (!user.failure) continue;
-      EXPECT_TRUE(user.unprocessed);
-      user.failure.reset();
-      ask(user);
-    }
     std::size_t all = 0;
-    for (auto& backend : backends_) {
-      for (const auto stream : backend->streams) {
-        if (std::ranges::find(backend->closed, stream) == backend->closed.end()) ++all;
-      }
-    }
-    return all >= 5;
+    for (auto& backend : backends_) all += backend->streams.size();
+    return all == 5;
   }));
-  EXPECT_GE(backend_.peers.size(), 2u);
+  EXPECT_EQ(backend_.peers.size(), 3u);
+  for (const RecordingUser& user : users) EXPECT_FALSE(user.failure);
+}
+
+TEST_F(H2ConnectionTest, ANewConnectionCarriesOneRequestUntilItsPeerSaysHowManyItTakes) {
+  far_speaks_ = false;
+  std::array<RecordingUser, 10> users;
+  for (RecordingUser& user : users) ask(user);
+  ASSERT_TRUE(arrived(1));
+  RecordingUser late;
+  ask(late);
+  driver_.settle();
+  EXPECT_EQ(far().streams.size(), 1u);
+  EXPECT_EQ(backend_.peers.size(), 1u);
+
+  far().speaks = true;
+
+  ASSERT_TRUE(arrived(11));
+  EXPECT_EQ(backend_.peers.size(), 1u);
+}
+
+TEST_F(H2ConnectionTest, WhatThePeerAllowedBeforeIsGoodForTheNextConnection) {
+  far_limits_.max_streams = 3;
+  std::array<RecordingUser, 3> first;
+  for (RecordingUser& user : first) ask(user);
+  ASSERT_TRUE(arrived(3));
+  far_speaks_ = false;
+  std::array<RecordingUser, 3> users;
+  for (RecordingUser& user : users) ask(user);
+
+  EXPECT_TRUE(arrived(3, 1));
+}
+
+TEST_F(H2ConnectionTest, APeerThatSaysNothingIsWaitedForAsLongAsAConnectMayTake) {
+  far_speaks_ = false;
+  std::array<RecordingUser, 2> users;
+  for (RecordingUser& user : users) ask(user);
+  ASSERT_TRUE(arrived(1));
+  driver_.settle();
+  clock_.advance(kConnectTimeout + std::chrono::seconds(1));
+
+  ASSERT_TRUE(driver_.until([&] { return users[1].failure.has_value(); }));
+  EXPECT_EQ(users[1].reason(), Reason::ConnectTimeout);
+  EXPECT_TRUE(users[1].unprocessed);
+  EXPECT_FALSE(users[0].failure);
+  far().answer(far().streams[0], "ok");
+  far().speaks = true;
+  EXPECT_TRUE(driver_.until([&] { return users[0].ended; }));
+}
+
+TEST_F(H2ConnectionTest, WhoWaitsNoMoreForWhatThePeerAllowsLeavesTheConnectionIdle) {
+  far_speaks_ = false;
+  std::array<RecordingUser, 2> users;
+  for (RecordingUser& user : users) ask(user);
+  ASSERT_TRUE(arrived(1));
+  driver_.settle();
+  pool_.cancel(users[1]);
+  users[0].channel->abandon();
+  EXPECT_EQ(pool_.idle(), 1u);
+  far().speaks = true;
+  driver_.settle();
+  clock_.advance(limits_.idle + std::chrono::seconds(1));
+
+  EXPECT_TRUE(driver_.until([&] { return pool_.total() == 0; }));
+}
+
+TEST_F(H2ConnectionTest, APeerThatTakesNoStreamAtAllIsLeft) {
+  far_limits_.max_streams = 0;
+  std::array<RecordingUser, 3> users;
+  for (RecordingUser& user : users) ask(user);
+
+  ASSERT_TRUE(driver_.until([&] {
+    return std::ranges::all_of(users, [](const RecordingUser& user) { return user.unprocessed; });
+  }));
+  clock_.advance(std::chrono::seconds(1));
+  EXPECT_TRUE(driver_.until([&] { return pool_.total() == 0; }));
+  EXPECT_EQ(backend_.peers.size(), 1u);
+}
+
+TEST_F(H2ConnectionTest, WhatHasNotLeftWhenTheConnectionEndsWasNotProcessed) {
+  RecordingUser first;
+  ask(first);
+  ASSERT_TRUE(arrived(1));
+  far().answer(far().streams[0], "ok");
+  ASSERT_TRUE(driver_.until([&] { return first.ended; }));
+  first.channel->release();
+  driver_.settle();
+  backend_.last().close();
+  RecordingUser user;
+  ask(user);
+
+  ASSERT_TRUE(driver_.until([&] { return user.failure.has_value(); }));
+  EXPECT_TRUE(user.unprocessed);
 }
 
 TEST_F(H2ConnectionTest, StreamsABodyWithItsEnd) {
