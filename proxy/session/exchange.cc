@@ -101,7 +101,7 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   route_ = nullptr;
   tried_.clear();
   ++serial_;
-  tries_ = 0;
+  tries_ = returned_ = 0;
   request_complete_ = request_body_sent_ = head_sent_ = fresh_ = upstream_ended_ = false;
   request_end_sent_ = response_complete_ = false;
   choose_request_id();

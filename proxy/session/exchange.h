@@ -130,9 +130,11 @@ class Exchange final : public upstream::ChannelUser {
   void send_spooled_request();
   bool send_spooled_response();
   void drop_spools();
-  [[nodiscard]] bool may_try_again() const;
+  [[nodiscard]] bool may_send_again() const;
+  [[nodiscard]] bool has_tries_left() const;
   [[nodiscard]] bool is_stale(const upstream::Failure& failure) const;
-  [[nodiscard]] bool may_retry(const upstream::Failure& failure) const;
+  [[nodiscard]] bool costs_nothing(const upstream::Failure& failure) const;
+  [[nodiscard]] bool may_retry(const upstream::Failure& failure, bool for_nothing) const;
   [[nodiscard]] bool tries_another_for(int status);
   void answer(Reason reason, std::string_view detail, int status);
   void answer_status(int status, std::string_view extra);
@@ -161,6 +163,7 @@ class Exchange final : public upstream::ChannelUser {
   std::uint64_t serial_ = 0;  // tells late answers of the resolver from this exchange's
   std::shared_ptr<Exchange*> self_ = std::make_shared<Exchange*>(this);
   int tries_ = 0;
+  int returned_ = 0;  // of the tries: those that cost nothing
   bool request_complete_ = false;
   bool request_body_sent_ = false;
   bool head_sent_ = false;          // the client has the response's head

@@ -18,6 +18,10 @@ bool is_idempotent(std::string_view method) {
          method == "DELETE";
 }
 
+// Peers that refuse what they haven't looked at say so to one or two requests at a time, when they
+// go away or let fewer streams in; one that goes on is out of order.
+constexpr int kMaxReturned = 3;
+
 }  // namespace
 
 // The Service is looked up in the newest snapshot: endpoints that went away while the exchange
@@ -209,33 +213,43 @@ void Exchange::on_upstream_head(const http::ResponseHead& response) {
   if (upgraded) client_->resume_request_body();  // what came behind the request
 }
 
-// Whether the request could be sent once more, as far as the client and the route's limits go.
-bool Exchange::may_try_again() const {
+// Whether the request could be sent once more, as far as the client and the budget of time go.
+bool Exchange::may_send_again() const {
   const config::RetryPolicy& retry = route_->retry;
   if (head_sent_ || (request_body_sent_ && request_spool_ == nullptr)) return false;
-  if (retry.tries > 0 && static_cast<std::uint32_t>(tries_) >= retry.tries) return false;
   return retry.timeout_ms == 0 ||
          context_.loop.clock().now() - started_ < std::chrono::milliseconds(retry.timeout_ms);
+}
+
+bool Exchange::has_tries_left() const {
+  const std::uint32_t most = route_->retry.tries;
+  return most == 0 || static_cast<std::uint32_t>(tries_ - returned_) < most;
 }
 
 // A kept-alive connection that the backend closed just now, most likely (RFC 9112 section 9.3.1).
 bool Exchange::is_stale(const upstream::Failure& failure) const {
   return state_ == State::Streaming && upstream_reused_ && !failure.malformed &&
-         (!failure.stream_alone || failure.unprocessed) &&
-         failure.error.reason == Reason::BadResponse;
+         !failure.stream_alone && failure.error.reason == Reason::BadResponse;
+}
+
+// Nobody looked at the request (RFC 9113 section 8.7, RFC 9110 section 9.2.2), so that sending it
+// again is no retry, whatever the route says of those; how often is limited all the same.
+bool Exchange::costs_nothing(const upstream::Failure& failure) const {
+  const bool refused = failure.unprocessed && failure.error.reason == Reason::BadResponse;
+  return returned_ < kMaxReturned && (refused || is_stale(failure));
 }
 
 // What may be sent again: only what can't have had an effect, or may have it twice.
-bool Exchange::may_retry(const upstream::Failure& failure) const {
+bool Exchange::may_retry(const upstream::Failure& failure, bool for_nothing) const {
   const config::RetryPolicy& retry = route_->retry;
-  if (!may_try_again()) return false;
+  if (!may_send_again()) return false;
   const Reason reason = failure.error.reason;
   const bool timeout = reason == Reason::ConnectTimeout || reason == Reason::HandshakeTimeout ||
                        reason == Reason::ResponseTimeout;
   const bool named = timeout             ? retry.timeout
                      : failure.malformed ? retry.invalid_header
                                          : retry.error;
-  if (!named && !is_stale(failure)) return false;
+  if (!for_nothing && !(named && has_tries_left())) return false;
   return failure.unprocessed || retry.non_idempotent || is_idempotent(head.method);
 }
 
@@ -243,7 +257,7 @@ bool Exchange::may_retry(const upstream::Failure& failure) const {
 bool Exchange::tries_another_for(int status) {
   const auto& statuses = route_->retry.statuses;
   if (statuses.empty() || std::ranges::find(statuses, status) == statuses.end()) return false;
-  if (!may_try_again()) return false;
+  if (!may_send_again() || !has_tries_left()) return false;
   if (!route_->retry.non_idempotent && !is_idempotent(head.method)) return false;
   const route::ServiceEntry* service = context_.snapshots.current().find_service(route_->service);
   return service != nullptr &&
@@ -254,7 +268,10 @@ bool Exchange::tries_another_for(int status) {
 
 void Exchange::on_upstream_failed(const upstream::Failure& failure) {
   channel_ = nullptr;
-  attempt_.finish(is_stale(failure) ? upstream::Outcome::Aborted : upstream::Outcome::Failed,
+  const bool for_nothing = costs_nothing(failure);
+  const bool again = may_retry(failure, for_nothing);
+  const bool says_nothing = is_stale(failure) || (for_nothing && again);
+  attempt_.finish(says_nothing ? upstream::Outcome::Aborted : upstream::Outcome::Failed,
                   context_.loop.now());
   note_peer(*failure.peer);
   reason_ = failure.error.reason;
@@ -267,12 +284,13 @@ void Exchange::on_upstream_failed(const upstream::Failure& failure) {
     finish(/*cut=*/true);
     return;
   }
-  if (may_retry(failure)) {
-    // Other connections that were kept alive are most likely as stale as this one; the endpoint
-    // itself isn't to blame.
-    if (is_stale(failure)) {
-      fresh_ = true;
-      tried_.pop_back();
+  if (again) {
+    if (for_nothing) {
+      // Other connections that were kept alive are most likely as stale as this one. One that
+      // refuses a stream may have room again.
+      ++returned_;
+      fresh_ = fresh_ || !failure.stream_alone || returned_ > 1;
+      tried_.pop_back();  // the endpoint isn't to blame
     }
     state_ = State::Connecting;
     choose_endpoint();

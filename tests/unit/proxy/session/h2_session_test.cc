@@ -2,16 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "tests/unit/proxy/http/h2_frames.h"
-#include "tests/unit/proxy/session/session_fixture.h"
+#include "tests/unit/proxy/session/h2_fixture.h"
 
 namespace handfast::session {
 namespace {
 
+using handfast::testing::H2End;
 using handfast::testing::Peer;
 using handfast::testing::route_to;
 using handfast::testing::SnapshotMaker;
@@ -20,97 +20,7 @@ using http::H2Codec;
 using http::H2StreamId;
 using http::Header;
 
-// An HTTP/2 end over some peer's socket: a client, or a backend.
-template <class Socket>
-class H2End {
- public:
-  H2End(Socket& socket, H2Codec::Role role) : codec(role, log), socket_(socket) {
-    log.consumer = &codec;
-  }
-
-  H2StreamId ask(std::string_view method, std::string_view target, std::span<const Header> fields,
-                 bool end, std::string_view authority = "shop.example") {
-    http::RequestHead head;
-    head.method = method;
-    head.target = target;
-    head.authority = authority;
-    const auto stream = codec.send_request(head, "http", fields, end);
-    check(stream.has_value(), "no stream");
-    return *stream;
-  }
-  H2StreamId get(std::string_view target = "/a") { return ask("GET", target, {}, true); }
-
-  void pump() {
-    const std::string bytes = socket_.take();
-    if (!bytes.empty()) static_cast<void>(codec.feed(bytes));
-    BufferPool pool;
-    Buffer out(pool);
-    codec.produce(out, 1 << 20);
-    socket_.send(out.view());
-  }
-  [[nodiscard]] bool heard(std::string_view text) const {
-    return log.text.find(text) != std::string::npos;
-  }
-
-  http::h2::Log log;
-
- private:
-  struct Codec final : H2Codec {
-    Codec(Role role, Events& events) : H2Codec(role, events, {}) {}
-  };
-
- public:
-  Codec codec;
-
- private:
-  Socket& socket_;
-};
-
-class H2SessionTest : public handfast::testing::SessionFixture {
- protected:
-  using Client = H2End<Peer>;
-
-  H2SessionTest() {
-    each_round_ = [this] {
-      for (auto& client : clients) client->pump();
-      for (auto& backend : backends) backend->pump();
-    };
-  }
-
-  ~H2SessionTest() override { each_round_ = nullptr; }
-
-  Client& dial() {
-    clients.push_back(std::make_unique<Client>(connect(), H2Codec::Role::Client));
-    return *clients.back();
-  }
-  // The newest connection of the backend speaks HTTP/2.
-  Client& h2_backend() {
-    check(driver_.until([this] { return !backend_.peers.empty(); }), "no connection");
-    backends.push_back(std::make_unique<Client>(backend_.last(), H2Codec::Role::Server));
-    return *backends.back();
-  }
-  [[nodiscard]] bool hears(const Client& end, std::string_view text) {
-    return driver_.until([&end, text] { return end.heard(text); });
-  }
-  void answer(std::string_view bytes = kOk, std::size_t peer = 0) {
-    ASSERT_TRUE(backend_gets("\r\n\r\n", peer));
-    backend_.peers[peer]->take();
-    backend_.peers[peer]->send(bytes);
-  }
-  [[nodiscard]] bool client_gone() {
-    return driver_.until([this] { return sessions_.empty(); });
-  }
-  void serve_h2() {
-    config::Route route = route_to("/", "shop/orders:80");
-    route.http2 = config::Http2::Require;
-    publish(SnapshotMaker()
-                .host(handfast::testing::host_with("shop.example", {route}))
-                .service("shop/orders:80", {backend_.address()}));
-  }
-
-  std::vector<std::unique_ptr<Client>> clients;
-  std::vector<std::unique_ptr<Client>> backends;
-};
+class H2SessionTest : public handfast::testing::H2Fixture {};
 
 TEST_F(H2SessionTest, ForwardsARequestAndItsAnswer) {
   Client& client = dial();
