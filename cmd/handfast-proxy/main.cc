@@ -86,6 +86,13 @@ OptionSet make_options() {
   options.add_list("proxy-real-ip-cidr", "CIDR,...", "peers whose X-Forwarded-* is believed");
   options.add_flag("compute-full-forwarded-for",
                    "backends get the whole X-Forwarded-For of those peers");
+  options.add_duration("client-header-timeout", "60s", "for the whole head of a request");
+  options.add_duration("client-body-timeout", "60s", "between two pieces of a request's body");
+  options.add_duration("client-send-timeout", "60s",
+                       "in which a client must take some of a response");
+  options.add_duration("keep-alive", "75s", "of a client connection without a request");
+  options.add_duration("upstream-keepalive-timeout", "60s",
+                       "of a backend connection without a request");
   options.add_number("keep-alive-requests", 1000, 0, 1'000'000'000,
                      "of one client connection, then it closes; 0: no limit");
   options.add_number("max-worker-connections", 16384, 1, 10'000'000,
@@ -117,6 +124,25 @@ handfast::Result<std::vector<handfast::net::Address>> addresses_of(const ParsedO
   return addresses;
 }
 
+handfast::Status read_timeouts(const ParsedOptions& parsed,
+                               handfast::server::ServerOptions& options) {
+  handfast::session::Limits& limits = options.limits;
+  const std::pair<const char*, std::chrono::milliseconds*> timeouts[] = {
+      {"client-header-timeout", &limits.head},
+      {"client-body-timeout", &limits.body},
+      {"client-send-timeout", &limits.send},
+      {"keep-alive", &limits.keep_alive},
+      {"upstream-keepalive-timeout", &options.pool_limits.idle}};
+  for (const auto& [name, place] : timeouts) {
+    *place = parsed.duration(name);
+    if (place->count() == 0) {
+      return handfast::fail(handfast::Reason::InvalidValue,
+                            std::string("--") + name + ": must be longer than 0");
+    }
+  }
+  return {};
+}
+
 handfast::Status read_limits(const ParsedOptions& parsed,
                              handfast::server::ServerOptions& options) {
   handfast::session::Limits& limits = options.limits;
@@ -136,7 +162,7 @@ handfast::Status read_limits(const ParsedOptions& parsed,
     if (!networks) return handfast::within(std::string("--") + name, networks.error());
     *place = std::move(*networks);
   }
-  return {};
+  return read_timeouts(parsed, options);
 }
 
 handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptions& parsed) {

@@ -28,7 +28,8 @@ struct Limits {
   std::chrono::milliseconds head{60'000};        // client-header-timeout: the whole head
   std::chrono::milliseconds keep_alive{75'000};  // keep-alive
   std::chrono::milliseconds body{60'000};        // client-body-timeout: between two reads
-  std::chrono::milliseconds send{60'000};        // between two writes that made progress
+  std::chrono::milliseconds send{60'000};        // client-send-timeout: between two writes that
+                                                 // made progress
   std::chrono::milliseconds linger{5'000};       // reading on after an early end
   std::uint64_t keep_alive_requests = 1'000;     // keep-alive-requests, of one connection; 0: any
   std::string temp_directory = "/tmp";           // of buffered bodies that don't stay in memory

@@ -47,6 +47,15 @@ class Commands(unittest.TestCase):
                 self.assertEqual((code, out), (2, ""))
                 self.assertIn("--no-such-flag", err)
 
+    def test_timeout_that_would_end_everything_at_once_is_refused(self):
+        for flag in ("--client-header-timeout", "--client-body-timeout", "--client-send-timeout",
+                     "--keep-alive", "--upstream-keepalive-timeout"):
+            with self.subTest(flag):
+                code, out, err = self.run_program("handfast-proxy", flag, "0")
+
+                self.assertEqual((code, out), (2, ""))
+                self.assertIn(flag, err)
+
 
 if __name__ == "__main__":
     unittest.main()

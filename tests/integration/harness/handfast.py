@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import tempfile
+import time
 
 from . import clients, manifests
 from .processes import Process, wait_for_line
@@ -312,6 +313,24 @@ class Pair(Front):
 def resident_kilobytes(pid):
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def settled_descriptors(pid, expected=None, patience=30):
+    """How many are open once the number stays for two seconds, or is the expected one."""
+    deadline = time.monotonic() + patience
+    count, since = descriptors(pid), time.monotonic()
+    while count != expected and time.monotonic() < deadline:
+        time.sleep(0.05)
+        now = descriptors(pid)
+        if now != count:
+            count, since = now, time.monotonic()
+        elif expected is None and time.monotonic() - since > 2:
+            break
+    return count
 
 
 def is_sanitized():
