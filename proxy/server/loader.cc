@@ -2,9 +2,12 @@
 
 #include <chrono>
 #include <filesystem>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "proxy/base/log.h"
+#include "proxy/tls/contexts.h"
 
 namespace handfast::server {
 namespace {
@@ -158,6 +161,7 @@ bool Loader::publish(GenerationReader::Outcome& outcome, Monotonic began) {
     worker->publish(outcome.publication, [latch] { latch->arrive(); });
   }
   latch->wait();
+  sweep_sessions(outcome.publication);
   process_metrics_.forget_services(outcome.publication.changes->services_gone);
   {
     const std::lock_guard lock(mutex_);
@@ -167,6 +171,22 @@ bool Loader::publish(GenerationReader::Outcome& outcome, Monotonic began) {
   log(LogLevel::Info, "generation served",
       {{"generation", std::to_string(generation)}, {"seconds", std::to_string(seconds())}});
   return true;
+}
+
+// A connection that lives on under a policy that is gone may still bring a ticket; the next sweep
+// finds it.
+void Loader::sweep_sessions(const Publication& publication) {
+  if (sessions_ == nullptr) return;
+  const bool all_remain = publication.changes->policies.empty();
+  std::unordered_set<std::string_view> keys;
+  for (const auto& bucket : publication.snapshot->buckets) {
+    if (all_remain || bucket == nullptr) continue;
+    for (const auto& [name, policy] : bucket->policies) keys.insert(policy->key);
+  }
+  const UnixSeconds now = clock_.unix_now();
+  sessions_->drop_if([&](std::string_view key, const tls::StoredSession& stored) {
+    return stored.use_until <= now || (!all_remain && !keys.contains(tls::policy_key_in(key)));
+  });
 }
 
 void Loader::report(const std::vector<config::Rejection>& rejected, std::uint64_t number) {

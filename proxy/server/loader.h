@@ -20,7 +20,9 @@
 
 #include "proxy/config/control.h"
 #include "proxy/server/generation_reader.h"
+#include "proxy/server/snapshot_builder.h"
 #include "proxy/server/worker.h"
+#include "proxy/tls/session_store.h"
 
 namespace handfast::server {
 
@@ -38,6 +40,8 @@ class Loader {
 
   // Before anything is loaded.
   void set_workers(std::vector<Worker*> workers) { workers_ = std::move(workers); }
+  // Swept of what each generation leaves without a use. Outlives the thread.
+  void set_sessions(tls::SessionStore* sessions) { sessions_ = sessions; }
   void start();
   void stop();  // joins; what was posted before still runs
 
@@ -58,6 +62,7 @@ class Loader {
   void load_now(std::uint64_t number, const Done& done, OnBadShard on_bad);
   void load_file();
   bool publish(GenerationReader::Outcome& outcome, Monotonic began);
+  void sweep_sessions(const Publication& publication);
   void report(const std::vector<config::Rejection>& rejected, std::uint64_t number);
 
   Source source_;
@@ -68,6 +73,7 @@ class Loader {
   Materials materials_;
   GenerationReader reader_;
   std::vector<Worker*> workers_;
+  tls::SessionStore* sessions_ = nullptr;  // with backends
   std::vector<config::Rejection> refused_at_start_;
   std::optional<std::uint64_t> last_seen_current_;
 

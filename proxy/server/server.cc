@@ -90,6 +90,7 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
       std::make_unique<net::ConnectionLimits>(server->options_.address_connections);
   if (server->options_.session_resumption) {
     server->sessions_ = std::make_unique<tls::SessionStore>();
+    server->loader_->set_sessions(server->sessions_.get());
   }
   server->shared_.reset(new WorkerShared{
       .clock = server->clock_,

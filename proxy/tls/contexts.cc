@@ -101,6 +101,8 @@ int on_verify(X509_STORE_CTX* context, void* argument) {
   return ok ? 1 : 0;
 }
 
+constexpr std::size_t kPolicyKeyLength = 64;
+
 // Everything that decides whether a session may serve; names of policies are no part of it.
 std::string session_key(const net::Address& address, Alpn alpn, const UpstreamPolicy& policy) {
   std::string key(reinterpret_cast<const char*>(address.data()), address.length());
@@ -202,6 +204,10 @@ Result<std::unique_ptr<TlsStream>> ClientContext::connect(
   }
   stream->set_policy(std::move(policy));
   return stream;
+}
+
+std::string_view policy_key_in(std::string_view session_key) {
+  return session_key.substr(session_key.size() - std::min(session_key.size(), kPolicyKeyLength));
 }
 
 Status check_cipher_list(const std::string& ciphers) {

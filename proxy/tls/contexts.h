@@ -63,6 +63,9 @@ class ClientContext {
   SslCtxPtr context_;
 };
 
+// The part of a session's key that is UpstreamPolicy::key.
+[[nodiscard]] std::string_view policy_key_in(std::string_view session_key);
+
 // Whether OpenSSL takes the list for TLS 1.2 and something is left of it.
 [[nodiscard]] Status check_cipher_list(const std::string& ciphers);
 

@@ -1,6 +1,5 @@
 #include "proxy/tls/session_store.h"
 
-#include <functional>
 #include <utility>
 
 namespace handfast::tls {
@@ -116,6 +115,20 @@ void SessionStore::forget(const std::string& key, const SSL_SESSION* session) {
     if (group->sessions[i].session.get() != session) continue;
     remove(shard, group, i, dropped);
     return;
+  }
+}
+
+void SessionStore::drop_if(
+    const std::function<bool(std::string_view key, const StoredSession&)>& useless) {
+  for (Shard& shard : shards_) {
+    Dropped dropped;
+    const std::lock_guard lock(shard.mutex);
+    for (auto group = shard.groups.begin(); group != shard.groups.end();) {
+      const auto current = group++;  // removing its last session removes the group
+      for (std::size_t i = current->sessions.size(); i-- > 0;) {
+        if (useless(current->key, current->sessions[i])) remove(shard, current, i, dropped);
+      }
+    }
   }
 }
 

@@ -8,7 +8,9 @@
 // At most kPerKey sessions a key, the newest is taken first: each connection under TLS 1.3 takes
 // one and brings one, and a burst of as many finds enough. What was used longest ago goes when the
 // bytes (an estimate) exceed the limit. A session is handed out once; whoever may use it again (TLS
-// 1.2) puts a copy back.
+// 1.2) puts a copy back. What nobody will ask for again, because its time or its policy is over, is
+// dropped when a generation has been taken up: else each rotation and each new set of endpoints
+// would leave something here, up to the limit.
 //
 // Threading: any thread; sharded locks, touched only when a connection is made or brings a session,
 // never while OpenSSL frees something. OpenSSL counts references to sessions atomically, and one
@@ -18,6 +20,7 @@
 
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -58,6 +61,7 @@ class SessionStore {
   [[nodiscard]] std::optional<StoredSession> take(const std::string& key, UnixSeconds now);
   // It failed, or was replaced.
   void forget(const std::string& key, const SSL_SESSION* session);
+  void drop_if(const std::function<bool(std::string_view key, const StoredSession&)>& useless);
 
   [[nodiscard]] std::size_t size() const;
   [[nodiscard]] std::size_t bytes() const;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -65,6 +66,25 @@ TEST(SessionStoreTest, DropsWhatIsOutOfTimeOrNotResumable) {
   store.put("a", std::move(empty));
   EXPECT_EQ(number_of(store.take("a", kNow)), -1);
   EXPECT_EQ(store.size(), 0u);
+}
+
+TEST(SessionStoreTest, DropsWhatIsUseless) {
+  SessionStore store;
+  store.put("a", make_session(1));
+  store.put("a", make_session(2, kNow));
+  store.put("a", make_session(3));
+  store.put("b", make_session(4));
+  store.put("b", make_session(5));
+
+  store.drop_if([](std::string_view key, const StoredSession& stored) {
+    return key == "b" || stored.use_until <= kNow;
+  });
+
+  EXPECT_EQ(store.size(), 2u);
+  EXPECT_EQ(number_of(store.take("b", kNow)), -1);
+  EXPECT_EQ(number_of(store.take("a", kNow)), 3);
+  EXPECT_EQ(number_of(store.take("a", kNow)), 1);
+  EXPECT_EQ(store.bytes(), 0u);
 }
 
 TEST(SessionStoreTest, ForgetsTheOneThatItIsTold) {
