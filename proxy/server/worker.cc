@@ -1,7 +1,9 @@
 #include "proxy/server/worker.h"
 
+#include <malloc.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "proxy/base/check.h"
@@ -12,6 +14,8 @@ namespace {
 
 constexpr std::chrono::seconds kSecond{1};
 constexpr std::chrono::milliseconds kDrainLook{64};
+// Some 10 MiB: what fewer leave behind isn't worth a walk through the heap.
+constexpr std::size_t kManySessions = 1'000;
 
 std::uint64_t random_number() {
   std::uint64_t value = 0;
@@ -142,6 +146,7 @@ void Worker::accept(net::Socket socket, const net::Address& peer, bool tls) {
   session->slot = sessions_.size();
   sessions_.push_back(std::move(session));
   places_.push_back(std::move(*place));
+  most_sessions_ = std::max(most_sessions_, sessions_.size());
   session_count_.store(sessions_.size(), std::memory_order_relaxed);
 }
 
@@ -234,9 +239,18 @@ void Worker::judge(std::vector<upstream::JudgeRequest> requests) {
 void Worker::each_second() {
   second_.set(loop_->now() + kSecond);
   pool_.close_expired();
+  give_memory_back();
   endpoints_resting_.store(balancer_.resting(), std::memory_order_relaxed);
   upstream_idle_.store(pool_.idle(), std::memory_order_relaxed);
   upstream_total_.store(pool_.total(), std::memory_order_relaxed);
+}
+
+// The allocator by itself gives back only what lies at the end of its heap, and something always
+// does. The walk takes milliseconds for tens of MiB, in which this thread may wait for it.
+void Worker::give_memory_back() {
+  if (most_sessions_ < kManySessions || sessions_.size() > most_sessions_ / 2) return;
+  most_sessions_ = sessions_.size();
+  shared_.off_loop([] { ::malloc_trim(0); });
 }
 
 void Worker::drain(std::function<void()> done) {

@@ -92,6 +92,8 @@ class Worker final : private session::SessionOwner,
   std::optional<net::ConnectionLimits::Slot> try_place(const net::Address& client);
   void judge(std::vector<upstream::JudgeRequest> requests);
   void each_second();
+  // To the system, once most of many connections are gone.
+  void give_memory_back();
   void check_drained();
   void on_session_closed(session::Session& session) override;
   void on_session_replaced(session::Session& session,
@@ -119,6 +121,7 @@ class Worker final : private session::SessionOwner,
   std::vector<std::unique_ptr<net::Listener>> listeners_;
   std::vector<std::unique_ptr<session::Session>> sessions_;
   std::vector<net::ConnectionLimits::Slot> places_;  // of sessions_, one each
+  std::size_t most_sessions_ = 0;                    // since memory was given back
   event::Timer second_;
   event::Timer drain_timer_;
   std::function<void()> drained_;
