@@ -1,5 +1,9 @@
 #include "proxy/server/loader.h"
 
+#include <limits>
+#include <string>
+#include <utility>
+
 #include "tests/unit/proxy/server/worker_fixture.h"
 
 namespace handfast::server {
@@ -84,6 +88,36 @@ TEST_F(LoaderTest, TellsAControllerThatComesLaterWhatWasRefusedAtStart) {
   EXPECT_EQ(answer.generation, 1u);
   ASSERT_EQ(answer.rejected.size(), 1u);
   EXPECT_EQ(answer.rejected[0].shard, "tls/shop/orders/orders:443");
+}
+
+// Nobody can take them any more, and each rotation would leave some.
+TEST_F(LoaderTest, DropsSessionsWithBackendsOfPoliciesThatAreGoneOrOutOfTime) {
+  tls::SessionStore sessions;
+  loader_.set_sessions(&sessions);
+  handfast::testing::App app = handfast::testing::make_app(state_, "orders", root_);
+  state_.write(1, app.shards());
+  start();
+  load(1);
+  const std::string old_key = loader_.served()->find_policy(app.tls.name)->key;
+  const auto put = [&](const std::string& policy_key, UnixSeconds use_until) {
+    tls::StoredSession stored;
+    stored.session.reset(SSL_SESSION_new());
+    stored.use_until = use_until;
+    sessions.put("address" + policy_key, std::move(stored));
+  };
+  constexpr UnixSeconds kNever = std::numeric_limits<UnixSeconds>::max();
+  put(old_key, kNever);
+  put(old_key, 1);
+
+  app.service.endpoints.clear();
+  state_.write(2, app.shards());
+  load(2);
+  EXPECT_EQ(sessions.size(), 1u);
+
+  app.tls.identity = state_.put_pair("orders", root_.issue("client-2"));
+  state_.write(3, app.shards());
+  load(3);
+  EXPECT_EQ(sessions.size(), 0u);
 }
 
 TEST_F(LoaderTest, ServesAFileWithoutAController) {
