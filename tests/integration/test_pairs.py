@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -19,7 +20,8 @@ from harness.handfast import is_sanitized, resident_kilobytes  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
 SIZES = (0, 1, 65535, 65536, 65537, 1024 * 1024)
-HUGE = 100 * 1024 * 1024
+HUGE_MIB = int(os.environ.get("HANDFAST_HUGE_MIB", "100"))  # `./dev soak` takes 1,024
+HUGE = HUGE_MIB * 1024 * 1024
 
 
 class OverH1:
@@ -259,7 +261,7 @@ class Pair:
 
         self.each(check)
 
-    def test_curl_moves_100_mib_both_ways_and_memory_stays(self):
+    def test_curl_moves_a_huge_body_both_ways_and_memory_stays(self):
         pid = self.handfast.child("handfast-proxy")
         before = resident_kilobytes(pid)
         expected = apps.pattern_digest(HUGE)
@@ -272,6 +274,7 @@ class Pair:
 
         watcher = threading.Thread(target=watch)
         watcher.start()
+        began = time.monotonic()
         try:
             with tempfile.NamedTemporaryFile() as file:
                 for piece in apps.pattern_pieces(HUGE):
@@ -279,11 +282,15 @@ class Pair:
                 file.flush()
                 self.assertEqual(self.curl("secure.test", True, "/digest", "-X", "POST", "-T",
                                            file.name)[1], f"{HUGE} {expected}".encode())
+            up = time.monotonic()
             count, body = self.curl("secure.test", None, f"/stream/{HUGE}", keep=False)
             self.assertEqual((count, body), (HUGE, expected))
         finally:
             done.set()
             watcher.join()
+        print(f"\n| {type(self).__name__}, mTLS | {HUGE_MIB:,} MiB | {up - began:.0f} s up, "
+              f"{time.monotonic() - up:.0f} s down | {max(most[0] - before, 0):,} KiB more |",
+              file=sys.stderr)
         if not is_sanitized():  # which keeps what is freed
             self.assertLess(most[0] - before, 24 * 1024)
 
@@ -291,7 +298,7 @@ class Pair:
         """(length, body), or (length, sha256) where `keep` is false."""
         address = self.handfast.https if tls else self.handfast.http
         scheme = "https" if tls else "http"
-        command = ["curl", "-s", "-S", "-m", "90", *self.client.curl[tls], "--connect-to",
+        command = ["curl", "-s", "-S", "-m", str(90 + HUGE_MIB), *self.client.curl[tls], "--connect-to",
                    f"::127.0.0.1:{address[1]}", *arguments, f"{scheme}://{host}{path}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
             count, sha, kept = 0, hashlib.sha256(), []
