@@ -97,6 +97,10 @@ OptionSet make_options() {
                      "of one client connection, then it closes; 0: no limit");
   options.add_number("max-worker-connections", 16384, 1, 10'000'000,
                      "connections of clients per worker");
+  options.add_number("max-worker-requests", 32768, 1, 10'000'000,
+                     "under way at once per worker; more: 503");
+  options.add_number("max-connections-per-endpoint", 0, 0, 10'000'000,
+                     "to one endpoint, per worker; 0: no limit");
   options.add_number("max-connections-per-address", 0, 0, 10'000'000,
                      "of one client, in all workers; 0: no limit");
   options.add_choice("upstream-session-resumption", {"on", "off"}, "on",
@@ -151,6 +155,8 @@ handfast::Status read_limits(const ParsedOptions& parsed,
   limits.temp_directory = parsed.text("temp-dir");
   limits.keep_alive_requests = parsed.number("keep-alive-requests");
   limits.worker_connections = parsed.number("max-worker-connections");
+  limits.worker_requests = parsed.number("max-worker-requests");
+  options.pool_limits.max_per_endpoint = parsed.number("max-connections-per-endpoint");
   options.address_connections =
       static_cast<std::uint32_t>(parsed.number("max-connections-per-address"));
   limits.trust.full_forwarded_for = parsed.flag("compute-full-forwarded-for");

@@ -52,6 +52,8 @@ constexpr Flag kProxyFlags[] = {
     {"upstream-keepalive-timeout", "TIME", "of a backend connection without a request (60s)"},
     {"keep-alive-requests", "N", "of one client connection (1000; 0: no limit)"},
     {"max-worker-connections", "N", "connections of clients per worker (16384)"},
+    {"max-worker-requests", "N", "requests under way at once per worker (32768)"},
+    {"max-connections-per-endpoint", "N", "to one endpoint, per worker (0: no limit)"},
     {"max-connections-per-address", "N", "of one client, in all workers (0: no limit)"},
     {"upstream-session-resumption", "on|off", "resume TLS sessions with backends (on)"},
     {"temp-dir", "DIR", "where large bodies lie that a route buffers (/tmp)"},

@@ -46,6 +46,16 @@ std::string name_of(session::RefusedConnection why) {
   return "";
 }
 
+std::string name_of(session::RefusedRequest why) {
+  switch (why) {
+    case session::RefusedRequest::WorkerRequests:
+      return "worker_requests";
+    case session::RefusedRequest::EndpointConnections:
+      return "endpoint_connections";
+  }
+  return "";
+}
+
 std::string name_of(http::H2Flood flood) {
   switch (flood) {
     case http::H2Flood::None:
@@ -94,6 +104,12 @@ struct ProcessMetrics::Impl {
                                     "Connections of clients closed before a request, by reason.");
   // By RefusedConnection; all there from the start, so that each is seen to be 0.
   std::array<prometheus::Counter*, session::kRefusedConnections> refused_why{};
+  prometheus::Gauge& in_flight =
+      gauges(registry, "handfast_requests_in_flight", "Requests under way, tunnels too.").Add({});
+  CounterFamily& refused_requests =
+      counters(registry, "handfast_requests_refused_total",
+               "Requests answered 503 because of a limit of the proxy's, by reason.");
+  std::array<prometheus::Counter*, session::kRefusedRequests> refused_request_why{};
   CounterFamily& floods =
       counters(registry, "handfast_http2_floods_total",
                "HTTP/2 connections of clients ended with ENHANCE_YOUR_CALM, by what they flooded.");
@@ -115,6 +131,10 @@ ProcessMetrics::ProcessMetrics() : impl_(std::make_unique<Impl>()) {
   for (std::size_t i = 0; i < impl_->refused_why.size(); ++i) {
     const auto why = static_cast<session::RefusedConnection>(i);
     impl_->refused_why[i] = &impl_->refused.Add({{"reason", name_of(why)}});
+  }
+  for (std::size_t i = 0; i < impl_->refused_request_why.size(); ++i) {
+    const auto why = static_cast<session::RefusedRequest>(i);
+    impl_->refused_request_why[i] = &impl_->refused_requests.Add({{"reason", name_of(why)}});
   }
   for (const http::H2Flood flood :
        {http::H2Flood::Resets, http::H2Flood::Continuations, http::H2Flood::Control,
@@ -173,6 +193,10 @@ void ProcessMetrics::on_http2_flood(http::H2Flood flood) {
   impl_->floods.Add({{"kind", name_of(flood)}}).Increment();
 }
 
+void ProcessMetrics::on_request_refused(session::RefusedRequest why) {
+  impl_->refused_request_why[static_cast<std::size_t>(why)]->Increment();
+}
+
 void ProcessMetrics::on_accept_pause() { impl_->pauses.Increment(); }
 
 void ProcessMetrics::on_load(bool accepted, double seconds, std::uint64_t generation) {
@@ -187,6 +211,7 @@ void ProcessMetrics::set(const Gauges& gauges) {
   impl_->upstream_active.Set(static_cast<double>(gauges.upstream_active));
   impl_->resting.Set(static_cast<double>(gauges.endpoints_resting));
   impl_->downstream.Set(static_cast<double>(gauges.downstream_connections));
+  impl_->in_flight.Set(static_cast<double>(gauges.requests_in_flight));
   impl_->dropped.Set(static_cast<double>(gauges.access_log_dropped));
 }
 

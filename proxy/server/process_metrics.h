@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "proxy/route/snapshot.h"
+#include "proxy/session/record.h"
 #include "proxy/session/session.h"
 #include "proxy/upstream/pool.h"
 
@@ -24,6 +25,7 @@ class ProcessMetrics {
   void on_closed_by_change(std::string_view cause);
   void on_refused(session::RefusedConnection why);
   void on_http2_flood(http::H2Flood flood);
+  void on_request_refused(session::RefusedRequest why);
   // A listener found no descriptor or memory for a connection.
   void on_accept_pause();
   void on_load(bool accepted, double seconds, std::uint64_t generation);
@@ -36,6 +38,7 @@ class ProcessMetrics {
     std::uint64_t upstream_active = 0;
     std::uint64_t endpoints_resting = 0;
     std::uint64_t downstream_connections = 0;
+    std::uint64_t requests_in_flight = 0;
     std::uint64_t access_log_dropped = 0;
   };
   void set(const Gauges& gauges);

@@ -50,6 +50,7 @@ std::string Server::metrics_text() {
     gauges.upstream_active += total > idle ? total - idle : 0;
     gauges.endpoints_resting += worker->endpoints_resting();
     gauges.downstream_connections += worker->sessions();
+    gauges.requests_in_flight += worker->requests_in_flight();
   }
   gauges.access_log_dropped = access_log_->dropped();
   process_metrics_->set(gauges);

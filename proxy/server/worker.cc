@@ -169,6 +169,10 @@ bool Worker::admit(session::Session& session, const net::Address& client) {
 
 void Worker::on_http2_flood(http::H2Flood flood) { shared_.process_metrics.on_http2_flood(flood); }
 
+void Worker::on_request_refused(session::RefusedRequest why) {
+  shared_.process_metrics.on_request_refused(why);
+}
+
 void Worker::on_refused(session::RefusedConnection why) { shared_.process_metrics.on_refused(why); }
 
 void Worker::on_session_replaced(session::Session& session,
@@ -240,6 +244,7 @@ void Worker::each_second() {
   second_.set(loop_->now() + kSecond);
   pool_.close_expired();
   give_memory_back();
+  requests_in_flight_.store(context_.exchanges, std::memory_order_relaxed);
   endpoints_resting_.store(balancer_.resting(), std::memory_order_relaxed);
   upstream_idle_.store(pool_.idle(), std::memory_order_relaxed);
   upstream_total_.store(pool_.total(), std::memory_order_relaxed);

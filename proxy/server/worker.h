@@ -77,6 +77,9 @@ class Worker final : private session::SessionOwner,
   [[nodiscard]] std::uint64_t endpoints_resting() const {
     return endpoints_resting_.load(std::memory_order_relaxed);
   }
+  [[nodiscard]] std::uint64_t requests_in_flight() const {
+    return requests_in_flight_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint64_t sessions() const {
     return session_count_.load(std::memory_order_relaxed);
   }
@@ -101,6 +104,7 @@ class Worker final : private session::SessionOwner,
   bool admit(session::Session& session, const net::Address& client) override;
   void on_refused(session::RefusedConnection why) override;
   void on_http2_flood(http::H2Flood flood) override;
+  void on_request_refused(session::RefusedRequest why) override;
   void on_exchange(const session::ExchangeRecord& record) override;
   const pki::Identity* select_certificate(std::string_view server_name) override;
   [[nodiscard]] upstream::Pool::Hooks hooks();
@@ -128,6 +132,7 @@ class Worker final : private session::SessionOwner,
   std::atomic<std::uint64_t> upstream_idle_{0};
   std::atomic<std::uint64_t> upstream_total_{0};
   std::atomic<std::uint64_t> endpoints_resting_{0};
+  std::atomic<std::uint64_t> requests_in_flight_{0};
   std::atomic<std::uint64_t> session_count_{0};
   std::thread thread_;
 };

@@ -36,6 +36,7 @@ struct Limits {
   std::uint16_t public_http_port = 80;
   std::uint16_t public_https_port = 443;
   std::size_t worker_connections = 16'384;  // max-worker-connections; of clients
+  std::size_t worker_requests = 32'768;     // max-worker-requests; at once, tunnels too
   ClientTrust trust = {};
 };
 
@@ -67,7 +68,8 @@ struct Context {
   ExchangeObserver& observer;
   RequestIds& request_ids;
   Limits limits;
-  bool draining = false;  // answers carry "Connection: close"
+  std::size_t exchanges = 0;  // under way
+  bool draining = false;      // answers carry "Connection: close"
   std::vector<std::unique_ptr<Exchange>> spare_exchanges;
   std::string scratch;  // for building heads
 };

@@ -89,7 +89,10 @@ void report_refusal(Context& context, const ClientFacts& facts, int major_versio
   context.observer.on_exchange(record);
 }
 
-Exchange::~Exchange() { drop_channel(); }
+Exchange::~Exchange() {
+  drop_channel();
+  if (state_ != State::Idle) --context_.exchanges;
+}
 
 void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   check(state_ == State::Idle);
@@ -101,7 +104,7 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   route_ = nullptr;
   tried_.clear();
   ++serial_;
-  tries_ = returned_ = 0;
+  tries_ = returned_ = crowded_ = 0;
   request_complete_ = request_body_sent_ = head_sent_ = fresh_ = upstream_ended_ = false;
   request_end_sent_ = response_complete_ = false;
   choose_request_id();
@@ -118,7 +121,13 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   upstream_tls_ = {};
   presented_ = nullptr;
   state_ = State::Connecting;
-  route();
+  if (++context_.exchanges <= context_.limits.worker_requests) {
+    route();
+    return;
+  }
+  context_.observer.on_request_refused(RefusedRequest::WorkerRequests);
+  detail_ = "the worker has as many requests as it may (--max-worker-requests)";
+  answer_status(503, {});
 }
 
 // ingress-nginx passes the client's on, if there is one. Only one that can stand in a log.
@@ -195,8 +204,13 @@ void Exchange::abort(int status) {
   const bool tunnel = state_ == State::Tunnel;  // an end like any other
   if (status_ == 0) status_ = status;
   report(/*cut=*/head_sent_ && !tunnel);
+  go_idle();
+}
+
+void Exchange::go_idle() {
   drop_spools();
   state_ = State::Idle;
+  --context_.exchanges;
   ++serial_;
   snapshot_.reset();
 }
@@ -204,10 +218,7 @@ void Exchange::abort(int status) {
 void Exchange::finish(bool cut, const http::HeaderList& trailers) {
   drop_channel();
   report(cut);
-  drop_spools();
-  state_ = State::Idle;
-  ++serial_;
-  snapshot_.reset();
+  go_idle();
   ClientSide* client = std::exchange(client_, nullptr);
   cut ? client->on_exchange_cut() : client->on_exchange_done(trailers);
 }

@@ -118,6 +118,9 @@ class Exchange final : public upstream::ChannelUser {
   bool redirect_to_https();
   void choose_endpoint();
   void use_addresses(const std::vector<net::Address>& addresses);
+  void answer_without_endpoint();
+  // It has as many connections as it may.
+  void leave_endpoint();
   void await_name(const config::Endpoint& endpoint);
   [[nodiscard]] std::uint64_t hash() const;
   void try_endpoint(const net::Address& address);
@@ -139,6 +142,7 @@ class Exchange final : public upstream::ChannelUser {
   void answer(Reason reason, std::string_view detail, int status);
   void answer_status(int status, std::string_view extra);
   void drop_channel();
+  void go_idle();
   void note_peer(const upstream::PeerFacts& peer);
   void finish(bool cut, const http::HeaderList& trailers = http::no_trailers());
   void report(bool cut);
@@ -164,6 +168,7 @@ class Exchange final : public upstream::ChannelUser {
   std::shared_ptr<Exchange*> self_ = std::make_shared<Exchange*>(this);
   int tries_ = 0;
   int returned_ = 0;  // of the tries: those that cost nothing
+  int crowded_ = 0;   // endpoints that were left for want of connections
   bool request_complete_ = false;
   bool request_body_sent_ = false;
   bool head_sent_ = false;          // the client has the response's head

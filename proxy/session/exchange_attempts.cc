@@ -21,6 +21,8 @@ bool is_idempotent(std::string_view method) {
 // Peers that refuse what they haven't looked at say so to one or two requests at a time, when they
 // go away or let fewer streams in; one that goes on is out of order.
 constexpr int kMaxReturned = 3;
+// Of a Service whose endpoints have all the connections they may, so many are looked at.
+constexpr int kMaxCrowded = 64;
 
 }  // namespace
 
@@ -82,17 +84,33 @@ void Exchange::use_addresses(const std::vector<net::Address>& addresses) {
                               .algorithm = route_->load_balance,
                               .hash = hash()},
                              context_.loop.now());
-  if (choice.address == nullptr) {
-    if (reason_ != Reason::Ok) {
-      answer(reason_, std::string(detail_),
-             http_status(reason_));  // every endpoint failed: the last word
-    } else {
-      answer(Reason::NoEndpoints, "the Service has no endpoint that is ready", 503);
-    }
+  if (choice.address == nullptr || crowded_ == kMaxCrowded) {
+    answer_without_endpoint();
     return;
   }
   attempt_ = context_.balancer.start(choice, context_.loop.now());
   try_endpoint(*choice.address);
+}
+
+void Exchange::answer_without_endpoint() {
+  if (reason_ != Reason::Ok) {
+    answer(reason_, std::string(detail_),
+           http_status(reason_));  // every endpoint failed: the last word
+  } else if (crowded_ > 0) {
+    context_.observer.on_request_refused(RefusedRequest::EndpointConnections);
+    answer(Reason::NoEndpoints,
+           "each endpoint has as many connections as it may (--max-connections-per-endpoint)", 503);
+  } else {
+    answer(Reason::NoEndpoints, "the Service has no endpoint that is ready", 503);
+  }
+}
+
+void Exchange::leave_endpoint() {
+  attempt_ = {};
+  --tries_;  // it stays among those that are not tried again
+  ++crowded_;
+  state_ = State::Connecting;
+  choose_endpoint();
 }
 
 // The policy as it stands now. False: answered.
@@ -137,8 +155,8 @@ void Exchange::try_endpoint(const net::Address& address) {
   upstream::Channel* const channel = fresh_ ? nullptr : context_.pool.take(target, *this);
   if (channel != nullptr) {
     send_request(*channel);
-  } else {
-    context_.pool.connect(target, route_->service, *this);
+  } else if (!context_.pool.connect(target, route_->service, *this)) {
+    leave_endpoint();
   }
 }
 
@@ -268,6 +286,10 @@ bool Exchange::tries_another_for(int status) {
 
 void Exchange::on_upstream_failed(const upstream::Failure& failure) {
   channel_ = nullptr;
+  if (failure.crowded) {
+    leave_endpoint();
+    return;
+  }
   const bool for_nothing = costs_nothing(failure);
   const bool again = may_retry(failure, for_nothing);
   const bool says_nothing = is_stale(failure) || (for_nothing && again);

@@ -3,6 +3,7 @@
 // metrics. Views are good during the call only.
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -54,6 +55,13 @@ struct ExchangeRecord {
   std::string_view detail;
 };
 
+// Why a request was answered 503 though its route is well.
+enum class RefusedRequest : std::uint8_t {
+  WorkerRequests,       // the worker has as many under way as it may
+  EndpointConnections,  // each endpoint has as many connections as it may, all of them in use
+};
+inline constexpr std::size_t kRefusedRequests = 2;
+
 // Threading: called on the worker's thread; must not block.
 class ExchangeObserver {
  public:
@@ -61,6 +69,8 @@ class ExchangeObserver {
   virtual void on_exchange(const ExchangeRecord& record) = 0;
   // A client's connection was ended because it made work for nothing.
   virtual void on_http2_flood(http::H2Flood /*flood*/) {}
+  // Beside its record.
+  virtual void on_request_refused(RefusedRequest /*why*/) {}
 };
 
 }  // namespace handfast::session

@@ -64,6 +64,7 @@ struct Failure {
   bool malformed = false;           // the response's head can't be read
   bool stream_alone = false;        // the connection lives on
   const PeerFacts* peer = nullptr;  // never null; during the call
+  bool crowded = false;             // nothing failed: the endpoint has all the connections it may
 };
 
 struct ChannelRequest {

@@ -15,6 +15,7 @@ Connection::Connection(Pool& pool, Established established, std::function<void()
       stream_(std::move(established.stream)),
       tls_(established.tls),
       timer_(pool.loop_.timers(), std::move(on_timeout)),
+      place_(std::move(established.place)),
       superseded_(established.superseded),
       valid_until_(established.valid_until),
       peer_not_after_(established.peer_not_after) {

@@ -17,6 +17,7 @@
 #include "proxy/net/stream.h"
 #include "proxy/tls/contexts.h"
 #include "proxy/upstream/channel.h"
+#include "proxy/upstream/endpoint_load.h"
 
 namespace handfast::upstream {
 
@@ -34,6 +35,7 @@ struct Established {
   UnixSeconds peer_not_after = 0;               // of a verified peer's own certificate
   bool superseded = false;                      // the policy changed while it was made
   std::chrono::milliseconds connect_timeout{};  // of the target
+  EndpointLoad::Place place{};
 };
 
 class Connection : public event::Handler, public event::RoundEnd, public ListNode {
@@ -70,6 +72,7 @@ class Connection : public event::Handler, public event::RoundEnd, public ListNod
   std::uint64_t id_ = 0;
   std::size_t slot_ = 0;  // index in the pool's list of all
   bool counted_idle_ = false;
+  EndpointLoad::Place place_;
   bool superseded_ = false;  // the policy's identity or rules were replaced: never pooled
   std::string epoch_;        // of the trust that the peer's chain was last judged under
   UnixSeconds valid_until_;

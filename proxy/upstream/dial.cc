@@ -25,13 +25,14 @@ tls::Alpn alpn_of(Wire wire) {
 
 }  // namespace
 
-Dial::Dial(Pool& pool, const Target& target, std::string service)
+Dial::Dial(Pool& pool, const Target& target, std::string service, EndpointLoad::Place place)
     : pool_(pool), target_(target), timer_(pool.loop_.timers(), [this] { on_timeout(); }) {
   made_.peer.address = target_.address;
   made_.peer.policy = target_.policy;
   made_.wire = target_.wire;
   made_.connect_timeout = target_.connect_timeout;
   made_.service = std::move(service);
+  made_.place = std::move(place);
   auto socket = net::Socket::connect(target_.address);
   if (!socket) {
     early_failure_ = socket.error();

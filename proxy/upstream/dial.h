@@ -22,7 +22,7 @@ namespace handfast::upstream {
 
 class Dial final : public event::Handler, public event::RoundEnd {
  public:
-  Dial(Pool& pool, const Target& target, std::string service);
+  Dial(Pool& pool, const Target& target, std::string service, EndpointLoad::Place place);
   ~Dial() override;
 
   void add(ChannelUser& user);

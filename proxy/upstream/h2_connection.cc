@@ -15,6 +15,10 @@ constexpr std::size_t kReadSize = BufferPool::kBlockSize;
 // Frames of one round that are written as one piece; above this the rest waits for the socket.
 constexpr std::size_t kFlushMark = 64 * 1024;
 constexpr std::uint64_t kMaxRequests = 100'000;  // of one connection
+// With those of the 127 streams that may still be open then, fewer than what any peer minds: Netty
+// takes 200 resets in half a minute, others a thousand, or half of 500 streams. No answer makes up
+// for a reset, since peers count them by time; a handshake for 64 cancelled requests is cheap.
+constexpr int kMaxResets = 64;
 
 }  // namespace
 
@@ -91,8 +95,7 @@ void H2Channel::release() {
 void H2Channel::abandon() {
   user_ = nullptr;
   if (stream_ != 0 && !(ended_ && request_ended_)) {
-    connection_.codec_.reset(stream_, http::H2Error::Cancel);
-    connection_.schedule();
+    connection_.reset(stream_, http::H2Error::Cancel);
   }
   connection_.close_channel(*this);
 }
@@ -150,8 +153,7 @@ void H2Channel::on_timeout() {
   if (connection_.pool_.loop_.now() - connection_.heard_ >= read_timeout_) {
     connection_.going_away_ = true;
   }
-  connection_.codec_.reset(stream_, http::H2Error::Cancel);
-  connection_.schedule();
+  connection_.reset(stream_, http::H2Error::Cancel);
   fail({Reason::ResponseTimeout, connection_.facts_.address.to_string() + ": no progress in time"},
        /*unprocessed=*/false);
 }
@@ -180,7 +182,7 @@ H2Connection::H2Connection(Pool& pool, Established established, std::optional<st
 H2Connection::~H2Connection() = default;
 
 bool H2Connection::spent() const noexcept {
-  return over() || going_away_ || requests_ >= kMaxRequests;
+  return over() || going_away_ || requests_ >= kMaxRequests || resets_ >= kMaxResets;
 }
 
 std::size_t H2Connection::room() const {
@@ -248,6 +250,12 @@ void H2Connection::close_channel(H2Channel& channel) {
   }
   channels_.pop_back();
   if (!closed_) pool_.on_channel_closed(*this);
+}
+
+void H2Connection::reset(http::H2StreamId stream, http::H2Error error) {
+  codec_.reset(stream, error);
+  ++resets_;
+  schedule();
 }
 
 void H2Connection::schedule() { pool_.loop_.at_round_end(*this); }
@@ -371,8 +379,7 @@ void H2Connection::on_h2_response(http::H2StreamId stream, const http::ResponseH
   if (head.status >= 200) {
     channel->head_seen_ = true;
   } else if (++channel->informational_ > Channel::kMaxInformational) {
-    codec_.reset(stream, http::H2Error::EnhanceYourCalm);
-    schedule();
+    reset(stream, http::H2Error::EnhanceYourCalm);
     channel->fail({Reason::BadResponse, "too many informational responses"},
                   /*unprocessed=*/false);
     return;

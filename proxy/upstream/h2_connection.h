@@ -11,9 +11,10 @@
 // Each stream holds at most its window of response bytes that its user has no room for, and the
 // connection's window never closes: a slow client slows its own stream and no other. A connection
 // takes new streams until the peer says GOAWAY, its identity or trust is replaced, or it has
-// carried enough; then it ends with its last stream. Streams that the peer refused, or that lie
-// beyond its GOAWAY, are told as unprocessed. Answers that were whole when the connection ended are
-// still handed on, as fast as their users take them.
+// carried enough, resets of ours too: whoever cancels often must not have the peer take us for an
+// attacker (CVE-2023-44487) and end the streams of all others. Then it ends with its last stream.
+// Streams that the peer refused, or that lie beyond its GOAWAY, are told as unprocessed. Answers
+// that were whole when the connection ended are still handed on, as fast as their users take them.
 //
 // Threading: one worker's. Ownership: the Pool's; it owns its channels.
 
@@ -110,6 +111,7 @@ class H2Connection final : public Connection, private http::H2Codec::Events {
   [[nodiscard]] bool over() const noexcept { return closed_ || lost_; }
   // It ends with its last stream.
   [[nodiscard]] bool spent() const noexcept;
+  void reset(http::H2StreamId stream, http::H2Error error);
   void schedule();
   void read_all();
   void fail_refused();
@@ -136,6 +138,7 @@ class H2Connection final : public Connection, private http::H2Codec::Events {
   std::vector<http::Header> fields_;  // of the head being sent
   std::string storage_;
   std::uint64_t requests_ = 0;
+  int resets_ = 0;                // that we have sent
   Monotonic heard_;               // when anything came last
   http::H2StreamId begun_ = 0;    // the newest stream
   http::H2StreamId written_ = 0;  // the newest of which something may have left us

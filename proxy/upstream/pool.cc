@@ -60,7 +60,12 @@ Pool::KeyView Pool::key_of(const Connection& connection, Wire wire) {
 
 Pool::Pool(event::Loop& loop, BufferPool& buffers, tls::ClientContext& tls, PoolLimits limits,
            Hooks hooks)
-    : loop_(loop), buffers_(buffers), tls_(tls), limits_(limits), hooks_(std::move(hooks)) {}
+    : loop_(loop),
+      buffers_(buffers),
+      tls_(tls),
+      limits_(limits),
+      hooks_(std::move(hooks)),
+      load_(limits.max_per_endpoint) {}
 
 Pool::~Pool() = default;
 
@@ -101,28 +106,52 @@ Channel* Pool::take(const Target& target, ChannelUser& user) {
   return &chosen;
 }
 
-void Pool::connect(const Target& target, const std::string& service, ChannelUser& user) {
+bool Pool::connect(const Target& target, const std::string& service, ChannelUser& user) {
   Group* group = nullptr;
   if (target.wire != Wire::Http1) {
     group = &group_of(key_of(target));
     if (group->dialling != nullptr) {
       group->dialling->add(user);
-      return;
+      return true;
     }
     for (H2Connection* connection : group->shared) {
       if (!usable(*connection, target.policy.get()) || !connection->may_be_waited_for()) continue;
       remove_idle(*connection);
       user.dial_ = nullptr;
       connection->wait(user);
-      return;
+      return true;
     }
   }
-  auto made = std::make_unique<Dial>(*this, target, service);
+  auto place = find_place(target.address);
+  if (!place) return false;
+  auto made = std::make_unique<Dial>(*this, target, service, std::move(*place));
   Dial& dial = *made;
   dial.slot_ = dials_.size();
   dials_.push_back(std::move(made));
   dial.add(user);
   if (group != nullptr && !group->speaks_http1) group->dialling = &dial;
+  return true;
+}
+
+// An idle connection of another identity, or one that its user doesn't trust to live, makes room.
+std::optional<EndpointLoad::Place> Pool::find_place(const net::Address& endpoint) {
+  auto place = load_.try_take(endpoint);
+  if (place || !load_.has_idle(endpoint)) return place;
+  const auto idle = std::ranges::find_if(all_, [&](const std::unique_ptr<Connection>& one) {
+    return one->counted_idle_ && one->facts_.address == endpoint;
+  });
+  check(idle != all_.end());
+  close(**idle);
+  return load_.try_take(endpoint);
+}
+
+void Pool::connect_or_fail(const Target& target, const std::string& service, ChannelUser& user) {
+  if (connect(target, service, user)) return;
+  const PeerFacts peer{.address = target.address, .policy = target.policy, .tls = {}};
+  user.on_upstream_failed({.error = {Reason::NoEndpoints, "the endpoint takes no more connections"},
+                           .unprocessed = true,
+                           .peer = &peer,
+                           .crowded = true});
 }
 
 void Pool::cancel(ChannelUser& user) {
@@ -167,14 +196,19 @@ void Pool::on_dialled(Dial& dial) {
   first.unlink();
   first.dial_ = nullptr;
   // The others know now that they need one each.
-  while (!dial.waiting_.empty()) {
-    ChannelUser& other = dial.waiting_.front();
-    other.unlink();
-    connect(dial.target_, connection.service_, other);
-  }
+  IntrusiveList<ChannelUser> others;
+  others.splice(dial.waiting_);
+  const Target target = dial.target_;
+  const std::string service = connection.service_;
   close(dial);
   connection.hand_to(first);
   first.on_upstream_ready(connection);
+  while (!others.empty()) {
+    ChannelUser& other = others.front();
+    other.unlink();
+    other.dial_ = nullptr;
+    connect_or_fail(target, service, other);
+  }
 }
 
 void Pool::on_stream_limit(const H2Connection& connection, std::size_t limit) {
@@ -204,7 +238,7 @@ void Pool::give_to(H2Connection& connection, IntrusiveList<ChannelUser>& waiting
     if (there && connection.room() > 0) {
       user.on_upstream_ready(connection.open(user));
     } else {
-      connect(target, service, user);
+      connect_or_fail(target, service, user);
     }
   }
 }
@@ -216,8 +250,7 @@ void Pool::keep(H1Connection& connection) {
   }
   if (idle_count_ >= limits_.max_idle) drop_oldest_idle();
   group_of(key_of(connection, connection.wire_)).idle.push_front(connection);
-  connection.counted_idle_ = true;
-  ++idle_count_;
+  count_idle(connection);
   connection.arm(limits_.idle);
 }
 
@@ -247,15 +280,21 @@ void Pool::on_channel_closed(H2Connection& connection) {
   }
   if (!connection.counted_idle_) {
     if (idle_count_ >= limits_.max_idle) drop_oldest_idle();
-    connection.counted_idle_ = true;
-    ++idle_count_;
+    count_idle(connection);
   }
   connection.arm(limits_.idle);
+}
+
+void Pool::count_idle(Connection& connection) {
+  connection.counted_idle_ = true;
+  connection.place_.set_idle(true);
+  ++idle_count_;
 }
 
 void Pool::remove_idle(Connection& connection) {
   connection.unlink();
   if (!std::exchange(connection.counted_idle_, false)) return;
+  connection.place_.set_idle(false);
   --idle_count_;
 }
 
@@ -272,6 +311,7 @@ void Pool::cut_off(Connection& connection) {
   forget_shared(connection);
   loop_.remove(socket.fd());
   socket.close();
+  connection.place_ = {};
   by_id_.erase(connection.id_);
 }
 
@@ -291,6 +331,7 @@ void Pool::close(Dial& dial) {
   if (dial.state_ == Dial::State::Closed) return;
   dial.state_ = Dial::State::Closed;
   dial.timer_.cancel();
+  dial.made_.place = {};
   if (Group* const group = find_group(key_of(dial.target_));
       group != nullptr && group->dialling == &dial) {
     group->dialling = nullptr;

@@ -31,6 +31,7 @@ namespace handfast::upstream {
 struct PoolLimits {
   std::chrono::milliseconds idle{60'000};  // upstream-keepalive-timeout
   std::size_t max_idle = 320;              // upstream-keepalive-connections, of each worker
+  std::size_t max_per_endpoint = 0;        // of each worker; 0: no limit
 };
 
 // How a connection attempt ended, for metrics and state. `reason` Ok: established.
@@ -66,8 +67,8 @@ class Pool {
   // A way over a connection that is there, or null.
   Channel* take(const Target& target, ChannelUser& user);
   // A new connection; user.on_upstream_ready() or on_upstream_failed() follows, never from inside
-  // this call, unless cancel() comes first.
-  void connect(const Target& target, const std::string& service, ChannelUser& user);
+  // this call, unless cancel() comes first. False: the endpoint has as many as it may.
+  [[nodiscard]] bool connect(const Target& target, const std::string& service, ChannelUser& user);
   // The user waits no more, if it did.
   void cancel(ChannelUser& user);
 
@@ -140,7 +141,11 @@ class Pool {
   void serve_waiting(H2Connection& connection);
   void keep(H1Connection& connection);
   void on_channel_closed(H2Connection& connection);
+  void count_idle(Connection& connection);
   void remove_idle(Connection& connection);
+  std::optional<EndpointLoad::Place> find_place(const net::Address& endpoint);
+  // For users who were promised a connection.
+  void connect_or_fail(const Target& target, const std::string& service, ChannelUser& user);
   void drop_oldest_idle();
   void forget_shared(Connection& connection);
   // Its descriptor is closed, and it takes no more requests.
@@ -154,6 +159,7 @@ class Pool {
   PoolLimits limits_;
   Hooks hooks_;
   std::string scratch_;  // for building heads
+  EndpointLoad load_;    // before those who have places
   std::vector<std::unique_ptr<Connection>> all_;
   std::vector<std::unique_ptr<Dial>> dials_;
   std::unordered_map<std::uint64_t, Connection*> by_id_;  // TLS connections only

@@ -94,7 +94,7 @@ class SessionFixture : public ::testing::Test,
                        private session::ExchangeObserver,
                        private tls::CertificateSelector {
  protected:
-  SessionFixture() {
+  explicit SessionFixture(upstream::PoolLimits pool_limits = {}) : pool_limits_(pool_limits) {
     driver_.each_round([this] {
       for (auto& client : clients_) client->pump();
       for (auto& client : tls_clients_) client->pump();
@@ -216,6 +216,7 @@ class SessionFixture : public ::testing::Test,
   std::function<void()> each_round_;
   net::Address peer_ = net::Address::from_ip("192.0.2.9", 1234).value();  // of the clients
   std::vector<session::RefusedConnection> refused_;
+  std::vector<session::RefusedRequest> refused_requests_;
   std::vector<net::Address> admitted_;
   bool admits_ = true;
 
@@ -265,6 +266,9 @@ class SessionFixture : public ::testing::Test,
                      .client_subject = std::string(record.upstream_client_subject)});
   }
   void on_http2_flood(http::H2Flood flood) override { floods_.push_back(flood); }
+  void on_request_refused(session::RefusedRequest why) override {
+    refused_requests_.push_back(why);
+  }
   const pki::Identity* select_certificate(std::string_view /*server_name*/) override {
     return front_.get();
   }

@@ -100,7 +100,7 @@ class H2ConnectionTest : public handfast::testing::PoolFixture {
       return;
     }
     user.when_ready = [this, &user, method, extra] { request(user, method, extra); };
-    pool_.connect(target(), "shop/orders:80", user);
+    ASSERT_TRUE(pool_.connect(target(), "shop/orders:80", user));
   }
   [[nodiscard]] bool arrived(std::size_t requests, std::size_t backend = 0) {
     return driver_.until([this, requests, backend] {
@@ -439,6 +439,27 @@ TEST_F(H2ConnectionTest, AbandoningResetsTheStreamAndKeepsTheConnection) {
   EXPECT_EQ(backend_.peers.size(), 1u);
 }
 
+// Far from the 200 in half a minute for which Netty ends a connection, the streams of others too.
+TEST_F(H2ConnectionTest, AConnectionCarriesNoMoreThanSixtyFourResets) {
+  RecordingUser other;
+  ask(other);
+  ASSERT_TRUE(arrived(1));
+  driver_.settle(2);
+  for (std::size_t i = 0; i < 150; ++i) {
+    RecordingUser user;
+    ask(user);
+    ASSERT_TRUE(driver_.until([&] { return user.channel != nullptr; }));
+    driver_.settle(2);
+    user.channel->abandon();
+  }
+
+  ASSERT_EQ(backends_.size(), 3u);
+  EXPECT_EQ(far(0).streams.size(), 65u);
+  EXPECT_EQ(far(1).streams.size(), 64u);
+  far().answer(far().streams[0], "ok");
+  EXPECT_TRUE(driver_.until([&] { return other.ended; }));
+}
+
 TEST_F(H2ConnectionTest, AStreamThatThePeerRefusesWasNotProcessed) {
   RecordingUser user;
   ask(user);
@@ -560,7 +581,7 @@ TEST_F(H2ConnectionTest, WantsAFinalHeadAfterTenInformationalOnes) {
 TEST_F(H2ConnectionTest, FailsOnWhatIsNoHttp2) {
   RecordingUser user;
   user.when_ready = [&] { request(user); };
-  pool_.connect(target(), "shop/orders:80", user);
+  ASSERT_TRUE(pool_.connect(target(), "shop/orders:80", user));
   ASSERT_TRUE(driver_.until([&] { return !backend_.peers.empty(); }));
   backend_.last().send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
 

@@ -83,8 +83,8 @@ class PoolFixture : public ::testing::Test {
   }
 
   void connect(RecordingUser& user, std::shared_ptr<const tls::UpstreamPolicy> policy = nullptr) {
-    pool_.connect({.address = backend_.address(), .policy = std::move(policy)}, "shop/orders:443",
-                  user);
+    ASSERT_TRUE(pool_.connect({.address = backend_.address(), .policy = std::move(policy)},
+                              "shop/orders:443", user));
   }
   // A plain connection that is ready.
   void open(RecordingUser& user) {

@@ -436,7 +436,8 @@ TEST_F(PoolTest, WhoWaitsNoMoreOrAbandonsLeavesNothingBehind) {
   connect(connecting);
   pool_.cancel(connecting);
   RecordingUser refused;
-  pool_.connect({.address = net::Address::from_ip("127.0.0.1", 1).value()}, "shop/x:80", refused);
+  ASSERT_TRUE(pool_.connect({.address = net::Address::from_ip("127.0.0.1", 1).value()}, "shop/x:80",
+                            refused));
   pool_.cancel(refused);
   RecordingUser busy;
   open(busy);
@@ -453,7 +454,7 @@ TEST_F(PoolTest, KeepsNoMoreIdleConnectionsThanItsLimit) {
   Pool small(*loop_, buffers_, tls_, limits_, hooks());
   std::array<RecordingUser, 4> users;
   for (RecordingUser& user : users) {
-    small.connect({.address = backend_.address()}, "shop/orders:80", user);
+    ASSERT_TRUE(small.connect({.address = backend_.address()}, "shop/orders:80", user));
   }
   ASSERT_TRUE(driver_.until([&] {
     return std::ranges::all_of(users, [](const RecordingUser& user) { return user.ready; }) &&
@@ -471,6 +472,60 @@ TEST_F(PoolTest, KeepsNoMoreIdleConnectionsThanItsLimit) {
   EXPECT_EQ(small.idle(), 2u);
   EXPECT_EQ(small.total(), 2u);
   driver_.settle();
+}
+
+TEST_F(PoolTest, MakesNoMoreConnectionsToAnEndpointThanItsLimit) {
+  Pool small(*loop_, buffers_, tls_, {.max_per_endpoint = 2}, hooks());
+  const Target target{.address = backend_.address()};
+  std::array<RecordingUser, 3> users;
+  ASSERT_TRUE(small.connect(target, "shop/orders:80", users[0]));
+  ASSERT_TRUE(small.connect(target, "shop/orders:80", users[1]));
+  EXPECT_FALSE(small.connect(target, "shop/orders:80", users[2]));
+  EXPECT_TRUE(small.connect({.address = net::Address::from_ip("127.0.0.1", 1).value()},
+                            "shop/orders:80", users[2]));
+  ASSERT_TRUE(driver_.until([&] { return users[0].ready && users[1].ready && users[2].failure; }));
+  EXPECT_FALSE(small.connect(target, "shop/orders:80", users[2]));
+
+  users[0].channel->abandon();
+
+  EXPECT_TRUE(small.connect(target, "shop/orders:80", users[2]));
+  small.cancel(users[2]);
+  EXPECT_TRUE(small.connect(target, "shop/orders:80", users[0]));
+  small.cancel(users[0]);
+  users[1].channel->abandon();
+  driver_.settle(2);
+}
+
+TEST_F(PoolTest, AnIdleConnectionOfAnotherIdentityMakesRoom) {
+  Pool small(*loop_, buffers_, tls_, {.max_per_endpoint = 1}, hooks());
+  RecordingUser user;
+  ASSERT_TRUE(small.connect({.address = backend_.address()}, "shop/orders:80", user));
+  ASSERT_TRUE(driver_.until([&] { return user.ready && backend_.peers.size() == 1; }));
+  exchange(user);
+  EXPECT_EQ(small.idle(), 1u);
+  RecordingUser other;
+
+  EXPECT_TRUE(
+      small.connect({.address = backend_.address(), .policy = policy_}, "shop/orders:443", other));
+  EXPECT_EQ(small.idle(), 0u);
+  small.cancel(other);
+  driver_.settle(2);
+}
+
+TEST_F(PoolTest, WhoWaitedForAnAttemptThatTurnedOutHttp1IsToldThatTheEndpointIsFull) {
+  Pool small(*loop_, buffers_, tls_, {.max_per_endpoint = 1}, hooks());
+  const Target target{.address = backend_.address(), .policy = policy_, .wire = Wire::Either};
+  std::array<RecordingUser, 2> users;
+  backend_.reading = false;
+  for (RecordingUser& user : users) ASSERT_TRUE(small.connect(target, "shop/orders:443", user));
+  ASSERT_TRUE(driver_.until([&] { return !backend_.peers.empty(); }));
+  tls_peers_.push_back(std::make_unique<handfast::testing::TlsPeer>(backend_.last().release(),
+                                                                    server_, /*server=*/true));
+
+  ASSERT_TRUE(driver_.until([&] { return users[0].ready && users[1].failure; }));
+  EXPECT_EQ(users[1].reason(), Reason::NoEndpoints);
+  users[0].channel->abandon();
+  driver_.settle(2);
 }
 
 }  // namespace
