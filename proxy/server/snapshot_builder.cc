@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "proxy/base/log.h"
-#include "proxy/tls/contexts.h"
+#include "proxy/tls/algorithms.h"
 
 namespace handfast::server {
 namespace {
@@ -76,6 +76,10 @@ std::string key_of(const config::UpstreamTls& tls, std::string_view identity_has
   add_field(key, tls.sni ? "sni " + *tls.sni : "no-sni");
   for (const auto version : tls.versions) add_field(key, std::to_string(version_of(version)));
   add_field(key, tls.ciphers);
+  add_field(key, tls.cipher_suites);
+  add_field(key, tls.groups);
+  add_field(key, tls.resumption ? "" : "no-resumption");
+  add_field(key, tls.require_certificate_request ? "request" : "");
   return config::sha256_hex(key);
 }
 
@@ -84,10 +88,6 @@ std::string key_of(const config::UpstreamTls& tls, std::string_view identity_has
 std::string_view unsupported_field(const config::UpstreamTls& tls) {
   if (tls.allow_without_crl) return "allow_without_crl";
   if (tls.ocsp != config::Ocsp::Off) return "ocsp";
-  if (tls.require_certificate_request) return "require_certificate_request";
-  if (!tls.cipher_suites.empty()) return "cipher_suites";
-  if (!tls.groups.empty()) return "groups";
-  if (!tls.resumption) return "resumption";
   if (tls.drain_ms) return "drain_ms";
   if (tls.max_age_ms != 0) return "max_age_ms";
   if (tls.audit_until != 0) return "audit_until";
@@ -99,6 +99,12 @@ bool is_pin_with_revocation(const config::UpstreamTls& tls) {
   return tls.pin_only && (tls.revocation != config::RevocationScope::Off || !tls.crl.empty() ||
                           tls.ocsp != config::Ocsp::Off);
 }
+
+struct AlgorithmList {
+  const char* field;
+  const std::string& list;
+  Status (*check_list)(const std::string&);
+};
 
 Result<std::vector<pki::Pin>> pins_of(const config::UpstreamTls& tls) {
   std::vector<pki::Pin> pins;
@@ -170,9 +176,13 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
     policy->crl_sources.push_back(file.source);
     add_field(trust, crl->hash);
   }
-  if (!tls.ciphers.empty()) {
-    if (const Status known = tls::check_cipher_list(tls.ciphers); !known) {
-      return reject(rejection, "ciphers", {}, known.error());
+  for (const auto& [field, list, check_list] :
+       {AlgorithmList{"ciphers", tls.ciphers, tls::check_cipher_list},
+        AlgorithmList{"cipher_suites", tls.cipher_suites, tls::check_cipher_suites},
+        AlgorithmList{"groups", tls.groups, tls::check_groups}}) {
+    if (list.empty()) continue;
+    if (const Status known = check_list(list); !known) {
+      return reject(rejection, field, {}, known.error());
     }
   }
   policy->verify = tls.verify;
@@ -186,6 +196,10 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
   policy->rules.pins = std::move(*pins);
   policy->sni = tls.sni;
   policy->ciphers = tls.ciphers;
+  policy->cipher_suites = tls.cipher_suites;
+  policy->groups = tls.groups;
+  policy->resumption = tls.resumption;
+  policy->require_certificate_request = tls.require_certificate_request;
   policy->min_version = version_of(tls.versions.front());
   policy->max_version = version_of(tls.versions.back());
   policy->key = key_of(tls, identity_hash);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "proxy/base/check.h"
+#include "proxy/tls/algorithms.h"
 
 namespace handfast::tls {
 namespace {
@@ -19,10 +20,6 @@ constexpr const char* kCiphers =
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 // A chain of certificates larger than this is an attack on our memory.
 constexpr long kMaxCertificateBytes = 100 * 1024;
-
-// 80 bits of security and less are refused whatever the machine's openssl.cnf says, and suites
-// without authentication or encryption too.
-constexpr int kSecurityLevel = 2;
 
 void configure_common(SSL_CTX* context) {
   SSL_CTX_set_security_level(context, kSecurityLevel);
@@ -114,6 +111,7 @@ std::string session_key(const net::Address& address, Alpn alpn, const UpstreamPo
 int on_new_session(SSL* ssl, SSL_SESSION* session) {
   if (SSL_SESSION_get_protocol_version(session) < TLS1_3_VERSION) return 0;
   const TlsStream& stream = TlsStream::of(ssl);
+  if (stream.resumption() == nullptr) return 0;  // not asked for, and sent all the same
   stream.resumption()->on_ticket(stream, SslSessionPtr(session));
   return 1;
 }
@@ -190,13 +188,18 @@ Result<std::unique_ptr<TlsStream>> ClientContext::connect(
   bool set = SSL_set_min_proto_version(raw, policy->min_version) == 1 &&
              SSL_set_max_proto_version(raw, policy->max_version) == 1;
   if (!policy->ciphers.empty()) set = set && SSL_set_cipher_list(raw, policy->ciphers.c_str()) == 1;
+  if (!policy->cipher_suites.empty()) {
+    set = set && SSL_set_ciphersuites(raw, policy->cipher_suites.c_str()) == 1;
+  }
+  if (!policy->groups.empty()) set = set && SSL_set1_groups_list(raw, policy->groups.c_str()) == 1;
   SSL_set_security_level(raw, kSecurityLevel);  // "@SECLEVEL=" in a list would have lowered it
   if (policy->sni) set = set && SSL_set_tlsext_host_name(raw, policy->sni->c_str()) == 1;
   set = set && offer(raw, alpn);
   if (!set) return fail(Reason::Protocol, "cannot set up TLS: " + pki::drain_openssl_errors());
   SSL_set_verify(raw, policy->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   auto stream = std::make_unique<TlsStream>(std::move(socket), pool, std::move(ssl));
-  if (sessions_ != nullptr) {
+  if (!policy->resumption) SSL_set_options(raw, SSL_OP_NO_TICKET);
+  if (sessions_ != nullptr && policy->resumption) {
     auto resumption =
         std::make_unique<Resumption>(*sessions_, clock_, session_key(address, alpn, *policy));
     resumption->offer(raw, *policy);
@@ -208,29 +211,6 @@ Result<std::unique_ptr<TlsStream>> ClientContext::connect(
 
 std::string_view policy_key_in(std::string_view session_key) {
   return session_key.substr(session_key.size() - std::min(session_key.size(), kPolicyKeyLength));
-}
-
-Status check_cipher_list(const std::string& ciphers) {
-  if (ciphers.find("@SECLEVEL") != std::string::npos) {
-    return fail(Reason::InvalidValue, "a cipher list must not set @SECLEVEL");
-  }
-  ERR_clear_error();
-  const SslCtxPtr context(SSL_CTX_new(TLS_client_method()));
-  check(context != nullptr, "SSL_CTX_new");
-  configure_common(context.get());
-  bool left = false;
-  if (SSL_CTX_set_cipher_list(context.get(), ciphers.c_str()) == 1) {
-    SSL_CTX_set_max_proto_version(context.get(), TLS1_2_VERSION);  // those of 1.3 are always there
-    const SslPtr ssl(SSL_new(context.get()));
-    check(ssl != nullptr, "SSL_new");
-    STACK_OF(SSL_CIPHER)* const supported = SSL_get1_supported_ciphers(ssl.get());
-    left = sk_SSL_CIPHER_num(supported) > 0;
-    sk_SSL_CIPHER_free(supported);
-  }
-  ERR_clear_error();
-  if (left) return {};
-  return fail(Reason::InvalidValue,
-              "'" + ciphers.substr(0, 80) + "' names no cipher for TLS 1.2 that may be used");
 }
 
 }  // namespace handfast::tls

@@ -66,9 +66,6 @@ class ClientContext {
 // The part of a session's key that is UpstreamPolicy::key.
 [[nodiscard]] std::string_view policy_key_in(std::string_view session_key);
 
-// Whether OpenSSL takes the list for TLS 1.2 and something is left of it.
-[[nodiscard]] Status check_cipher_list(const std::string& ciphers);
-
 // A self-signed certificate for clients that name no host of ours; made in memory at start, P-256,
 // one year. Its key is never written.
 [[nodiscard]] Result<std::shared_ptr<const pki::Identity>> make_default_certificate();

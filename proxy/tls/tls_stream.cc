@@ -113,6 +113,14 @@ void TlsStream::fail_with(int ssl_error) {
   state_ = State::Failed;
 }
 
+// What only the whole handshake tells. Nothing of a request has been sent yet.
+void TlsStream::judge_opened() {
+  if (policy_ == nullptr || !policy_->require_certificate_request || certificate_requested_) return;
+  failure_ = Error{Reason::ClientCertificateNotRequested,
+                   "the backend didn't ask for our certificate, so it can't know who we are"};
+  state_ = State::Failed;
+}
+
 TlsStream::State TlsStream::advance_handshake() {
   if (state_ != State::Handshaking) return state_;
   clear_old_errors();
@@ -120,6 +128,7 @@ TlsStream::State TlsStream::advance_handshake() {
   if (result == 1) {
     state_ = State::Open;
     if (resumption_ != nullptr) resumption_->on_open(*this);
+    judge_opened();
     return state_;
   }
   const int error = SSL_get_error(ssl_.get(), result);

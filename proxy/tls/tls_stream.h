@@ -92,6 +92,7 @@ class TlsStream final : public net::Stream {
   static long bio_ctrl(BIO* bio, int command, long argument, void* pointer);
 
   void fail_with(int ssl_error);
+  void judge_opened();
 
   net::Socket socket_;
   Buffer out_;

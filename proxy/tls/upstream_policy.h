@@ -38,6 +38,10 @@ struct UpstreamPolicy {
   int min_version = 0;  // TLS1_2_VERSION …
   int max_version = 0;
   std::string ciphers;  // empty: ours
+  std::string cipher_suites;
+  std::string groups;
+  bool resumption = true;
+  bool require_certificate_request = false;
 
   std::optional<Error> refused;  // then nothing above is usable
 

@@ -82,6 +82,10 @@ TEST_F(PolicyTest, EveryRuleIsPartOfTheKey) {
   expect_other_key(changed([](Tls& t) { t.sni = "orders.shop.svc"; }), "SNI");
   expect_other_key(changed([](Tls& t) { t.versions = {config::TlsVersion::Tls13}; }), "versions");
   expect_other_key(changed([](Tls& t) { t.ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256"; }), "ciphers");
+  expect_other_key(changed([](Tls& t) { t.cipher_suites = "TLS_AES_128_GCM_SHA256"; }), "suites");
+  expect_other_key(changed([](Tls& t) { t.groups = "X25519"; }), "groups");
+  expect_other_key(changed([](Tls& t) { t.resumption = false; }), "resumption");
+  expect_other_key(changed([](Tls& t) { t.require_certificate_request = true; }), "request");
   expect_other_key(
       changed([](Tls& t) { t.pins = {{config::PinType::Spki, std::string(64, 'a')}}; }), "pins");
   expect_other_key(changed([this](Tls& t) {
@@ -115,6 +119,16 @@ TEST_F(PolicyTest, CiphersThatLowerTheSecurityLevelAreRejected) {
   EXPECT_EQ(rejection_.field, "ciphers");
 }
 
+TEST_F(PolicyTest, UnknownSuitesAndGroupsAreRejected) {
+  app_.tls.cipher_suites = "TLS_AES_128_GCM_SHA256:TLS_NONE";
+  EXPECT_FALSE(make_policy(app_.tls, materials_, rejection_));
+  EXPECT_EQ(rejection_.field, "cipher_suites");
+  app_.tls.cipher_suites.clear();
+  app_.tls.groups = "X25519:P-255";
+  EXPECT_FALSE(make_policy(app_.tls, materials_, rejection_));
+  EXPECT_EQ(rejection_.field, "groups");
+}
+
 TEST_F(PolicyTest, APinAloneNeedsNoCaAndTakesNoRevocation) {
   app_.tls.ca.clear();
   app_.tls.names.clear();
@@ -140,11 +154,6 @@ TEST_F(PolicyTest, WhatIsNotSupportedYetIsRejected) {
   using Tls = config::UpstreamTls;
   expect_rejected("allow_without_crl", [](Tls& t) { t.allow_without_crl = true; });
   expect_rejected("ocsp", [](Tls& t) { t.ocsp = config::Ocsp::IfPresent; });
-  expect_rejected("require_certificate_request",
-                  [](Tls& t) { t.require_certificate_request = true; });
-  expect_rejected("cipher_suites", [](Tls& t) { t.cipher_suites = "TLS_AES_128_GCM_SHA256"; });
-  expect_rejected("groups", [](Tls& t) { t.groups = "X25519"; });
-  expect_rejected("resumption", [](Tls& t) { t.resumption = false; });
   expect_rejected("drain_ms", [](Tls& t) { t.drain_ms = 1; });
   expect_rejected("max_age_ms", [](Tls& t) { t.max_age_ms = 1; });
   expect_rejected("audit_until", [](Tls& t) { t.audit_until = 1; });

@@ -5,25 +5,6 @@
 namespace handfast::tls {
 namespace {
 
-TEST(CheckCipherList, TakesListsOfSuitesThatWeMayUse) {
-  EXPECT_TRUE(check_cipher_list("ECDHE-ECDSA-AES128-GCM-SHA256"));
-  EXPECT_TRUE(check_cipher_list("HIGH:!aNULL:!MD5"));
-  EXPECT_TRUE(check_cipher_list("DEFAULT:@STRENGTH"));
-}
-
-TEST(CheckCipherList, RefusesListsOfWhichNothingIsLeft) {
-  for (const char* list : {"nonsense", "", "aNULL", "eNULL", "NULL-SHA256", "ADH", "EXP"}) {
-    EXPECT_FALSE(check_cipher_list(list)) << list;
-  }
-}
-
-TEST(CheckCipherList, RefusesToLetAListLowerTheSecurityLevel) {
-  for (const char* list :
-       {"ALL:@SECLEVEL=0", "HIGH:@SECLEVEL=1", "@SECLEVEL=0:ADH-AES256-GCM-SHA384"}) {
-    EXPECT_FALSE(check_cipher_list(list)) << list;
-  }
-}
-
 class UpstreamPolicyTest : public ::testing::Test {
  protected:
   testing::TestAuthority root_{"root"};

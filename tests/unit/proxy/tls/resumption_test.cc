@@ -161,6 +161,41 @@ TEST_P(ResumptionTest, KnowsThatTheBackendAskedForOurCertificate) {
   EXPECT_TRUE(stream_->certificate_requested());
 }
 
+TEST_P(ResumptionTest, AResumedBackendThatAskedThenSatisfiesWhoDemandsIt) {
+  demand_client_certificate();
+  policy_->identity = testing::load_identity(root_.issue("client"));
+  policy_->require_certificate_request = true;
+
+  EXPECT_FALSE(resumes());
+  EXPECT_TRUE(resumes());
+  EXPECT_TRUE(resumes());
+}
+
+// The same key by mistake: even so a session that was made without one doesn't count.
+TEST_P(ResumptionTest, AResumedBackendThatDidNotAskIsRefusedByWhoDemandsIt) {
+  EXPECT_FALSE(resumes());
+  change_policy("key-1", "epoch-1");
+  policy_->require_certificate_request = true;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(connect(), TlsStream::State::Failed);
+    EXPECT_EQ(stream_->failure().reason, Reason::ClientCertificateNotRequested);
+  }
+  stream_.reset();
+  EXPECT_EQ(store_.size(), 0u);
+}
+
+TEST_P(ResumptionTest, APolicyThatWantsNoneNeitherTakesNorKeepsSessions) {
+  EXPECT_FALSE(resumes());
+  const std::size_t kept = store_.size();
+  change_policy("key-1", "epoch-1");
+  policy_->resumption = false;
+
+  EXPECT_FALSE(resumes());
+  EXPECT_FALSE(resumes());
+  stream_.reset();
+  EXPECT_EQ(store_.size(), kept);
+}
+
 TEST_P(ResumptionTest, KnowsThatTheBackendDidNotAsk) {
   policy_->identity = testing::load_identity(root_.issue("handfast-client"));
   resumes();

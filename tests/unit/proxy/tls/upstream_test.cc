@@ -160,6 +160,51 @@ TEST_F(UpstreamTlsTest, AMissingCertificateOfOursHasTheSameWordUnderTls13) {
   EXPECT_EQ(stream_->failure().reason, Reason::ClientCertificateRejected);
 }
 
+class CertificateRequestTest : public UpstreamTlsTest, public ::testing::WithParamInterface<int> {
+ protected:
+  CertificateRequestTest() {
+    policy_->identity = testing::load_identity(root_.issue("handfast-client"));
+    policy_->require_certificate_request = true;
+    policy_->min_version = policy_->max_version = GetParam();
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Versions, CertificateRequestTest,
+                         ::testing::Values(TLS1_2_VERSION, TLS1_3_VERSION),
+                         [](const ::testing::TestParamInfo<int>& version) {
+                           return version.param == TLS1_2_VERSION ? "Tls12" : "Tls13";
+                         });
+
+TEST_P(CertificateRequestTest, ABackendThatDoesNotAskIsRefusedWhereItMust) {
+  EXPECT_EQ(fails_with(make_server_ctx(leaf_)), Reason::ClientCertificateNotRequested);
+  // Nothing that is written now goes out.
+  stream_->write("secret");
+  stream_->flush();
+  peer_->pump();
+  EXPECT_EQ(peer_->received, "");
+}
+
+TEST_P(CertificateRequestTest, ABackendThatAsksIsTaken) {
+  EXPECT_EQ(fails_with(make_server_ctx(leaf_, &root_)), Reason::Ok);
+  EXPECT_TRUE(stream_->certificate_requested());
+}
+
+TEST_P(CertificateRequestTest, WhoIsNotBelievedIsNamedFirst) {
+  EXPECT_EQ(fails_with(make_server_ctx(TestAuthority("other").issue("orders.shop.svc"))),
+            Reason::UntrustedIssuer);
+}
+
+TEST_F(UpstreamTlsTest, UsesTheSuitesAndGroupsOfItsPolicy) {
+  policy_->cipher_suites = "TLS_AES_128_GCM_SHA256";
+  policy_->groups = "P-384";
+  ASSERT_EQ(fails_with(make_server_ctx(leaf_)), Reason::Ok);
+  EXPECT_STREQ(SSL_get_cipher_name(stream_->ssl()), "TLS_AES_128_GCM_SHA256");
+  EXPECT_EQ(SSL_get_negotiated_group(stream_->ssl()), NID_secp384r1);
+  const testing::SslCtx other = make_server_ctx(leaf_);
+  SSL_CTX_set1_groups_list(other.get(), "X25519");
+  EXPECT_EQ(fails_with(other), Reason::Protocol);
+}
+
 TEST_F(UpstreamTlsTest, APeerThatSpeaksHttpIsNotTls) {
   auto [far, near] = testing::tcp_pair();
   testing::Peer plain(std::move(far));
