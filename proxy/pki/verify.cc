@@ -26,6 +26,7 @@ struct Request {
   std::span<const std::shared_ptr<const CrlSet>> crls;
   const VerifyRules& rules;
   UnixSeconds now;
+  const Staple& staple;
 };
 
 Verdict refuse(Reason reason, int openssl_error, std::string detail) {
@@ -217,23 +218,65 @@ void lower(UnixSeconds& earliest, UnixSeconds time) {
   if (time != 0 && (earliest == 0 || time < earliest)) earliest = time;
 }
 
+// The issuer of the i-th, who may be the peer's certificate itself.
+X509* issuer_in(STACK_OF(X509) * chain, int i) {
+  return sk_X509_value(chain, std::min(i + 1, sk_X509_num(chain) - 1));
+}
+
+void judge_crls(const Request& request, STACK_OF(X509) * chain, Verdict& verdict) {
+  const VerifyRules& rules = request.rules;
+  if (rules.crl_scope == CrlScope::Off) return;
+  // The peer's own certificate is judged even if it is the anchor, by its own list if it has one.
+  const int judged = rules.crl_scope == CrlScope::Leaf ? 1 : std::max(sk_X509_num(chain) - 1, 1);
+  for (int i = 0; i < judged; ++i) {
+    X509* certificate = sk_X509_value(chain, i);
+    const auto coverage =
+        CrlSet::check(request.crls, *certificate, *issuer_in(chain, i), request.now);
+    if (coverage.answer == CrlSet::Answer::Good) {
+      lower(verdict.valid_until, coverage.next_update);
+      continue;
+    }
+    Verdict refused = refuse_uncovered(coverage, certificate, i);
+    if (refused.reason != Reason::Revoked && rules.allow_without_crl) {
+      // The rest is looked at all the same: it may be revoked.
+      verdict.crl_skipped = refused.reason;
+      continue;
+    }
+    verdict = std::move(refused);
+    return;
+  }
+}
+
+void judge_staple(const Request& request, STACK_OF(X509) * chain, Verdict& verdict) {
+  const auto& [mode, response] = request.staple;
+  if (mode == OcspMode::Off) return;
+  X509* leaf = sk_X509_value(chain, 0);
+  if (response.empty()) {
+    if (mode == OcspMode::IfPresent && !must_staple(*leaf)) return;
+    verdict =
+        refuse(Reason::Ocsp, X509_V_ERR_OCSP_VERIFY_NEEDED,
+               certificate_text(leaf, 0) + " came without the OCSP response that is demanded");
+    return;
+  }
+  OcspVerdict judged = judge_ocsp(response, *leaf, *issuer_in(chain, 0), request.crls, request.now);
+  if (judged.reason != Reason::Ok) {
+    verdict = refuse(
+        judged.reason,
+        judged.reason == Reason::Revoked ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_OCSP_VERIFY_FAILED,
+        std::move(judged.detail));
+    return;
+  }
+  lower(verdict.valid_until, judged.valid_until);
+}
+
 // `chain` was verified: signatures hold, the last is the anchor.
 Verdict judge_revocation(const Request& request, STACK_OF(X509) * chain) {
   Verdict verdict;
-  const int count = sk_X509_num(chain);
-  for (int i = 0; i < count; ++i) {
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
     lower(verdict.valid_until, to_unix(X509_get0_notAfter(sk_X509_value(chain, i))).value_or(0));
   }
-  if (request.rules.crl_scope == CrlScope::Off) return verdict;
-  // The peer's own certificate is judged even if it is the anchor, by its own list if it has one.
-  const int judged = request.rules.crl_scope == CrlScope::Leaf ? 1 : std::max(count - 1, 1);
-  for (int i = 0; i < judged; ++i) {
-    X509* certificate = sk_X509_value(chain, i);
-    const X509* issuer = sk_X509_value(chain, std::min(i + 1, count - 1));
-    const auto coverage = CrlSet::check(request.crls, *certificate, *issuer, request.now);
-    if (coverage.answer != CrlSet::Answer::Good) return refuse_uncovered(coverage, certificate, i);
-    lower(verdict.valid_until, coverage.next_update);
-  }
+  judge_crls(request, chain, verdict);
+  if (verdict.ok()) judge_staple(request, chain, verdict);
   return verdict;
 }
 
@@ -262,17 +305,18 @@ Verdict judge_chain(const Request& request, X509_STORE_CTX* context) {
 Verdict verify_chain(X509* leaf, STACK_OF(X509) * untrusted,
                      const std::vector<std::shared_ptr<const CaBundle>>& trust,
                      const std::vector<std::shared_ptr<const CrlSet>>& crls,
-                     const VerifyRules& rules, UnixSeconds now) {
+                     const VerifyRules& rules, UnixSeconds now, const Staple& staple) {
   const CleanErrorQueue clean;
-  const Request request{leaf, untrusted, trust, crls, rules, now};
+  const Request request{leaf, untrusted, trust, crls, rules, now, staple};
   if (leaf == nullptr) {
     return refuse(
         rules.purpose == Purpose::Client ? Reason::NoClientCertificate : Reason::UntrustedIssuer,
         X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, "the peer sent no certificate");
   }
-  if (rules.pin_only && (!trust.empty() || !crls.empty() || rules.crl_scope != CrlScope::Off)) {
+  if (rules.pin_only && (!trust.empty() || !crls.empty() || rules.crl_scope != CrlScope::Off ||
+                         staple.mode != OcspMode::Off)) {
     return refuse(Reason::UntrustedIssuer, X509_V_ERR_UNSPECIFIED,
-                  "a pin stands alone, but there is a CA or a CRL to judge by");
+                  "a pin stands alone, but there is something of an issuer to judge by");
   }
   const BorrowedX509StackPtr anchors = anchors_of(request);
   if (anchors == nullptr) {

@@ -22,18 +22,21 @@
 // serverAuth,
 //   unknown critical extensions, the kind and length of its key, and names if some are expected.
 // - Who signed it, and how, proves nothing and is not judged; intermediates are not looked at.
-// - Nothing may be asked of an issuer: no trust, no CRL. Whoever combines them is refused
+// - Nothing may be asked of an issuer: no trust, no CRL, no stapled response. Whoever combines them
+// is refused
 //   (UntrustedIssuer), because a rule that can't be judged must not pass for one that was.
 
 #include <openssl/x509.h>
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "proxy/base/clock.h"
 #include "proxy/base/reason.h"
+#include "proxy/pki/ocsp.h"
 #include "proxy/pki/pins.h"
 #include "proxy/pki/trust.h"
 
@@ -52,6 +55,8 @@ struct VerifyRules {
   // for a connection.
   bool names_not_judged = false;
   CrlScope crl_scope = CrlScope::Off;
+  // A certificate that no list in date covers passes, and the verdict says so; a revoked one never.
+  bool allow_without_crl = false;
   // Any one must be the leaf's; empty: not looked at, but with pin_only PinMismatch.
   std::vector<Pin> pins;
   bool pin_only = false;
@@ -64,7 +69,17 @@ struct Verdict {
   // The earliest time at which something that this verdict rests on expires (certificates of the
   // chain; CRL nextUpdate). 0 unless Ok.
   UnixSeconds valid_until = 0;
+  // Why a certificate would have been refused but for allow_without_crl, if one would.
+  Reason crl_skipped = Reason::Ok;
+  // Why the peer would have been refused but for an audit (tls::UpstreamPolicy), and the sentence.
+  Reason would_refuse = Reason::Ok;
   [[nodiscard]] bool ok() const noexcept { return reason == Reason::Ok; }
+};
+
+// What the peer stapled to its certificate, and what is demanded of it. Borrowed.
+struct Staple {
+  OcspMode mode = OcspMode::Off;
+  std::span<const unsigned char> response;  // empty: none
 };
 
 // `untrusted` may be null; may hold the leaf too. Several CaBundles and CrlSets are united; null
@@ -74,6 +89,7 @@ struct Verdict {
 [[nodiscard]] Verdict verify_chain(X509* leaf, STACK_OF(X509) * untrusted,
                                    const std::vector<std::shared_ptr<const CaBundle>>& trust,
                                    const std::vector<std::shared_ptr<const CrlSet>>& crls,
-                                   const VerifyRules& rules, UnixSeconds now);
+                                   const VerifyRules& rules, UnixSeconds now,
+                                   const Staple& staple = {});
 
 }  // namespace handfast::pki

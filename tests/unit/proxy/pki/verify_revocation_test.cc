@@ -110,6 +110,41 @@ TEST_F(VerifyRevocation, RefusesExpiredAndFutureLists) {
             Reason::Ok);
 }
 
+class WithoutCrl : public VerifyRevocation {
+ protected:
+  Verdict allow(const std::vector<std::string>& lists) const {
+    const auto chain = load_chain(leaf_.chain_pem());
+    std::vector<std::shared_ptr<const CrlSet>> sets;
+    for (const std::string& list : lists) sets.push_back(*CrlSet::load(list));
+    VerifyRules rules;
+    rules.names = {"a.svc.test"};
+    rules.crl_scope = CrlScope::Chain;
+    rules.allow_without_crl = true;
+    return verify_chain(chain->leaf.get(), chain->intermediates.get(),
+                        {*CaBundle::load(root_.cert_pem(), kYear2026)}, sets, rules, kYear2026);
+  }
+};
+
+TEST_F(WithoutCrl, WhatNoListInDateCoversPassesAndSaysSo) {
+  EXPECT_EQ(allow({}).crl_skipped, Reason::CrlMissing);
+  EXPECT_EQ(
+      allow({root_.crl_pem(), issuing_.crl_pem({}, {.next_update = kYear2026 - kDay})}).crl_skipped,
+      Reason::CrlExpired);
+  EXPECT_EQ(
+      allow({root_.crl_pem(), issuing_.crl_pem({}, {.this_update = kYear2026 + kDay})}).crl_skipped,
+      Reason::CrlNotYetValid);
+  EXPECT_TRUE(allow({}).ok());
+  EXPECT_EQ(allow({root_.crl_pem(), issuing_.crl_pem()}).crl_skipped, Reason::Ok);
+}
+
+TEST_F(WithoutCrl, WhatIsRevokedIsRefusedWhereverTheListsHaveHoles) {
+  EXPECT_EQ(allow({issuing_.crl_pem({&leaf_})}).reason, Reason::Revoked);
+  // The leaf is covered by none, its issuer is revoked.
+  EXPECT_EQ(allow({root_.crl_pem({&issuing_.certificate()})}).reason, Reason::Revoked);
+  EXPECT_EQ(allow({issuing_.crl_pem({&leaf_}, {.next_update = kYear2026 - kDay})}).reason,
+            Reason::Revoked);
+}
+
 TEST_F(VerifyRevocation, IsJudgedLast) {
   const auto expired = issuing_.issue("a.svc.test", {.not_after = kYear2026});
 

@@ -1,0 +1,48 @@
+#pragma once
+// A stapled OCSP response (RFC 6960, RFC 6066 section 8), judged for one certificate.
+//
+// Believed is what the issuer itself signed, or a responder whom it certified for just that: a
+// certificate that the issuer's own key signed, for id-kp-OCSPSigning, in date, strong, and not
+// revoked by a CRL that we have (unless it says id-pkix-ocsp-nocheck). Nothing of it is looked up:
+// whoever signed must be in the response or be the issuer.
+//
+// A response without nextUpdate is refused: an old one couldn't be told from a fresh one. A
+// revocation condemns even from a response that is out of date, as an expired CRL's does. Times are
+// compared with kOcspSkew, since responders and we have different clocks.
+//
+// Pure; thread-safe. `issuer` must come from a chain that was verified.
+
+#include <openssl/x509.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "proxy/base/clock.h"
+#include "proxy/base/reason.h"
+#include "proxy/pki/trust.h"
+
+namespace handfast::pki {
+
+inline constexpr UnixSeconds kOcspSkew = 300;
+
+// What is demanded of a peer. IfPresent is Require for a certificate that says "must staple"
+// (RFC 7633).
+enum class OcspMode : std::uint8_t { Off, IfPresent, Require };
+
+struct OcspVerdict {
+  Reason reason = Reason::Ok;  // Revoked; Ocsp: it vouches for nothing
+  std::string detail;
+  UnixSeconds valid_until = 0;  // 0 unless Ok
+};
+
+// Whether the certificate demands a stapled response.
+[[nodiscard]] bool must_staple(const X509& certificate);
+
+[[nodiscard]] OcspVerdict judge_ocsp(std::span<const unsigned char> response,
+                                     const X509& certificate, const X509& issuer,
+                                     std::span<const std::shared_ptr<const CrlSet>> crls,
+                                     UnixSeconds now);
+
+}  // namespace handfast::pki
