@@ -41,6 +41,18 @@ pki::CrlScope scope_of(config::RevocationScope scope) {
   return pki::CrlScope::Chain;
 }
 
+pki::OcspMode ocsp_of(config::Ocsp ocsp) {
+  switch (ocsp) {
+    case config::Ocsp::Off:
+      return pki::OcspMode::Off;
+    case config::Ocsp::IfPresent:
+      return pki::OcspMode::IfPresent;
+    case config::Ocsp::Require:
+      return pki::OcspMode::Require;
+  }
+  return pki::OcspMode::Require;
+}
+
 int version_of(config::TlsVersion version) {
   return version == config::TlsVersion::Tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
 }
@@ -67,6 +79,9 @@ std::string key_of(const config::UpstreamTls& tls, std::string_view identity_has
   for (const auto& ca : tls.ca) add_field(key, "ca " + ca.source);
   for (const auto& crl : tls.crl) add_field(key, "crl " + crl.source);
   add_field(key, std::to_string(static_cast<int>(tls.revocation)));
+  add_field(key, tls.allow_without_crl ? "allow" : "");
+  add_field(key, std::to_string(static_cast<int>(tls.ocsp)));
+  add_field(key, std::to_string(tls.audit_until));
   add_field(key, std::to_string(tls.verify_depth));
   for (const auto& name : tls.names) add_field(key, "name " + name);
   for (const auto& pin : tls.pins) {
@@ -86,8 +101,6 @@ std::string key_of(const config::UpstreamTls& tls, std::string_view identity_has
 // What the model can say and no connection honours yet. Such a policy is refused: a rule that is
 // ignored would let through what it was written against.
 std::string_view unsupported_field(const config::UpstreamTls& tls) {
-  if (tls.allow_without_crl) return "allow_without_crl";
-  if (tls.ocsp != config::Ocsp::Off) return "ocsp";
   if (tls.drain_ms) return "drain_ms";
   if (tls.max_age_ms != 0) return "max_age_ms";
   if (tls.audit_until != 0) return "audit_until";
@@ -190,6 +203,7 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
   policy->rules.depth = tls.verify_depth;
   policy->rules.names = tls.names;
   policy->rules.crl_scope = scope_of(tls.revocation);
+  policy->rules.allow_without_crl = tls.allow_without_crl;
   policy->rules.pin_only = tls.pin_only;
   auto pins = pins_of(tls);
   if (!pins) return reject(rejection, "pins", {}, pins.error());
@@ -199,6 +213,7 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
   policy->cipher_suites = tls.cipher_suites;
   policy->groups = tls.groups;
   policy->resumption = tls.resumption;
+  policy->ocsp = ocsp_of(tls.ocsp);
   policy->require_certificate_request = tls.require_certificate_request;
   policy->min_version = version_of(tls.versions.front());
   policy->max_version = version_of(tls.versions.back());

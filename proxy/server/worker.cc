@@ -25,7 +25,11 @@ std::uint64_t random_number() {
 
 // The same peer with the same chain under the same policy is judged once.
 bool same_question(const upstream::JudgeRequest& a, const upstream::JudgeRequest& b) {
-  if (a.policy != b.policy || X509_cmp(a.leaf.get(), b.leaf.get()) != 0) return false;
+  const bool same_staple =
+      a.stapled == b.stapled ||
+      (a.stapled != nullptr && b.stapled != nullptr && *a.stapled == *b.stapled);
+  if (a.policy != b.policy || !same_staple || X509_cmp(a.leaf.get(), b.leaf.get()) != 0)
+    return false;
   if (sk_X509_num(a.chain.get()) != sk_X509_num(b.chain.get())) return false;
   for (int i = 0; i < sk_X509_num(a.chain.get()); ++i) {
     if (X509_cmp(sk_X509_value(a.chain.get(), i), sk_X509_value(b.chain.get(), i)) != 0)
@@ -229,6 +233,7 @@ void Worker::judge(std::vector<upstream::JudgeRequest> requests) {
       while (same < i && !same_question((*shared_requests)[same], request)) ++same;
       verdicts.push_back(same < i ? verdicts[same]
                                   : request.policy->judge(request.leaf.get(), request.chain.get(),
+                                                          request.stapled.get(),
                                                           shared_.clock.unix_now()));
     }
     loop_->post([this, shared_requests, verdicts = std::move(verdicts)] {

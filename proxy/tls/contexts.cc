@@ -87,7 +87,7 @@ int on_verify(X509_STORE_CTX* context, void* argument) {
   TlsStream& stream = TlsStream::of(ssl);
   X509* leaf = X509_STORE_CTX_get0_cert(context);
   pki::Verdict verdict =
-      stream.policy()->judge(leaf, X509_STORE_CTX_get0_untrusted(context), clock.unix_now());
+      stream.policy()->judge_chain(leaf, X509_STORE_CTX_get0_untrusted(context), clock.unix_now());
   const bool ok = verdict.ok();
   X509_STORE_CTX_set_error(
       context, ok ? X509_V_OK
@@ -99,6 +99,28 @@ int on_verify(X509_STORE_CTX* context, void* argument) {
 }
 
 constexpr std::size_t kPolicyKeyLength = 64;
+
+// The server's messages are complete, the stapled response among them, and nothing of ours has been
+// sent since: not our certificate either. 0: an alert.
+int on_staple(SSL* ssl, void* argument) {
+  const auto& clock = *static_cast<const Clock*>(argument);
+  TlsStream& stream = TlsStream::of(ssl);
+  const UpstreamPolicy& policy = *stream.policy();
+  if (stream.resumed()) return 1;  // was judged when its session was made
+  const unsigned char* bytes = nullptr;
+  const long size = SSL_get_tlsext_status_ocsp_resp(ssl, &bytes);
+  if (size > 0) {
+    stream.set_stapled(std::make_shared<const std::string>(reinterpret_cast<const char*>(bytes),
+                                                           static_cast<std::size_t>(size)));
+  }
+  pki::X509Ptr leaf(SSL_get1_peer_certificate(ssl));
+  pki::Verdict verdict = policy.judge(leaf.get(), SSL_get_peer_cert_chain(ssl),
+                                      stream.stapled().get(), clock.unix_now());
+  const bool ok = verdict.ok();
+  stream.set_verdict(std::move(verdict), std::move(leaf));
+  stream.note_staple_judged();
+  return ok ? 1 : 0;
+}
 
 // Everything that decides whether a session may serve; names of policies are no part of it.
 std::string session_key(const net::Address& address, Alpn alpn, const UpstreamPolicy& policy) {
@@ -175,6 +197,8 @@ ClientContext::ClientContext(const Clock& clock, SessionStore* sessions)
   // OpenSSL only hands the pointer back; on_verify reads through it.
   SSL_CTX_set_cert_verify_callback(context, on_verify, const_cast<Clock*>(&clock));
   SSL_CTX_set_cert_cb(context, on_certificate_request, nullptr);
+  SSL_CTX_set_tlsext_status_cb(context, on_staple);
+  SSL_CTX_set_tlsext_status_arg(context, const_cast<Clock*>(&clock));
 }
 
 Result<std::unique_ptr<TlsStream>> ClientContext::connect(
@@ -194,6 +218,9 @@ Result<std::unique_ptr<TlsStream>> ClientContext::connect(
   if (!policy->groups.empty()) set = set && SSL_set1_groups_list(raw, policy->groups.c_str()) == 1;
   SSL_set_security_level(raw, kSecurityLevel);  // "@SECLEVEL=" in a list would have lowered it
   if (policy->sni) set = set && SSL_set_tlsext_host_name(raw, policy->sni->c_str()) == 1;
+  if (policy->asks_for_staple()) {
+    set = set && SSL_set_tlsext_status_type(raw, TLSEXT_STATUSTYPE_ocsp) == 1;
+  }
   set = set && offer(raw, alpn);
   if (!set) return fail(Reason::Protocol, "cannot set up TLS: " + pki::drain_openssl_errors());
   SSL_set_verify(raw, policy->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);

@@ -27,11 +27,12 @@ Resumption::Resumption(SessionStore& store, const Clock& clock, std::string key)
 bool Resumption::holds(StoredSession& stored, const UpstreamPolicy& policy) const {
   const UnixSeconds now = clock_.unix_now();
   if (stored.epoch == policy.epoch) return stored.valid_until == 0 || now <= stored.valid_until;
-  const pki::Verdict verdict =
-      policy.judge(SSL_SESSION_get0_peer(stored.session.get()), stored.chain.get(), now);
+  const pki::Verdict verdict = policy.judge(SSL_SESSION_get0_peer(stored.session.get()),
+                                            stored.chain.get(), stored.stapled.get(), now);
   if (!verdict.ok()) return false;
   stored.epoch = policy.epoch;
   stored.valid_until = verdict.valid_until;
+  stored.would_refuse = verdict.would_refuse;
   return true;
 }
 
@@ -68,6 +69,8 @@ void Resumption::on_ticket(const TlsStream& stream, SslSessionPtr session) {
 void Resumption::restore(TlsStream& stream) const {
   pki::Verdict verdict;
   verdict.valid_until = offered_.valid_until;
+  verdict.would_refuse = offered_.would_refuse;
+  stream.set_stapled(offered_.stapled);
   stream.set_verdict(std::move(verdict), pki::X509Ptr(SSL_get1_peer_certificate(stream.ssl())));
   if (offered_.certificate_requested) stream.note_certificate_request();
 }
@@ -99,6 +102,8 @@ void Resumption::keep(const TlsStream& stream, SslSessionPtr session) {
               .epoch = stream.policy()->epoch,
               .valid_until = stream.verdict().valid_until,
               .use_until = until,
+              .stapled = stream.stapled(),
+              .would_refuse = stream.verdict().would_refuse,
               .certificate_requested = stream.certificate_requested()});
 }
 

@@ -39,6 +39,8 @@ StoredSession StoredSession::copy() const {
           epoch,
           valid_until,
           use_until,
+          stapled,
+          would_refuse,
           certificate_requested};
 }
 
@@ -56,6 +58,7 @@ void SessionStore::count_bytes(Shard& shard, Group& group) {
     group.bytes += kSessionBytes + group.key.size() + ticket_bytes(stored);
     if (i > 0 && same_handshake(group.sessions[i - 1], stored)) continue;
     group.bytes += kCertificateBytes * certificates(stored);
+    if (stored.stapled != nullptr) group.bytes += stored.stapled->size();
   }
   shard.bytes += group.bytes;
 }

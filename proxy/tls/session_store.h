@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "proxy/base/clock.h"
+#include "proxy/base/reason.h"
 #include "proxy/pki/openssl_ptr.h"
 
 namespace handfast::tls {
@@ -43,6 +44,8 @@ struct StoredSession {
   std::string epoch;            // of the trust that the chain was last judged under
   UnixSeconds valid_until = 0;  // of that verdict; 0: no end
   UnixSeconds use_until = 0;    // its own lifetime, and the certificate that we presented
+  std::shared_ptr<const std::string> stapled{};  // the OCSP response of that handshake
+  Reason would_refuse = Reason::Ok;              // of the verdict
   bool certificate_requested = false;  // in the handshake that made it: a resumed one doesn't ask
 
   [[nodiscard]] StoredSession copy() const;  // shares what is immutable

@@ -114,11 +114,16 @@ void TlsStream::fail_with(int ssl_error) {
 }
 
 // What only the whole handshake tells. Nothing of a request has been sent yet.
-void TlsStream::judge_opened() {
-  if (policy_ == nullptr || !policy_->require_certificate_request || certificate_requested_) return;
-  failure_ = Error{Reason::ClientCertificateNotRequested,
-                   "the backend didn't ask for our certificate, so it can't know who we are"};
-  state_ = State::Failed;
+std::optional<Error> TlsStream::judge_opened() const {
+  if (policy_ == nullptr) return std::nullopt;
+  if (policy_->asks_for_staple() && !resumed() && !staple_judged_) {
+    return Error{Reason::Ocsp, "the stapled OCSP response wasn't judged"};  // never to be seen
+  }
+  if (policy_->require_certificate_request && !certificate_requested_) {
+    return Error{Reason::ClientCertificateNotRequested,
+                 "the backend didn't ask for our certificate, so it can't know who we are"};
+  }
+  return std::nullopt;
 }
 
 TlsStream::State TlsStream::advance_handshake() {
@@ -128,7 +133,10 @@ TlsStream::State TlsStream::advance_handshake() {
   if (result == 1) {
     state_ = State::Open;
     if (resumption_ != nullptr) resumption_->on_open(*this);
-    judge_opened();
+    if (auto error = judge_opened()) {
+      failure_ = std::move(*error);
+      state_ = State::Failed;
+    }
     return state_;
   }
   const int error = SSL_get_error(ssl_.get(), result);

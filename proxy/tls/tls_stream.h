@@ -66,6 +66,11 @@ class TlsStream final : public net::Stream {
   // connection: then, when its session was made.
   [[nodiscard]] const pki::Verdict& verdict() const noexcept { return verdict_; }
   [[nodiscard]] bool certificate_requested() const noexcept { return certificate_requested_; }
+  // Upstream: the OCSP response that came with the certificate, or null; of a resumed connection,
+  // then.
+  [[nodiscard]] const std::shared_ptr<const std::string>& stapled() const noexcept {
+    return stapled_;
+  }
   // Upstream: the certificate that the verifier saw, refused or not; null before. Borrowed.
   [[nodiscard]] const X509* peer() const noexcept { return peer_.get(); }
 
@@ -83,6 +88,8 @@ class TlsStream final : public net::Stream {
     peer_ = std::move(leaf);
   }
   void note_certificate_request() noexcept { certificate_requested_ = true; }
+  void note_staple_judged() noexcept { staple_judged_ = true; }
+  void set_stapled(std::shared_ptr<const std::string> response) { stapled_ = std::move(response); }
   [[nodiscard]] static TlsStream& of(const SSL* ssl);
 
  private:
@@ -92,7 +99,7 @@ class TlsStream final : public net::Stream {
   static long bio_ctrl(BIO* bio, int command, long argument, void* pointer);
 
   void fail_with(int ssl_error);
-  void judge_opened();
+  [[nodiscard]] std::optional<Error> judge_opened() const;
 
   net::Socket socket_;
   Buffer out_;
@@ -100,12 +107,14 @@ class TlsStream final : public net::Stream {
   State state_ = State::Handshaking;
   bool socket_ended_ = false;
   bool certificate_requested_ = false;
+  bool staple_judged_ = false;
   bool end_wanted_ = false;
   std::string server_name_;
   std::shared_ptr<const UpstreamPolicy> policy_;
   std::unique_ptr<Resumption> resumption_;  // null: none
   pki::Verdict verdict_;
   pki::X509Ptr peer_;
+  std::shared_ptr<const std::string> stapled_;
   Error failure_;
 };
 

@@ -42,6 +42,11 @@ struct UpstreamPolicy {
   std::string groups;
   bool resumption = true;
   bool require_certificate_request = false;
+  pki::OcspMode ocsp = pki::OcspMode::Off;
+
+  std::optional<std::chrono::milliseconds> drain;  // after a change of identity; none: no end
+  std::chrono::milliseconds max_age{0};            // of a connection that takes requests; 0: none
+  UnixSeconds audit_until = 0;                     // 0: no audit
 
   std::optional<Error> refused;  // then nothing above is usable
 
@@ -59,10 +64,18 @@ struct UpstreamPolicy {
     return {};
   }
 
-  [[nodiscard]] pki::Verdict judge(X509* leaf, STACK_OF(X509) * untrusted, UnixSeconds now) const {
-    if (!verify) return {};
-    return pki::verify_chain(leaf, untrusted, trust, crls, rules, now);
+  [[nodiscard]] bool asks_for_staple() const noexcept {
+    return verify && ocsp != pki::OcspMode::Off;
   }
+  // Whole, with what the peer stapled. `stapled` may be null.
+  [[nodiscard]] pki::Verdict judge(X509* leaf, STACK_OF(X509) * untrusted,
+                                   const std::string* stapled, UnixSeconds now) const;
+  // All but the stapled response, which comes later in a handshake.
+  [[nodiscard]] pki::Verdict judge_chain(X509* leaf, STACK_OF(X509) * untrusted,
+                                         UnixSeconds now) const;
+
+ private:
+  [[nodiscard]] pki::Verdict audited(pki::Verdict verdict, UnixSeconds now) const;
 };
 
 }  // namespace handfast::tls

@@ -378,7 +378,7 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
     judging.push_back(
         {id, pki::X509Ptr(leaf),
          pki::X509StackPtr(chain == nullptr ? sk_X509_new_null() : X509_chain_up_ref(chain)),
-         policy});
+         connection->tls_->stapled(), policy});
   }
   for (Connection* connection : closing) {
     hooks_.on_closed_by_change("identity");

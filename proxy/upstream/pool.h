@@ -48,6 +48,7 @@ struct JudgeRequest {
   std::uint64_t connection = 0;
   pki::X509Ptr leaf;
   pki::X509StackPtr chain;
+  std::shared_ptr<const std::string> stapled;  // null: none
   std::shared_ptr<const tls::UpstreamPolicy> policy;
 };
 

@@ -83,6 +83,8 @@ TEST_F(PolicyTest, EveryRuleIsPartOfTheKey) {
   expect_other_key(changed([](Tls& t) { t.versions = {config::TlsVersion::Tls13}; }), "versions");
   expect_other_key(changed([](Tls& t) { t.ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256"; }), "ciphers");
   expect_other_key(changed([](Tls& t) { t.cipher_suites = "TLS_AES_128_GCM_SHA256"; }), "suites");
+  expect_other_key(changed([](Tls& t) { t.allow_without_crl = true; }), "without CRL");
+  expect_other_key(changed([](Tls& t) { t.ocsp = config::Ocsp::Require; }), "OCSP");
   expect_other_key(changed([](Tls& t) { t.groups = "X25519"; }), "groups");
   expect_other_key(changed([](Tls& t) { t.resumption = false; }), "resumption");
   expect_other_key(changed([](Tls& t) { t.require_certificate_request = true; }), "request");
@@ -152,8 +154,6 @@ TEST_F(PolicyTest, WhatIsNotSupportedYetIsRejected) {
     EXPECT_EQ(rejection_.field, field);
   };
   using Tls = config::UpstreamTls;
-  expect_rejected("allow_without_crl", [](Tls& t) { t.allow_without_crl = true; });
-  expect_rejected("ocsp", [](Tls& t) { t.ocsp = config::Ocsp::IfPresent; });
   expect_rejected("drain_ms", [](Tls& t) { t.drain_ms = 1; });
   expect_rejected("max_age_ms", [](Tls& t) { t.max_age_ms = 1; });
   expect_rejected("audit_until", [](Tls& t) { t.audit_until = 1; });

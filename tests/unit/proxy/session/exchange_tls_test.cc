@@ -170,7 +170,7 @@ TEST_F(ExchangeTlsTest, AChainRevokedUnderAnOpenResponseCutsIt) {
   loop_->post([&] {
     pool_.on_judged(judging_[0].connection, "epoch-2",
                     judging_[0].policy->judge(judging_[0].leaf.get(), judging_[0].chain.get(),
-                                              clock_.unix_now()));
+                                              nullptr, clock_.unix_now()));
   });
 
   EXPECT_TRUE(client_ends(client));

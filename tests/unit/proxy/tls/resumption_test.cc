@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
 
+#include "tests/support/test_ocsp.h"
 #include "tests/unit/proxy/event/loop_driver.h"
 #include "tests/unit/proxy/tls/tls_peer.h"
 
@@ -79,7 +80,8 @@ class ResumptionTest : public ::testing::TestWithParam<int> {
   }
   [[nodiscard]] pki::Verdict judge_again(const UpstreamPolicy& policy) const {
     const pki::X509Ptr leaf(SSL_get1_peer_certificate(stream_->ssl()));
-    return policy.judge(leaf.get(), SSL_get_peer_cert_chain(stream_->ssl()), clock_.unix_now());
+    return policy.judge(leaf.get(), SSL_get_peer_cert_chain(stream_->ssl()),
+                        stream_->stapled().get(), clock_.unix_now());
   }
 
   testing::FakeClock clock_;
@@ -194,6 +196,45 @@ TEST_P(ResumptionTest, APolicyThatWantsNoneNeitherTakesNorKeepsSessions) {
   EXPECT_FALSE(resumes());
   stream_.reset();
   EXPECT_EQ(store_.size(), kept);
+}
+
+TEST_P(ResumptionTest, ASessionHoldsNoLongerThanTheStapledResponse) {
+  const std::string response = testing::ocsp_response(
+      root_, leaf_, {.next_update = testing::kYear2026 + 60 - pki::kOcspSkew});
+  testing::staple(server_, &response);
+  policy_->ocsp = pki::OcspMode::Require;
+  EXPECT_FALSE(resumes());
+  EXPECT_TRUE(resumes());
+  EXPECT_TRUE(resumes());  // of a session that a resumed connection brought
+  ASSERT_NE(stream_->stapled(), nullptr);
+  EXPECT_TRUE(judge_again(*policy_).ok());
+  clock_.advance(std::chrono::seconds(61));
+
+  EXPECT_EQ(connect(), TlsStream::State::Failed);
+  EXPECT_EQ(stream_->failure().reason, Reason::Ocsp);
+}
+
+TEST_P(ResumptionTest, UnderANewTrustTheResponseIsJudgedAgainWithTheChain) {
+  std::string response = testing::ocsp_response(root_, leaf_);
+  testing::staple(server_, &response);
+  policy_->ocsp = pki::OcspMode::Require;
+  EXPECT_FALSE(resumes());
+  change_policy("key-1", "epoch-2");
+
+  EXPECT_TRUE(resumes());
+}
+
+TEST_P(ResumptionTest, ASessionOfAnAuditEndsWithIt) {
+  policy_->rules.names = {"other.shop.svc"};
+  policy_->audit_until = testing::kYear2026 + 60;
+  EXPECT_FALSE(resumes());
+  EXPECT_TRUE(resumes());
+  EXPECT_EQ(stream_->verdict().would_refuse, Reason::NameMismatch);
+  EXPECT_TRUE(resumes());
+  clock_.advance(std::chrono::seconds(60));
+
+  EXPECT_EQ(connect(), TlsStream::State::Failed);
+  EXPECT_EQ(stream_->failure().reason, Reason::NameMismatch);
 }
 
 TEST_P(ResumptionTest, KnowsThatTheBackendDidNotAsk) {

@@ -37,6 +37,19 @@ inline SslCtx make_server_ctx(const TestCertificate& certificate,
   return ctx;
 }
 
+// Staples `*response` from now on, whatever it is then; empty: nothing.
+inline void staple(const SslCtx& ctx, const std::string* response) {
+  const auto answer = [](SSL* ssl, void* argument) {
+    const auto& bytes = *static_cast<const std::string*>(argument);
+    if (bytes.empty()) return SSL_TLSEXT_ERR_NOACK;
+    auto* copy = static_cast<unsigned char*>(OPENSSL_memdup(bytes.data(), bytes.size()));
+    SSL_set_tlsext_status_ocsp_resp(ssl, copy, static_cast<long>(bytes.size()));
+    return SSL_TLSEXT_ERR_OK;
+  };
+  SSL_CTX_set_tlsext_status_cb(ctx.get(), +answer);
+  SSL_CTX_set_tlsext_status_arg(ctx.get(), const_cast<std::string*>(response));
+}
+
 inline SslCtx make_client_ctx() { return make_ctx(TLS_client_method()); }
 
 class TlsPeer {

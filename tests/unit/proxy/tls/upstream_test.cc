@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
 
+#include "tests/support/test_ocsp.h"
 #include "tests/unit/proxy/event/loop_driver.h"
 #include "tests/unit/proxy/tls/tls_peer.h"
 
@@ -192,6 +193,82 @@ TEST_P(CertificateRequestTest, ABackendThatAsksIsTaken) {
 TEST_P(CertificateRequestTest, WhoIsNotBelievedIsNamedFirst) {
   EXPECT_EQ(fails_with(make_server_ctx(TestAuthority("other").issue("orders.shop.svc"))),
             Reason::UntrustedIssuer);
+}
+
+class StapledTest : public CertificateRequestTest {
+ protected:
+  StapledTest() {
+    policy_->require_certificate_request = false;
+    policy_->ocsp = pki::OcspMode::Require;
+    testing::staple(server_, &response_);
+  }
+  Reason with(const testing::OcspOptions& options) {
+    response_ = testing::ocsp_response(root_, leaf_, options);
+    return fails_with(server_);
+  }
+
+  testing::SslCtx server_ = make_server_ctx(leaf_, &root_);
+  std::string response_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Versions, StapledTest, ::testing::Values(TLS1_2_VERSION, TLS1_3_VERSION),
+                         [](const ::testing::TestParamInfo<int>& version) {
+                           return version.param == TLS1_2_VERSION ? "Tls12" : "Tls13";
+                         });
+
+TEST_P(StapledTest, IsJudgedInTheHandshake) {
+  using Status = testing::OcspOptions::Status;
+  EXPECT_EQ(with({}), Reason::Ok);
+  EXPECT_EQ(stream_->verdict().valid_until, testing::kYear2026 + testing::kDay + pki::kOcspSkew);
+  EXPECT_EQ(with({.status = Status::Revoked}), Reason::Revoked);
+  EXPECT_EQ(with({.status = Status::Unknown}), Reason::Ocsp);
+  EXPECT_EQ(with({.break_signature = true}), Reason::Ocsp);
+  EXPECT_EQ(with({.next_update = testing::kYear2026 - testing::kDay}), Reason::Ocsp);
+}
+
+TEST_P(StapledTest, ARevokedBackendDoesNotEvenSeeOurCertificate) {
+  ASSERT_EQ(with({.status = testing::OcspOptions::Status::Revoked}), Reason::Revoked);
+  EXPECT_FALSE(peer_->done);
+  EXPECT_EQ(SSL_get0_peer_certificate(peer_->ssl()), nullptr);
+}
+
+TEST_P(StapledTest, ItsAbsenceCountsOnlyWhereItIsDemanded) {
+  EXPECT_EQ(fails_with(server_), Reason::Ocsp);
+  policy_->ocsp = pki::OcspMode::IfPresent;
+  EXPECT_EQ(fails_with(server_), Reason::Ok);
+  policy_->ocsp = pki::OcspMode::Off;
+  EXPECT_EQ(with({.status = testing::OcspOptions::Status::Revoked}), Reason::Ok);
+}
+
+TEST_P(StapledTest, WhoIsNotBelievedIsNamedFirst) {
+  policy_->rules.names = {"other.shop.svc"};
+  EXPECT_EQ(with({.status = testing::OcspOptions::Status::Revoked}), Reason::NameMismatch);
+}
+
+class AuditTest : public UpstreamTlsTest {
+ protected:
+  AuditTest() { policy_->audit_until = testing::kYear2026 + 10; }
+};
+
+TEST_F(AuditTest, WhatWouldBeRefusedPassesAndIsNamedUntilTheAuditEnds) {
+  policy_->rules.names = {"other.shop.svc"};
+  EXPECT_EQ(fails_with(make_server_ctx(leaf_)), Reason::Ok);
+  EXPECT_EQ(stream_->verdict().would_refuse, Reason::NameMismatch);
+  EXPECT_EQ(stream_->verdict().valid_until, testing::kYear2026 + 9);
+  clock_.advance(std::chrono::seconds(10));
+  EXPECT_EQ(fails_with(make_server_ctx(leaf_)), Reason::NameMismatch);
+}
+
+TEST_F(AuditTest, WhatPassesIsNotNamed) {
+  EXPECT_EQ(fails_with(make_server_ctx(leaf_)), Reason::Ok);
+  EXPECT_EQ(stream_->verdict().would_refuse, Reason::Ok);
+  EXPECT_EQ(stream_->verdict().valid_until, testing::kYear2120);
+}
+
+TEST_F(AuditTest, AMissingStapleIsPartOfIt) {
+  policy_->ocsp = pki::OcspMode::Require;
+  EXPECT_EQ(fails_with(make_server_ctx(leaf_)), Reason::Ok);
+  EXPECT_EQ(stream_->verdict().would_refuse, Reason::Ocsp);
 }
 
 TEST_F(UpstreamTlsTest, UsesTheSuitesAndGroupsOfItsPolicy) {

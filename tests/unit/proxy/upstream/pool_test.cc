@@ -71,7 +71,7 @@ TEST_F(PoolTest, HasIdleConnectionsJudgedWhenTheTrustChanges) {
   pool_.on_snapshot(snapshot_with(renewed), changed_);
   ASSERT_EQ(judging_.size(), 1u);
   const pki::Verdict verdict =
-      renewed->judge(judging_[0].leaf.get(), judging_[0].chain.get(), clock_.unix_now());
+      renewed->judge(judging_[0].leaf.get(), judging_[0].chain.get(), nullptr, clock_.unix_now());
   EXPECT_TRUE(verdict.ok()) << verdict.detail;
   pool_.on_judged(judging_[0].connection, "epoch-2", verdict);
 
@@ -88,7 +88,7 @@ TEST_F(PoolTest, ClosesIdleConnectionsThatFailTheNewTrust) {
   pool_.on_snapshot(snapshot_with(revoking), changed_);
   ASSERT_EQ(judging_.size(), 1u);
   const pki::Verdict verdict =
-      revoking->judge(judging_[0].leaf.get(), judging_[0].chain.get(), clock_.unix_now());
+      revoking->judge(judging_[0].leaf.get(), judging_[0].chain.get(), nullptr, clock_.unix_now());
   EXPECT_EQ(verdict.reason, Reason::Revoked);
   pool_.on_judged(judging_[0].connection, "epoch-2", verdict);
 
@@ -387,7 +387,7 @@ TEST_P(ResumedPoolTest, HasAResumedConnectionJudgedWhenTheTrustChanges) {
   pool_.on_snapshot(snapshot_with(revoking), changed_);
   ASSERT_EQ(judging_.size(), 1u);
   const pki::Verdict verdict =
-      revoking->judge(judging_[0].leaf.get(), judging_[0].chain.get(), clock_.unix_now());
+      revoking->judge(judging_[0].leaf.get(), judging_[0].chain.get(), nullptr, clock_.unix_now());
   EXPECT_EQ(verdict.reason, Reason::Revoked);
   pool_.on_judged(judging_[0].connection, "epoch-2", verdict);
   EXPECT_EQ(user.reason(), Reason::Revoked);
