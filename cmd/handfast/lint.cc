@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <string>
 #include <tuple>
+#include <utility>
 
+#include "cmd/handfast/manifests.h"
 #include "cmd/handfast/version.h"
-#include "controller/source/manifest_source.h"
 #include "controller/translate/flags.h"
-#include "controller/translate/translate.h"
+#include "controller/translate/report.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/options.h"
 
@@ -21,23 +21,6 @@ constexpr int kClean = 0;
 constexpr int kFindings = 1;
 constexpr int kUnusable = 2;
 
-// "shop.yaml:12: error: Ingress shop/orders: <field>: <message> (<reason>) -> <remedy>".
-std::string line_of(const translate::Finding& finding) {
-  std::string line = finding.origin.file;
-  if (finding.origin.line > 0) line += ":" + std::to_string(finding.origin.line);
-  if (!line.empty()) line += ": ";
-  line.append(translate::to_string(finding.severity)).append(": ");
-  if (!finding.object.kind.empty()) line += objects::to_string(finding.object) + ": ";
-  if (!finding.field.empty()) line += finding.field + ": ";
-  line.append(finding.message).append(" (").append(to_string(finding.reason)).append(")");
-  if (!finding.remedy.empty()) line += " -> " + finding.remedy;
-  // A line is a line, whatever an annotation held.
-  std::replace_if(
-      line.begin(), line.end(),
-      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
-  return line;
-}
-
 int print(translate::Report report) {
   std::stable_sort(
       report.begin(), report.end(), [](const translate::Finding& a, const translate::Finding& b) {
@@ -45,7 +28,7 @@ int print(translate::Report report) {
       });
   int status = kClean;
   for (const translate::Finding& finding : report) {
-    std::puts(line_of(finding).c_str());
+    std::puts(finding_line(finding).c_str());
     if (finding.severity != translate::Severity::Info) status = kFindings;
   }
   return status;
@@ -76,25 +59,13 @@ int lint_command(int argc, const char* const* argv) {
     return kUnusable;
   }
 
-  source::Batch batch = source::read_once(parsed->positionals());
-  translate::Report report;
-  bool unreadable = batch.events.empty() && !batch.problems.empty();
-  for (const auto& problem : batch.problems) {
-    unreadable = unreadable || problem.error.reason == Reason::Io;
-    report.push_back(translate::to_finding(problem));
-  }
-  state::ClusterState state;
-  for (source::Event& event : batch.events) {
-    if (event.object) (void)state.apply(std::move(*event.object));
-  }
-  const auto output = translate::translate(state, {}, *flags, SystemClock{}.unix_now());
-  report.insert(report.end(), output.report.begin(), output.report.end());
-  const int status = print(std::move(report));
-  if (batch.skipped_documents > 0) {
+  Manifests manifests = read_manifests(parsed->positionals(), *flags, SystemClock{}.unix_now());
+  const int status = print(std::move(manifests.report));
+  if (manifests.skipped_documents > 0) {
     std::fprintf(stderr, "skipped: %zu documents of kinds that Handfast does not read\n",
-                 batch.skipped_documents);
+                 manifests.skipped_documents);
   }
-  return unreadable ? kUnusable : status;
+  return manifests.unreadable ? kUnusable : status;
 }
 
 }  // namespace handfast

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cmd/handfast/explain.h"
 #include "cmd/handfast/lint.h"
 #include "cmd/handfast/run.h"
 #include "cmd/handfast/verify.h"
@@ -17,13 +18,14 @@ constexpr std::string_view kUsage =
     "Usage: handfast COMMAND [options]\n"
     "an ingress controller whose every hop to a backend is verified mutual TLS\n"
     "\n"
-    "  run DIR       serve the manifests in DIR: controller and proxy, no cluster needed\n"
-    "  lint PATH...  tell what is wrong with manifests, and what to do\n"
-    "  verify        judge a certificate chain on files as the proxy would\n"
+    "  run DIR             serve the manifests in DIR: controller and proxy, no cluster needed\n"
+    "  lint PATH...        tell what is wrong with manifests, and what to do\n"
+    "  explain HOST/PATH   tell what serves a request, or why nothing does\n"
+    "  verify --chain FILE judge a certificate chain on files as the proxy would\n"
     "\n"
-    "  COMMAND --help  the options of a command\n"
-    "  --help          this\n"
-    "  --version       the version, and the libraries it runs on\n";
+    "  COMMAND --help      the options of a command\n"
+    "  --help              this\n"
+    "  --version           the version, and the libraries it runs on\n";
 
 }  // namespace
 
@@ -32,6 +34,7 @@ int main(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
   if (command == "run") return handfast::run_command(argc - 1, argv + 1);
   if (command == "lint") return handfast::lint_command(argc - 1, argv + 1);
+  if (command == "explain") return handfast::explain_command(argc - 1, argv + 1);
   if (command == "verify") {
     const std::vector<std::string_view> arguments(argv + 2, argv + argc);
     return handfast::verify_command(arguments);

@@ -9,8 +9,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from harness.handfast import BIN  # noqa: E402
 
-COMMANDS = (("handfast",), ("handfast", "run"), ("handfast", "lint"), ("handfast", "verify"),
-            ("handfast-controller",), ("handfast-proxy",))
+COMMANDS = (("handfast",), ("handfast", "run"), ("handfast", "lint"), ("handfast", "explain"),
+            ("handfast", "verify"), ("handfast-controller",), ("handfast-proxy",))
 
 
 class Commands(unittest.TestCase):

@@ -8,8 +8,8 @@ import unittest
 
 import tree
 
-COMMANDS = ("handfast", "handfast run", "handfast lint", "handfast verify", "handfast-controller",
-            "handfast-proxy")
+COMMANDS = ("handfast", "handfast run", "handfast lint", "handfast explain", "handfast verify",
+            "handfast-controller", "handfast-proxy")
 
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 _METRIC = re.compile(r"\bhandfast_[a-z][a-z0-9_]*[a-z0-9]\b")

@@ -32,8 +32,9 @@ MAY_USE = {
                              "controller/metrics"],
     "cmd/handfast-proxy": ["proxy/server"],
     "cmd/handfast-controller": ["controller/reconcile"],
-    # The tool drives both as processes; of their code it uses what lint, verify and the like need.
-    "cmd/handfast": ["controller/source", "controller/translate"],
+    # The tool drives both as processes, and answers for them: lint, explain and verify use the code
+    # of either.
+    "cmd/handfast": ["controller/source", "controller/translate", "proxy/server"],
 }
 
 # Foreign headers and the files that may include them. Where only .cc files are named, the library
