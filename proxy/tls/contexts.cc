@@ -94,6 +94,7 @@ int on_verify(X509_STORE_CTX* context, void* argument) {
                   : (verdict.openssl_error != X509_V_OK ? verdict.openssl_error
                                                         : X509_V_ERR_APPLICATION_VERIFICATION));
   X509_up_ref(leaf);
+  stream.note_shown_chain(X509_STORE_CTX_get0_untrusted(context));
   stream.set_verdict(std::move(verdict), pki::X509Ptr(leaf));
   return ok ? 1 : 0;
 }

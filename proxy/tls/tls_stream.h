@@ -73,6 +73,11 @@ class TlsStream final : public net::Stream {
   }
   // Upstream: the certificate that the verifier saw, refused or not; null before. Borrowed.
   [[nodiscard]] const X509* peer() const noexcept { return peer_.get(); }
+  // Upstream: keeps all that the peer shows, for whoever explains the verdict; before the
+  // handshake.
+  void keep_shown_chain() noexcept { keeps_shown_chain_ = true; }
+  // The peer's certificate first, refused or not; null unless kept, or before. Borrowed.
+  [[nodiscard]] const STACK_OF(X509) * shown_chain() const noexcept { return shown_chain_.get(); }
 
   // For the callbacks of the contexts.
   void set_server_name(std::string name) { server_name_ = std::move(name); }
@@ -86,6 +91,9 @@ class TlsStream final : public net::Stream {
   void set_verdict(pki::Verdict verdict, pki::X509Ptr leaf) {
     verdict_ = std::move(verdict);
     peer_ = std::move(leaf);
+  }
+  void note_shown_chain(STACK_OF(X509) * chain) {
+    if (keeps_shown_chain_) shown_chain_.reset(X509_chain_up_ref(chain));
   }
   void note_certificate_request() noexcept { certificate_requested_ = true; }
   void note_staple_judged() noexcept { staple_judged_ = true; }
@@ -115,6 +123,8 @@ class TlsStream final : public net::Stream {
   pki::Verdict verdict_;
   pki::X509Ptr peer_;
   std::shared_ptr<const std::string> stapled_;
+  bool keeps_shown_chain_ = false;
+  pki::X509StackPtr shown_chain_;
   Error failure_;
 };
 
