@@ -1,5 +1,6 @@
 // handfast: the person's tool. Picks the command.
 
+#include <algorithm>
 #include <cstdio>
 #include <span>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include "cmd/handfast/lint.h"
 #include "cmd/handfast/run.h"
 #include "cmd/handfast/verify.h"
+#include "cmd/handfast/verify_backends.h"
 #include "cmd/handfast/version.h"
 #include "proxy/pki/library.h"
 
@@ -21,6 +23,7 @@ constexpr std::string_view kUsage =
     "  run DIR             serve the manifests in DIR: controller and proxy, no cluster needed\n"
     "  lint PATH...        tell what is wrong with manifests, and what to do\n"
     "  explain HOST/PATH   tell what serves a request, or why nothing does\n"
+    "  verify SERVICE      do the proxy's handshake with backends, and explain it\n"
     "  verify --chain FILE judge a certificate chain on files as the proxy would\n"
     "\n"
     "  COMMAND --help      the options of a command\n"
@@ -37,7 +40,11 @@ int main(int argc, char** argv) {
   if (command == "explain") return handfast::explain_command(argc - 1, argv + 1);
   if (command == "verify") {
     const std::vector<std::string_view> arguments(argv + 2, argv + argc);
-    return handfast::verify_command(arguments);
+    const bool on_files = std::ranges::any_of(arguments, [](std::string_view argument) {
+      return argument == "--chain" || argument.starts_with("--chain=");
+    });
+    return on_files ? handfast::verify_command(arguments)
+                    : handfast::verify_backends_command(argc - 1, argv + 1);
   }
   if (command == "--help" || command == "-h" || command == "help") {
     std::fputs(kUsage.data(), stdout);
