@@ -1,4 +1,4 @@
-"""The programs of tests/conformance/go, which `./dev` builds."""
+"""The programs of tests/conformance/go, which `./dev` builds, and the data that it fetches."""
 
 import os
 import pathlib
@@ -11,6 +11,11 @@ SKIPPED = 77  # to ctest
 
 def tool(name):
     return BIN / name
+
+
+def pkits():
+    """The directory with the certificates, lists and cases of NIST PKITS."""
+    return BIN.parent / "pkits"
 
 
 def skip_without(*names):
