@@ -36,6 +36,16 @@ std::string_view acceptance_text(const Outcome& outcome) {
   return "";
 }
 
+// By its name alone.
+bool trusts(const tls::UpstreamPolicy& policy, const std::string& issuer) {
+  for (const auto& bundle : policy.trust) {
+    for (const auto& anchor : bundle->anchors()) {
+      if (pki::name_text(X509_get_subject_name(anchor.get())) == issuer) return true;
+    }
+  }
+  return false;
+}
+
 std::string remedy_for(const Outcome& outcome) {
   if (outcome.ok()) return "";
   Trouble trouble;
@@ -48,6 +58,7 @@ std::string remedy_for(const Outcome& outcome) {
   if (!outcome.seen.chain.empty()) {
     trouble.peer = &outcome.seen.chain.front().info;
     trouble.issuer_needed = outcome.seen.chain.back().info.issuer;
+    trouble.issuer_is_trusted = trusts(*outcome.backend.policy, trouble.issuer_needed);
   }
   trouble.accepted_issuers = outcome.seen.accepted_issuers;
   return remedy(outcome.seen.verdict.reason, trouble);

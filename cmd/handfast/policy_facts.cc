@@ -166,6 +166,10 @@ std::string rejected_remedy(const Trouble& trouble) {
 }
 
 std::string untrusted_remedy(const Trouble& trouble) {
+  if (trouble.issuer_is_trusted) {
+    return "A CA of that name (" + trouble.issuer_needed + ") is in " + ca_place(trouble) +
+           ", but its key didn't sign this, or its constraints forbid it: compare the two.";
+  }
   std::string authority = "the CA of the backend";
   if (!trouble.issuer_needed.empty()) authority += " (" + trouble.issuer_needed + ")";
   return "Put " + authority + " into " + ca_place(trouble) +
@@ -295,9 +299,22 @@ Facts policy_facts(const config::UpstreamTls& tls, const tls::UpstreamPolicy& po
     facts.add("names_expected", tls.names);
     facts.add("intermediates_allowed", std::int64_t{tls.verify_depth});
     facts.add("revocation", scope_text(tls.revocation));
+    if (tls.allow_without_crl) facts.add("without_a_crl", "let through, counted and logged");
+    if (tls.ocsp != config::Ocsp::Off) {
+      facts.add("ocsp", tls.ocsp == config::Ocsp::Require ? "a stapled response is demanded"
+                                                          : "a stapled response is judged");
+    }
+    if (tls.audit_until > now) {
+      facts.add("audit", "what verification refuses is forwarded and counted, until " +
+                             pki::rfc3339(tls.audit_until));
+    }
     if (!policy.crls.empty()) facts.add("crls", crl_facts(policy, now));
   }
-  if (!tls.pins.empty()) facts.add("pins", static_cast<std::int64_t>(tls.pins.size()));
+  Facts::List pins;
+  for (const config::Pin& pin : tls.pins) {
+    pins.emplace_back((pin.type == config::PinType::Spki ? "key " : "certificate ") + pin.sha256);
+  }
+  if (!pins.empty()) facts.add("pins", std::move(pins));
   if (tls.require_certificate_request) facts.add("backend_must_ask_for_our_certificate", true);
   facts.add("sni", tls.sni ? *tls.sni : "none");
   Facts::List versions;

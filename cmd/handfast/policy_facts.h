@@ -41,6 +41,7 @@ struct Trouble {
   const config::UpstreamTls* tls = nullptr;    // null: plain, or unknown
   const pki::CertificateInfo* peer = nullptr;  // the backend's certificate, if it was seen
   std::string issuer_needed;                   // the last shown certificate's issuer
+  bool issuer_is_trusted = false;              // by its name
   std::vector<std::string> accepted_issuers;   // CAs that the backend takes client certificates of
 };
 

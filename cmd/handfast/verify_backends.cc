@@ -198,13 +198,19 @@ Result<config::UpstreamTls> read_rules(const ParsedOptions& parsed, std::string_
   }
   for (const std::string& path : parsed.list("crl")) rules.crl.push_back({absolute(path), path});
   if (!rules.crl.empty()) rules.revocation = config::RevocationScope::Chain;
-  if (parsed.text("cert").empty() != parsed.text("key").empty()) {
+  const std::string& certificate = parsed.text("cert");
+  // A PKCS#12 file has both.
+  const std::string& key = certificate.ends_with(".p12") ? certificate : parsed.text("key");
+  const std::string& passphrases = parsed.text("passphrases");
+  if (certificate.empty() != key.empty() || (certificate.empty() && !passphrases.empty())) {
     return fail(Reason::InvalidValue, "--cert and --key belong together");
   }
-  if (!parsed.text("cert").empty()) {
-    rules.identity = config::KeyPairRef{.certificate = absolute(parsed.text("cert")),
-                                        .key = absolute(parsed.text("key")),
-                                        .source = parsed.text("cert")};
+  if (!certificate.empty()) {
+    rules.identity =
+        config::KeyPairRef{.certificate = absolute(certificate),
+                           .key = absolute(key),
+                           .source = certificate,
+                           .passphrases = passphrases.empty() ? "" : absolute(passphrases)};
   }
   rules.names = parsed.list("name");
   if (rules.names.empty()) rules.names.emplace_back(host);
@@ -310,8 +316,9 @@ int verify_backends_command(int argc, const char* const* argv) {
   options.add_text("ca", "FILE", "", "without manifests: whom to believe, PEM; or `system`");
   options.add_repeated("crl", "FILE", "revocation lists, PEM or DER; repeatable");
   options.add_repeated("name", "NAME", "DNS name, IP or URI; any one is enough (HOST)");
-  options.add_text("cert", "FILE", "", "our certificate and its chain, PEM");
+  options.add_text("cert", "FILE", "", "our certificate and its chain, PEM or .p12");
   options.add_text("key", "FILE", "", "its key");
+  options.add_text("passphrases", "FILE", "", "of the key, one a line");
   options.add_number("depth", 4, 0, 100, "intermediates allowed");
   add_manifest_flags(options);
   const auto parsed = options.parse(argc, argv, environ);

@@ -267,6 +267,8 @@ class VerifyAll(Folder):
                  "clocks", {}),
                 ("foreign", "untrusted_issuer", cls.server("foreign", cls.other_ca),
                  "(CN=others,O=integration) into ca.crt of Secret/shop/foreign-tls", {}),
+                ("impostor", "untrusted_issuer", cls.server("impostor", Authority("backends")),
+                 "A CA of that name (CN=backends,O=integration) is in ca.crt", {}),
                 ("misnamed", "name_mismatch", cls.ca.server("other.name"),
                  'proxy-ssl-name of Ingress shop/misnamed to "other.name"', {}),
                 ("deep", "chain_too_long", cls.server("deep", deep),
@@ -505,6 +507,20 @@ class VerifyBare(Folder):
         self.assertIn("not revoked", told[0]["backend_shows"][0]["revocation"])
         self.assertEqual((without, rejected[0]["verdict"]), (1, "client_certificate_rejected"))
         self.assertIn("--cert", rejected[0]["change"])
+
+    def test_a_key_under_a_passphrase(self):
+        server = self.backend("orders.shop.svc", client_ca=self.ca.cert_pem)
+        (self.folder / "closed.key").write_text(self.us.key_pem_as("pkcs8", passphrase="sesame"))
+        (self.folder / "words").write_text("wrong\nsesame\n")
+        common = (f"127.0.0.1:{server.port}", "--ca", self.folder / "ca.crt", "--name",
+                  "orders.shop.svc", "--cert", self.folder / "us.crt", "--key",
+                  self.folder / "closed.key")
+
+        code, told = self.verify(*common, "--passphrases", self.folder / "words")
+        closed, without = self.verify(*common)
+
+        self.assertEqual((code, told[0]["verdict"]), (0, "ok"))
+        self.assertEqual((closed, without[0]["verdict"]), (1, "passphrase"))
 
     def test_material_that_is_bad_has_its_word(self):
         (self.folder / "bad.crt").write_text("no certificate\n")
