@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "cmd/handfast/concerns.h"
 #include "cmd/handfast/policy_facts.h"
 
 namespace handfast {
@@ -47,7 +48,8 @@ class Collector {
                     .host = {},
                     .tls = config::is_tls(route.protocol),
                     .wire = wire_of(route.http2),
-                    .refused = {}};
+                    .refused = {},
+                    .change = {}};
     const auto key = std::tuple(backend.object, backend.service, backend.tls, backend.wire,
                                 route.refused ? route.refused->reason : Reason::Ok);
     if (!seen_.insert(key).second) return;
@@ -57,6 +59,10 @@ class Collector {
     }
     const route::ServiceEntry* service = snapshot_.find_service(route.service);
     backend.refused = obstacle(route, service, backend);
+    if (backend.refused) {
+      backend.change =
+          Concerns(route, backend.rules).change(manifests_.report, backend.refused->reason);
+    }
     if (service != nullptr && (!backend.refused || wanted))
       add_endpoints(backend, *service, wanted);
     if (service == nullptr || (backend.refused && !wanted)) found_.push_back(std::move(backend));

@@ -5,6 +5,7 @@
 // each protocol that a route offers, and that has one Backend for each endpoint that the proxy
 // would use. What no endpoint can be asked about (refused, none ready) is one Backend too.
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,7 @@ struct Backend {
   const config::UpstreamTls* rules = nullptr;                   // what `policy` was made of
   upstream::Wire wire = upstream::Wire::Http1;
   std::optional<Error> refused;  // why nothing is asked
+  std::string change;            // what a finding says to do about that; may be empty
 
   [[nodiscard]] std::string endpoint() const;  // "10.0.0.7:8443"; empty without
 };

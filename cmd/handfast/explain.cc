@@ -3,14 +3,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "cmd/handfast/concerns.h"
 #include "cmd/handfast/facts.h"
 #include "cmd/handfast/manifests.h"
 #include "cmd/handfast/policy_facts.h"
@@ -139,15 +140,6 @@ Facts endpoint_facts(const config::Service& service) {
   return list;
 }
 
-bool names(const translate::Finding& finding, std::string_view kind, std::string_view name) {
-  return finding.object.kind == kind && finding.object.ns + '/' + finding.object.name == name;
-}
-
-// "service/name" of a cluster "service/name:port".
-std::string_view without_port(std::string_view cluster) {
-  return cluster.substr(0, cluster.rfind(':'));
-}
-
 class Explanation {
  public:
   Explanation(const Manifests& manifests, Request request, const Way& way, UnixSeconds now)
@@ -157,7 +149,12 @@ class Explanation {
         now_(now),
         obstacle_(request_.path.empty()
                       ? Obstacle{400, Reason::InvalidValue, "the path can't be normalised"}
-                      : find_obstacle(way, now)) {}
+                      : find_obstacle(way, now)) {
+    if (way.route != nullptr) {
+      concerns_.emplace(*way.route,
+                        find_shard<config::UpstreamTls>(manifests.output, way.route->upstream_tls));
+    }
+  }
 
   [[nodiscard]] bool served() const { return !obstacle_; }
 
@@ -228,32 +225,10 @@ class Explanation {
     return "";
   }
 
-  // Of the objects that serve the request.
-  bool concerns(const translate::Finding& finding) const {
-    if (way_.route == nullptr) return false;
-    const config::Route& route = *way_.route;
-    if (names(finding, "Ingress", route.ingress_namespace + '/' + route.ingress) ||
-        names(finding, "Service", without_port(route.service))) {
-      return true;
-    }
-    const auto* tls = find_shard<config::UpstreamTls>(manifests_.output, route.upstream_tls);
-    if (tls == nullptr) return false;
-    const PolicyOwner owner = owner_of(tls->name);
-    if (names(finding, owner.kind, owner.name)) return true;
-    const std::string source =
-        finding.object.kind + '/' + finding.object.ns + '/' + finding.object.name;
-    const auto is_source = [&source](const config::FileRef& file) { return file.source == source; };
-    return (tls->identity && tls->identity->source == source) ||
-           std::ranges::any_of(tls->ca, is_source) || std::ranges::any_of(tls->crl, is_source);
-  }
-
   std::string change() const {
-    for (const translate::Finding& finding : manifests_.report) {
-      if (finding.severity == translate::Severity::Error && finding.reason == obstacle_->reason &&
-          concerns(finding) && !finding.remedy.empty()) {
-        return objects::to_string(finding.object) + ": " + finding.field +
-               (finding.field.empty() ? "" : ": ") + finding.remedy;
-      }
+    if (concerns_) {
+      const std::string said = concerns_->change(manifests_.report, obstacle_->reason);
+      if (!said.empty()) return said;
     }
     if (obstacle_->reason == Reason::NoRoute && way_.route == nullptr) {
       return "Add a rule with that host and path to an Ingress of ours.";
@@ -270,7 +245,7 @@ class Explanation {
   Facts findings() const {
     Facts::List list;
     for (const translate::Finding& finding : manifests_.report) {
-      if (finding.reason != Reason::Conflict && concerns(finding)) {
+      if (finding.reason != Reason::Conflict && concerns_ && concerns_->include(finding)) {
         list.emplace_back(finding_line(finding));
       }
     }
@@ -318,6 +293,7 @@ class Explanation {
   const Way& way_;
   UnixSeconds now_;
   std::optional<Obstacle> obstacle_;
+  std::optional<Concerns> concerns_;  // with a route
 };
 
 int usage_error(const Error& error) {

@@ -48,6 +48,7 @@ bool trusts(const tls::UpstreamPolicy& policy, const std::string& issuer) {
 
 std::string remedy_for(const Outcome& outcome) {
   if (outcome.ok()) return "";
+  if (!outcome.backend.change.empty()) return outcome.backend.change;
   Trouble trouble;
   if (outcome.backend.rules != nullptr) {
     trouble.owner = owner_of(outcome.backend.rules->name);

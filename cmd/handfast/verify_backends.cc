@@ -256,7 +256,8 @@ int verify_bare(const ParsedOptions& parsed, const Limits& limits, const Clock& 
   const auto rules = read_rules(parsed, host);
   if (!rules) return usage_error(rules.error());
 
-  Backend backend{.object = "flags", .service = {}, .host = host, .tls = true, .refused = {}};
+  Backend backend{
+      .object = "flags", .service = {}, .host = host, .tls = true, .refused = {}, .change = {}};
   backend.rules = &*rules;
   server::Materials materials("", clock);
   config::Rejection rejection;

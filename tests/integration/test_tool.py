@@ -326,12 +326,17 @@ class VerifyAll(Folder):
         cls.add("empty", "no_endpoints", None, change="ready")
         cls.objects += [
             manifests.ingress("nowhere", "nowhere.test", service="nowhere"),
+            manifests.ingress("strict", "strict.test", annotations={"auth-type": "basic"}),
+            manifests.service("strict", 1),
             manifests.ingress("trustless", "trustless.test",
                               annotations={"backend-protocol": "HTTPS"}),
             manifests.service("trustless", 1),
             manifests.ingress("plain", "plain.test", port=80), manifests.service("plain", 1, port=80)]
         cls.expected["nowhere"] = ("service_missing", "Ingress shop/nowhere")
-        cls.expected["trustless"] = ("ca_missing", "proxy-ssl-secret of Ingress shop/trustless")
+        cls.expected["strict"] = ("unsupported_annotation",
+                                  "Ingress shop/strict: metadata.annotations[nginx.ingress."
+                                  "kubernetes.io/auth-type]: ")
+        cls.expected["trustless"] = ("ca_missing", "Ingress shop/trustless: metadata.annotations")
         cls.expected["plain"] = ("plain_http", "")
 
     def test_every_backend_has_its_word_and_the_line_to_change(self):

@@ -1,0 +1,29 @@
+#pragma once
+// Which findings are about the objects that serve a route: its Ingress, its Service, and the owner
+// and the sources of its TLS policy.
+
+#include <set>
+#include <string>
+
+#include "controller/translate/report.h"
+#include "proxy/base/reason.h"
+#include "proxy/config/model.h"
+
+namespace handfast {
+
+class Concerns {
+ public:
+  // `policy` may be null.
+  Concerns(const config::Route& route, const config::UpstreamTls* policy);
+
+  [[nodiscard]] bool include(const translate::Finding& finding) const;
+
+  // What the first error with that word says to do, "Ingress shop/orders: <field>: <remedy>"; empty
+  // if there is none.
+  [[nodiscard]] std::string change(const translate::Report& report, Reason reason) const;
+
+ private:
+  std::set<std::string> objects_;  // "Ingress/shop/orders"
+};
+
+}  // namespace handfast
