@@ -22,7 +22,7 @@ from harness.load_runner import Load  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
 RELOADS = int(os.environ.get("HANDFAST_RELOADS", "100"))
-WARM_UP = max(50, RELOADS // 10)
+WARM_UP = max(50, RELOADS // 5)
 GROWTH = 0.05
 MTLS = ("mtls", "shared", "wss", "rpcs")
 ROUTES = ("plain", "ws", "rpc", *MTLS)
