@@ -88,6 +88,8 @@ H2Codec::H2Codec(Role role, Events& events, const H2Limits& limits)
 
 H2Codec::~H2Codec() = default;
 
+void H2Codec::set_now(Monotonic now) { impl_->floods.set_now(now); }
+
 Status H2Codec::feed(std::string_view bytes) {
   Impl& impl = *impl_;
   impl.floods.on_read();
@@ -174,6 +176,11 @@ std::size_t H2Codec::free_streams() const {
       impl.session.get(), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
   const std::size_t most = std::min(of_peer, impl.limits.max_streams);
   return most - std::min(most, impl.streams.size());
+}
+
+bool H2Codec::asks_in_grpc(H2StreamId id) const {
+  const H2Stream* const stream = impl_->streams.find(id);
+  return stream != nullptr && stream->head.is_grpc();
 }
 
 void H2Codec::send_head(H2StreamId id, int status, std::span<const Header> fields, bool end) {

@@ -28,6 +28,7 @@
 #include <string_view>
 
 #include "proxy/base/buffer.h"
+#include "proxy/base/clock.h"
 #include "proxy/base/result.h"
 #include "proxy/http/message.h"
 
@@ -104,6 +105,8 @@ class H2Codec {
   H2Codec(const H2Codec&) = delete;
   H2Codec& operator=(const H2Codec&) = delete;
 
+  // Lets the allowance of resets grow again; before feed(). Time only moves forward.
+  void set_now(Monotonic now);
   // All of it is taken. Failure: the peer broke the protocol or flooded us. (Of some breaches only
   // produce() learns, as it writes the GOAWAY: then finished() is true, and the next feed() fails.)
   Status feed(std::string_view bytes);
@@ -121,6 +124,9 @@ class H2Codec {
   [[nodiscard]] std::size_t free_streams() const;
   // Client: how many streams the peer lets us have at once; nothing: it hasn't said yet.
   [[nodiscard]] std::optional<std::size_t> stream_limit() const;
+
+  // Server: the head that came, whole or not, is a gRPC client's.
+  [[nodiscard]] bool asks_in_grpc(H2StreamId stream) const;
 
   // Sending on a stream that is closed, or being reset, does nothing.
   // Server: a 1xx or the final head. After our half has ended and been drawn, a stream whose

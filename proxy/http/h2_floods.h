@@ -2,12 +2,13 @@
 // What an HTTP/2 peer may cost for nothing, and where its frames begin. Internal to proxy/http.
 //
 // Each kind of frame that makes work without use draws from an allowance, and work that is of use
-// fills it up again. There is no clock: a connection that serves may go on forever, and one that
-// only makes work is cut after a number of frames that is known beforehand.
+// fills it up again: a connection that serves may go on forever, and one that only makes work is
+// cut after a number of frames that is known beforehand. Time gives back resets alone: whoever
+// cancels calls now and then, all of them unanswered, does no harm; nothing else wants a clock.
 //
 //   Resets          streams that the client resets before they are answered (CVE-2023-44487), and
 //                   resets of ours that it provokes by errors (CVE-2025-8671); back: a stream that
-//                   is answered whole
+//                   is answered whole, and kResetsBack in time
 //   Continuations   more frames than kMaxContinuations for one head (CVE-2024-27316)
 //   Control         PING, SETTINGS, PRIORITY, WINDOW_UPDATE, GOAWAY, what is unknown, and what is
 //                   for streams that are closed; back: heads and data of open streams either way
@@ -20,10 +21,12 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
+#include "proxy/base/clock.h"
 #include "proxy/http/h2_codec.h"
 
 namespace handfast::http {
@@ -86,10 +89,23 @@ class H2FrameCutter {
 
 class H2Floods {
  public:
-  static constexpr int kResets = 200;
+  // A deadline that passes for all calls of a busy client at once is no attack; 10,000 resets in a
+  // row are, and end within the first thousand.
+  static constexpr int kResets = 800;
+  static constexpr std::chrono::milliseconds kResetsBack{100};  // one each
   static constexpr int kControl = 1000;
   static constexpr int kEmptyFrames = 100;
 
+  void set_now(Monotonic now) {
+    if (now < next_back_) return;
+    const auto times = 1 + (now - next_back_) / kResetsBack;
+    if (next_back_ != Monotonic{}) {
+      give(resets_, static_cast<int>(std::min<std::int64_t>(times, kResets)), kResets);
+      next_back_ += times * kResetsBack;
+    } else {
+      next_back_ = now + kResetsBack;
+    }
+  }
   void on_read() { give(control_, 1, kControl); }
   void on_useful_frame() { give(control_, 4, kControl); }
   void on_answered_stream() {
@@ -118,6 +134,7 @@ class H2Floods {
   }
 
   int resets_ = kResets;
+  Monotonic next_back_{};  // when time gives back the next
   int control_ = kControl;
   int empty_frames_ = kEmptyFrames;
   int continuations_ = 0;

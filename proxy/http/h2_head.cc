@@ -1,8 +1,11 @@
 #include "proxy/http/h2_head.h"
 
+#include <algorithm>
+
 #include "proxy/http/authority.h"
 #include "proxy/http/chars.h"
 #include "proxy/http/forwarding.h"
+#include "proxy/http/grpc.h"
 #include "proxy/http/header_id.h"
 #include "proxy/http/trailers.h"
 
@@ -133,6 +136,14 @@ void H2Head::add_pseudo(std::string_view name, std::string_view value) {
     return;
   }
   refuse(400, "unknown pseudo field");
+}
+
+bool H2Head::is_grpc() const {
+  const std::string_view lines = lines_;
+  return std::ranges::any_of(pieces_, [lines](const Piece& piece) {
+    return lines.substr(piece.begin, piece.name_size) == "content-type" &&
+           is_grpc_type(lines.substr(piece.value, piece.end - piece.value));
+  });
 }
 
 std::string_view H2Head::pseudo(Pseudo which) const {

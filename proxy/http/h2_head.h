@@ -43,6 +43,8 @@ class H2Head {
   // As counted against head_bytes, of all that were added.
   [[nodiscard]] std::size_t decoded_bytes() const noexcept { return decoded_bytes_; }
 
+  // By its content type, if that came before what is wrong.
+  [[nodiscard]] bool is_grpc() const;
   // The views that come out are good until clear(). `ends`: nothing follows the head.
   [[nodiscard]] Refusal read_request(const H2HeadLimits& limits, bool ends, RequestHead& head);
   [[nodiscard]] Refusal read_response(bool to_head_request, bool ends, ResponseHead& head);

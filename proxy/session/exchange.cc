@@ -6,41 +6,18 @@
 #include "proxy/base/check.h"
 #include "proxy/http/chars.h"
 #include "proxy/http/forwarding.h"
+#include "proxy/http/grpc.h"
 
 namespace handfast::session {
 namespace {
 
 constexpr std::size_t kMaxRequestId = 128;
 
-// gRPC's own code for an answer of ours, or -1: the client doesn't speak it. (gRPC over HTTP/2,
-// "Responses"; design: 12 where nothing is routed, 16 and 7 for client certificates.)
-int grpc_status_for(const http::RequestHead& head, int status) {
-  if (head.major_version != 2) return -1;
-  std::string_view type;
-  for (const http::Header& header : head.headers.items()) {
-    if (header.name == "content-type") type = header.value;
-  }
-  constexpr std::string_view kGrpc = "application/grpc";
-  if (!type.starts_with(kGrpc)) return -1;
-  type.remove_prefix(kGrpc.size());
-  if (!type.empty() && type.front() != '+' && type.front() != ';') return -1;  // grpc-web
-  switch (status) {
-    case 400:
-      return 13;
-    case 401:
-      return 16;
-    case 403:
-      return 7;
-    case 404:
-      return 12;
-    case 413:
-      return 8;
-    default:
-      return 14;
-  }
-}
-
 }  // namespace
+
+OwnResponse own_response(const http::RequestHead& head, int status, std::string_view extra) {
+  return {status, extra, http::is_grpc(head) ? http::grpc_status_of(status) : -1};
+}
 
 void RequestIds::next(char* out) {
   static constexpr char kHex[] = "0123456789abcdef";
@@ -186,7 +163,7 @@ void Exchange::answer_status(int status, std::string_view extra) {
   drop_channel();
   status_ = status;
   head_sent_ = true;
-  client_->send_own_response({status, extra, grpc_status_for(head, status)});
+  client_->send_own_response(own_response(head, status, extra));
   finish(/*cut=*/false);
 }
 

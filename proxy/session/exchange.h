@@ -48,6 +48,10 @@ struct OwnResponse {
   int grpc_status = -1;
 };
 
+// As the client of this request understands it.
+[[nodiscard]] OwnResponse own_response(const http::RequestHead& head, int status,
+                                       std::string_view extra = {});
+
 // Puts a head on record that never became a request, and so never had an exchange.
 void report_refusal(Context& context, const ClientFacts& facts, int major_version, int status,
                     std::string_view what);

@@ -117,7 +117,7 @@ void H2ClientStream::on_timeout() {
   const bool takes_nothing = owed && drawn() == drawn_then_;
   if (owes_body) {
     exchange_->abort(408);
-    send_own_response({.status = 408, .extra = {}});
+    send_own_response(own_response(exchange_->head, 408));
     on_exchange_done(http::no_trailers());
   } else if (takes_nothing) {
     session_.codec_.reset(id_, http::H2Error::Cancel);  // on_closed() follows
@@ -156,15 +156,12 @@ void H2ClientStream::send_body(std::string_view payload) {
 }
 
 void H2ClientStream::send_own_response(const OwnResponse& response) {
-  auto& fields = session_.fields_;
-  fields.clear();
   if (response.grpc_status >= 0) {
-    session_.storage_ = std::to_string(response.grpc_status);
-    fields.push_back({"content-type", "application/grpc", http::HeaderId::Other});
-    fields.push_back({"grpc-status", session_.storage_, http::HeaderId::Other});
-    send_fields(200, /*end=*/true);
+    session_.send_grpc_error(id_, response.grpc_status);
     return;
   }
+  auto& fields = session_.fields_;
+  fields.clear();
   http::own_response_fields(fields, session_.storage_, response.status, response.extra);
   std::string& page = session_.context_.scratch;
   page.clear();

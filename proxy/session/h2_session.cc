@@ -3,9 +3,11 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "proxy/http/forwarding.h"
+#include "proxy/http/grpc.h"
 #include "proxy/http/http_date.h"
 
 namespace handfast::session {
@@ -83,9 +85,22 @@ void H2Session::on_h2_request(http::H2StreamId stream, const http::RequestHead& 
 // Without a page: it may have been HEAD.
 void H2Session::on_h2_bad_request(http::H2StreamId stream, int status, std::string_view what) {
   report_refusal(context_, facts_, 2, status, what);
+  if (codec_.asks_in_grpc(stream)) {
+    send_grpc_error(stream, http::grpc_status_of(status));
+    return;
+  }
   fields_.clear();
   fields_.push_back({"date", http::http_date_now(), http::HeaderId::Date});
   codec_.send_head(stream, status, fields_, /*end=*/true);
+}
+
+void H2Session::send_grpc_error(http::H2StreamId stream, int code) {
+  storage_ = std::to_string(code);
+  fields_.clear();
+  fields_.push_back({"content-type", "application/grpc", http::HeaderId::Other});
+  fields_.push_back({"grpc-status", storage_, http::HeaderId::Other});
+  codec_.send_head(stream, 200, fields_, /*end=*/true);
+  schedule();
 }
 
 void H2Session::on_h2_data(http::H2StreamId stream, std::string_view payload) {
@@ -133,6 +148,7 @@ void H2Session::on_event(std::uint32_t events) {
 
 // False: over.
 bool H2Session::feed(std::string_view bytes) {
+  codec_.set_now(context_.loop.now());
   const Status fed = codec_.feed(bytes);
   if (codec_.wants_produce()) schedule();
   if (fed) return true;

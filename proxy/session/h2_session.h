@@ -59,6 +59,8 @@ class H2Session final : public Session, public event::RoundEnd, private http::H2
       http::H2StreamId stream);
   [[nodiscard]] H2ClientStream* find(http::H2StreamId stream);
   H2ClientStream& open(http::H2StreamId stream);
+  // "Trailers-Only": all of it in a head.
+  void send_grpc_error(http::H2StreamId stream, int code);
   void read_all();
   bool feed(std::string_view bytes);
   void read_out();

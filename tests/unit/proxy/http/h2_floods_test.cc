@@ -50,8 +50,8 @@ TEST_F(H2FloodsTest, RapidResetEndsTheConnection) {
     bytes += h2::headers(2 * i + 1, h2::get()) + h2::rst(2 * i + 1, 8);
   }
   expect_flood(server, bytes, H2Flood::Resets);
-  EXPECT_TRUE(server.log.text.find("399 closed") != std::string::npos);
-  EXPECT_TRUE(server.log.text.find("405 request") == std::string::npos);
+  EXPECT_TRUE(server.log.text.find("1599 closed") != std::string::npos);
+  EXPECT_TRUE(server.log.text.find("1605 request") == std::string::npos);
 }
 
 TEST_F(H2FloodsTest, AnsweredStreamsEarnResets) {
@@ -88,6 +88,25 @@ TEST_F(H2FloodsTest, ResetsBeforeTheAnswerIsReadCostHoweverQuickItIs) {
   }
   EXPECT_EQ(served, H2Floods::kResets);
   EXPECT_EQ(server.codec.flood(), H2Flood::Resets);
+}
+
+// A client whose calls have deadlines, all of them missed, ten a second and forever.
+TEST_F(H2FloodsTest, TimeGivesResetsBack) {
+  Monotonic now{std::chrono::hours(1)};
+  for (int i = 0; i < 3000; ++i) {
+    server.codec.set_now(now);
+    const H2StreamId stream = 2 * i + 1;
+    ASSERT_TRUE(server.codec.feed(h2::headers(stream, h2::get()) + h2::rst(stream, 8))) << i;
+    server.take();
+    now += H2Floods::kResetsBack;
+  }
+  server.codec.set_now(now + std::chrono::hours(1));
+  int more = 0;
+  for (; more < 2000; ++more) {
+    const H2StreamId stream = 6001 + 2 * more;
+    if (!server.codec.feed(h2::headers(stream, h2::get()) + h2::rst(stream, 8))) break;
+  }
+  EXPECT_EQ(more, H2Floods::kResets);
 }
 
 // MadeYouReset: the client makes the server reset.

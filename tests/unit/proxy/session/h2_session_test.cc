@@ -193,6 +193,26 @@ TEST_F(H2SessionTest, TellsGrpcClientsByTheirOwnStatus) {
       "1 response 200 length 0 [content-type: application/grpc] [grpc-status: 12]\n1 end\n"));
 }
 
+TEST_F(H2SessionTest, TellsGrpcClientsWhoseHeadIsNoneByTheirOwnStatusToo) {
+  Client& client = dial();
+  const std::string large(40'000, 'm');
+  const std::array fields = {Header{"content-type", "application/grpc+proto"},
+                             Header{"metadata", large}};
+  client.ask("POST", "/svc/Do", fields, true);
+  EXPECT_TRUE(hears(client, "[grpc-status: 8]"));
+  EXPECT_EQ(seen_.back().status, 431);
+}
+
+TEST_F(H2SessionTest, TellsGrpcClientsWhoseCallDoesntComeByTheirOwnStatusToo) {
+  Client& client = dial();
+  const std::array fields = {Header{"content-type", "application/grpc"}};
+  client.ask("POST", "/svc/Do", fields, false);
+  ASSERT_TRUE(backend_gets());
+  clock_.advance(limits_.body + std::chrono::seconds(1));
+  EXPECT_TRUE(hears(client, "[grpc-status: 4]\n1 end\n1 closed 0"));
+  EXPECT_EQ(seen_.back().status, 408);
+}
+
 TEST_F(H2SessionTest, AnswersRequestsThatAreNone) {
   Client& client = dial();
   client.ask("GET", "/a#b", {}, true);
@@ -458,7 +478,7 @@ TEST_F(H2SessionTest, EndsFloodsWithACounter) {
   EXPECT_EQ(frames.back().word(4), 11u);
   ASSERT_EQ(floods_.size(), 1u);
   EXPECT_EQ(floods_[0], http::H2Flood::Resets);
-  EXPECT_LE(seen_.size(), 201u);
+  EXPECT_LE(seen_.size(), 801u);
   client.close();
   EXPECT_TRUE(client_gone());
 }
