@@ -101,7 +101,7 @@ void Dial::advance_connect() {
 }
 
 void Dial::advance_handshake() {
-  const tls::TlsStream::State state = made_.tls->advance_handshake();
+  tls::TlsStream::State state = made_.tls->advance_handshake();
   const net::FlushState flushed = made_.stream->flush();
   if (state == tls::TlsStream::State::Failed) {
     fail(made_.tls->failure());
@@ -110,7 +110,8 @@ void Dial::advance_handshake() {
   if (flushed == net::FlushState::Failed) {
     // The peer hung up; what it said before, an alert perhaps, is read first.
     made_.stream->socket().note_events(EPOLLIN | EPOLLRDHUP);
-    if (made_.tls->advance_handshake() != tls::TlsStream::State::Open) {
+    state = made_.tls->advance_handshake();
+    if (state != tls::TlsStream::State::Open) {
       fail(made_.tls->failure());
       return;
     }
