@@ -556,5 +556,34 @@ TEST_F(H1SessionTest, AFastDownloadDoesNotStarveAnotherClient) {
   EXPECT_TRUE(driver_.until([&] { return big.received.size() > 20'000'000; }));
 }
 
+// nginx ends such a request with 499, since it can't tell it from a client that is gone; neither
+// can we, and nothing is lost by answering.
+TEST_F(H1SessionTest, AClientThatHasEndedItsSideIsStillAnswered) {
+  Peer& client = connect();
+  client.send(kGet);
+  client.finish();
+  ASSERT_TRUE(backend_gets());
+  driver_.settle();
+  backend_.last().send(kOk);
+
+  EXPECT_TRUE(client_gets(client, "ok"));
+  EXPECT_TRUE(client_ends(client));
+  EXPECT_EQ(seen_.back().status, 200);
+  EXPECT_FALSE(seen_.back().cut);
+}
+
+TEST_F(H1SessionTest, AClientThatHasGoneIsNoticedByTheFirstOfItsAnswer) {
+  Peer& client = connect();
+  client.send(kGet);
+  ASSERT_TRUE(backend_gets());
+  client.close();
+  driver_.settle();
+  backend_.last().send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome");
+
+  EXPECT_TRUE(driver_.until([&] { return sessions_.empty(); }));
+  EXPECT_TRUE(seen_.back().cut);
+  EXPECT_TRUE(driver_.until([&] { return backend_.last().ended; }));
+}
+
 }  // namespace
 }  // namespace handfast::session
