@@ -73,7 +73,7 @@ std::uint64_t Exchange::hash() const {
                                                            .path = path_,
                                                            .server_name = host_->config.host,
                                                            .client = facts_.address,
-                                                           .tls = facts_.tls});
+                                                           .https = https_});
 }
 
 void Exchange::use_addresses(const std::vector<net::Address>& addresses) {

@@ -98,7 +98,7 @@ bool add_part(ByteHash& hash, const HashPart& part, const HashFacts& facts) {
     case HashVariable::RemoteAddr:
       return add_text(hash, facts.client);
     case HashVariable::Scheme:
-      return add_text(hash, facts.tls ? "https" : "http");
+      return add_text(hash, facts.https ? "https" : "http");
     case HashVariable::RequestMethod:
       return add_text(hash, head.method);
     case HashVariable::Argument:

@@ -25,7 +25,7 @@ struct HashFacts {
   std::string_view path;         // normalised
   std::string_view server_name;  // of the VirtualHost
   std::string_view client;       // its address, without port
-  bool tls = false;
+  bool https = false;            // the client used it, for all that we know
 };
 
 inline constexpr std::uint64_t kNoHash = 0;

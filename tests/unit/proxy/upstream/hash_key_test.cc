@@ -37,7 +37,7 @@ class HashKeyTest : public ::testing::Test {
             .path = "/cart",
             .server_name = "*.example",
             .client = "198.51.100.7",
-            .tls = true};
+            .https = true};
   }
 
   http::RequestHead head_;
