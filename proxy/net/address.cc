@@ -8,6 +8,22 @@
 #include <cstring>
 
 namespace handfast::net {
+namespace {
+
+// The metadata services of clouds that aren't link-local (those are 169.254.169.254).
+constexpr std::array<std::uint32_t, 3> kMetadataV4 = {
+    0x646464c8,  // 100.100.100.200, Alibaba
+    0xa83f8110,  // 168.63.129.16, Azure
+    0xc00000c0,  // 192.0.0.192, Oracle
+};
+using MetadataV6 = std::array<std::uint8_t, 16>;
+constexpr std::array<MetadataV6, 3> kMetadataV6 = {{
+    {0xfd, 0x00, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54},        // AWS
+    {0xfd, 0x20, 0x00, 0xce, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54},        // Google
+    {0xfd, 0x00, 0x00, 0xc1, 0, 0, 0, 0, 0, 0, 0, 0, 0xa9, 0xfe, 0xa9, 0xfe},  // Oracle
+}};
+
+}  // namespace
 
 Result<Address> Address::from_ip(std::string_view ip, std::uint16_t port) {
   const std::string text(ip);
@@ -110,7 +126,8 @@ std::string Address::to_string() const {
 
 bool Address::is_local_only() const {
   const auto v4_local = [](std::uint32_t ip) {
-    return (ip >> 24) == 127 || ip >> 16 == 0xa9fe || (ip >> 24) == 0 || (ip >> 28) >= 0xe;
+    return (ip >> 24) == 127 || ip >> 16 == 0xa9fe || (ip >> 24) == 0 || (ip >> 28) >= 0xe ||
+           std::ranges::find(kMetadataV4, ip) != kMetadataV4.end();
   };
   if (family() == AF_INET) {
     return v4_local(ntohl(storage_.v4.sin_addr.s_addr));
@@ -123,7 +140,10 @@ bool Address::is_local_only() const {
     return v4_local(ntohl(v4));
   }
   return IN6_IS_ADDR_LOOPBACK(&ip) || IN6_IS_ADDR_LINKLOCAL(&ip) || IN6_IS_ADDR_UNSPECIFIED(&ip) ||
-         IN6_IS_ADDR_MULTICAST(&ip);
+         IN6_IS_ADDR_MULTICAST(&ip) ||
+         std::ranges::any_of(kMetadataV6, [&ip](const MetadataV6& one) {
+           return std::memcmp(one.data(), ip.s6_addr, one.size()) == 0;
+         });
 }
 
 bool operator==(const Address& a, const Address& b) {

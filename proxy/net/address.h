@@ -34,7 +34,8 @@ class Address {
   static constexpr std::size_t kMaxText = 64;
   std::string_view write(std::span<char, kMaxText> space) const;
 
-  // Loopback, link-local, unspecified or multicast: what a name from outside must not resolve to.
+  // Loopback, link-local, unspecified, multicast, or where a cloud tells a machine its secrets:
+  // what a name from outside must not resolve to.
   [[nodiscard]] bool is_local_only() const;
 
   friend bool operator==(const Address& a, const Address& b);

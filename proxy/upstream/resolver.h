@@ -12,9 +12,10 @@
 //   nothing good to keep     an empty answer, for kRetry
 //
 // Refused are addresses that a name from outside must not lead to: loopback, link-local,
-// unspecified, multicast, and the proxy's own listeners (CVE-2021-32783). A name that leads nowhere
-// else has no addresses, whatever was good before. An address that is left comes once, IPv4 before
-// IPv6, sorted: the order in which DNS happens to tell them is of no meaning to the balancer.
+// unspecified, multicast, metadata services of clouds, and the proxy's own listeners
+// (CVE-2021-32783). A name that leads nowhere else has no addresses, whatever was good before. An
+// address that is left comes once, IPv4 before IPv6, sorted: the order in which DNS happens to tell
+// them is of no meaning to the balancer.
 //
 // Threading: any thread; `done` is called once, on whatever thread the answer comes, perhaps before
 // lookup() returns: post it to your loop. Ownership: who owns the query sees to it that no answer

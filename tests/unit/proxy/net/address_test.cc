@@ -42,11 +42,13 @@ TEST(Address, RefusesBytesBehindANul) {
 TEST(Address, KnowsWhatANameFromOutsideMustNotLeadTo) {
   for (const char* local :
        {"127.0.0.1", "127.255.0.1", "0.0.0.0", "169.254.169.254", "224.0.0.1", "255.255.255.255",
-        "::1", "::", "fe80::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254"}) {
+        "::1", "::", "fe80::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
+        "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe"}) {
     EXPECT_TRUE(Address::from_ip(local, 80)->is_local_only()) << local;
   }
-  for (const char* remote :
-       {"192.0.2.7", "10.0.0.1", "128.0.0.1", "2001:db8::1", "::ffff:192.0.2.7"}) {
+  for (const char* remote : {"192.0.2.7", "10.0.0.1", "128.0.0.1", "2001:db8::1",
+                             "::ffff:192.0.2.7", "fd00:ec2::253", "100.100.100.201"}) {
     EXPECT_FALSE(Address::from_ip(remote, 80)->is_local_only()) << remote;
   }
 }
