@@ -76,6 +76,16 @@ void append_endpoint(std::string& out, const EndpointState& endpoint) {
   json.number("time", endpoint.time);
 }
 
+void append_unwell(std::string& out, const UnwellEndpoint& endpoint) {
+  JsonObject json{out};
+  json.number("worker", endpoint.worker);
+  json.text("service", endpoint.service);
+  json.text("address", endpoint.address);
+  json.text("state", endpoint.state);
+  json.number("failures", endpoint.failures);
+  json.number("milliseconds_left", endpoint.milliseconds_left);
+}
+
 // Certificates may end before 1970 as far as X.509 is concerned.
 std::int64_t signed_number(Fields& fields, std::string_view name, Problem& problem) {
   const Node* node = fields.find(name);
@@ -132,6 +142,17 @@ EndpointState read_endpoint(Fields& fields, Problem& problem) {
   return endpoint;
 }
 
+UnwellEndpoint read_unwell(Fields& fields) {
+  UnwellEndpoint endpoint;
+  endpoint.worker = fields.number("worker", 0, kMostNumber);
+  endpoint.service = fields.text("service");
+  endpoint.address = fields.text("address");
+  endpoint.state = fields.text("state");
+  endpoint.failures = fields.number("failures", 0, kMostNumber);
+  endpoint.milliseconds_left = fields.number("milliseconds_left", 0, kMostNumber);
+  return endpoint;
+}
+
 template <class T, class Read>
 std::vector<T> read_list(Fields& fields, std::string_view name, Problem& problem, Read read) {
   std::vector<T> values;
@@ -173,6 +194,7 @@ std::string to_json(const StateAnswer& answer) {
     json.number("generation", answer.generation);
     append_list(json.key("policies"), answer.policies, append_policy);
     append_list(json.key("endpoints"), answer.endpoints, append_endpoint);
+    append_list(json.key("unwell"), answer.unwell, append_unwell);
   }
   return out;
 }
@@ -214,6 +236,7 @@ Result<StateAnswer> parse_state_answer(std::string_view json) {
   answer.endpoints =
       read_list<EndpointState>(fields, "endpoints", problem,
                                [&problem](Fields& one) { return read_endpoint(one, problem); });
+  answer.unwell = read_list<UnwellEndpoint>(fields, "unwell", problem, read_unwell);
   fields.done();
   if (problem.is_set()) return fail(problem.error());
   return answer;

@@ -59,10 +59,22 @@ struct EndpointState {
   friend bool operator==(const EndpointState&, const EndpointState&) = default;
 };
 
+// An endpoint that one worker gives less than its share, because of failures or because it is new.
+struct UnwellEndpoint {
+  std::uint64_t worker = 0;
+  std::string service;  // Service::name
+  std::string address;
+  std::string state;                    // "resting", "probing", "growing"
+  std::uint64_t failures = 0;           // in a row
+  std::uint64_t milliseconds_left = 0;  // of its rest, or until it has its whole share
+  friend bool operator==(const UnwellEndpoint&, const UnwellEndpoint&) = default;
+};
+
 struct StateAnswer {
   std::uint64_t generation = 0;
   std::vector<PolicyState> policies;
   std::vector<EndpointState> endpoints;
+  std::vector<UnwellEndpoint> unwell;
   friend bool operator==(const StateAnswer&, const StateAnswer&) = default;
 };
 

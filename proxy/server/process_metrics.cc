@@ -98,6 +98,12 @@ struct ProcessMetrics::Impl {
   prometheus::Gauge& resting = gauges(registry, "handfast_upstream_endpoints_resting",
                                       "Endpoints that rest after failures, of all workers.")
                                    .Add({});
+  prometheus::Gauge& tls_sessions = gauges(registry, "handfast_upstream_tls_sessions",
+                                           "TLS sessions with backends kept for resumption.")
+                                        .Add({});
+  prometheus::Gauge& tls_session_bytes =
+      gauges(registry, "handfast_upstream_tls_sessions_bytes", "What they take, estimated.")
+          .Add({});
   prometheus::Gauge& downstream =
       gauges(registry, "handfast_downstream_connections", "Connections of clients.").Add({});
   CounterFamily& refused = counters(registry, "handfast_connections_refused_total",
@@ -211,6 +217,8 @@ void ProcessMetrics::set(const Gauges& gauges) {
   impl_->upstream_active.Set(static_cast<double>(gauges.upstream_active));
   impl_->resting.Set(static_cast<double>(gauges.endpoints_resting));
   impl_->downstream.Set(static_cast<double>(gauges.downstream_connections));
+  impl_->tls_sessions.Set(static_cast<double>(gauges.tls_sessions));
+  impl_->tls_session_bytes.Set(static_cast<double>(gauges.tls_session_bytes));
   impl_->in_flight.Set(static_cast<double>(gauges.requests_in_flight));
   impl_->dropped.Set(static_cast<double>(gauges.access_log_dropped));
 }

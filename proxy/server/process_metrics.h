@@ -39,6 +39,8 @@ class ProcessMetrics {
     std::uint64_t endpoints_resting = 0;
     std::uint64_t downstream_connections = 0;
     std::uint64_t requests_in_flight = 0;
+    std::uint64_t tls_sessions = 0;
+    std::uint64_t tls_session_bytes = 0;
     std::uint64_t access_log_dropped = 0;
   };
   void set(const Gauges& gauges);

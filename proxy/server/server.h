@@ -64,6 +64,7 @@ class Server {
   void answer_metrics(const HttpRequest& request, const HttpService::Answer& answer);
   void answer_control(const HttpRequest& request, HttpService::Answer answer);
   void answer_admin(const HttpRequest& request, const HttpService::Answer& answer);
+  void answer_state(const HttpService::Answer& answer);
   [[nodiscard]] std::string metrics_text();
   [[nodiscard]] config::StateAnswer state();
   [[nodiscard]] bool ready() const;

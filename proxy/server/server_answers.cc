@@ -1,6 +1,10 @@
 // What the proxy answers about itself: control socket, metrics, admin page.
 
+#include <algorithm>
+#include <iterator>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "proxy/server/server.h"
 
@@ -51,6 +55,10 @@ std::string Server::metrics_text() {
     gauges.endpoints_resting += worker->endpoints_resting();
     gauges.downstream_connections += worker->sessions();
     gauges.requests_in_flight += worker->requests_in_flight();
+  }
+  if (sessions_ != nullptr) {
+    gauges.tls_sessions = sessions_->size();
+    gauges.tls_session_bytes = sessions_->bytes();
   }
   gauges.access_log_dropped = access_log_->dropped();
   process_metrics_->set(gauges);
@@ -105,11 +113,7 @@ void Server::answer_admin(const HttpRequest& request, const HttpService::Answer&
   if (request.method != "GET" && request.method != "HEAD") {
     answer({405, "text/plain; charset=utf-8", "only GET\n"});
   } else if (request.path == "/v1/state") {
-    loader_->post([this, answer] {
-      loop_->post([answer, body = config::to_json(state())]() mutable {
-        answer({200, kJson, std::move(body)});
-      });
-    });
+    answer_state(answer);
   } else if (request.path == "/") {
     const auto snapshot = loader_->served();
     std::string text = "handfast-proxy\n";
@@ -119,6 +123,28 @@ void Server::answer_admin(const HttpRequest& request, const HttpService::Answer&
     answer({200, "text/plain; charset=utf-8", std::move(text)});
   } else {
     answer(not_found());
+  }
+}
+
+// Each worker tells of its own endpoints; the last to answer has the rest made, off the loops.
+void Server::answer_state(const HttpService::Answer& answer) {
+  struct Gathered {
+    std::size_t missing;
+    std::vector<config::UnwellEndpoint> unwell{};
+  };
+  const auto gathered = std::make_shared<Gathered>(Gathered{workers_.size()});
+  for (const auto& worker : workers_) {
+    worker->tell_unwell([this, gathered, answer](std::vector<config::UnwellEndpoint> some) {
+      loader_->post([this, gathered, answer, some = std::move(some)]() mutable {
+        std::ranges::move(some, std::back_inserter(gathered->unwell));
+        if (--gathered->missing > 0) return;
+        config::StateAnswer state = this->state();
+        state.unwell = std::move(gathered->unwell);
+        loop_->post([answer, body = config::to_json(state)]() mutable {
+          answer({200, kJson, std::move(body)});
+        });
+      });
+    });
   }
 }
 

@@ -4,6 +4,8 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <chrono>
+#include <string>
 #include <utility>
 
 #include "proxy/base/check.h"
@@ -21,6 +23,20 @@ std::uint64_t random_number() {
   std::uint64_t value = 0;
   check(::getrandom(&value, sizeof value, 0) == sizeof value, "getrandom");
   return value;
+}
+
+std::string name_of(upstream::EndpointHealth::State state) {
+  switch (state) {
+    case upstream::EndpointHealth::State::Whole:
+      return "whole";
+    case upstream::EndpointHealth::State::Growing:
+      return "growing";
+    case upstream::EndpointHealth::State::Resting:
+      return "resting";
+    case upstream::EndpointHealth::State::Probing:
+      return "probing";
+  }
+  return "";
 }
 
 // The same peer with the same chain under the same policy is judged once.
@@ -169,6 +185,24 @@ bool Worker::admit(session::Session& session, const net::Address& client) {
   auto place = try_place(client);
   if (place) places_[session.slot] = std::move(*place);
   return place.has_value();
+}
+
+void Worker::tell_unwell(std::function<void(std::vector<config::UnwellEndpoint>)> told) {
+  loop_->post([this, told = std::move(told)] {
+    std::vector<config::UnwellEndpoint> unwell;
+    const Monotonic now = loop_->now();
+    for (const upstream::Balancer::EndpointView& view : balancer_.unwell(now)) {
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(view.rest_until - now).count();
+      unwell.push_back({.worker = number_,
+                        .service = std::string(view.service),
+                        .address = view.address->to_string(),
+                        .state = name_of(view.state),
+                        .failures = static_cast<std::uint64_t>(view.failures),
+                        .milliseconds_left = left > 0 ? static_cast<std::uint64_t>(left) : 0});
+    }
+    told(std::move(unwell));
+  });
 }
 
 void Worker::on_http2_flood(http::H2Flood flood) { shared_.process_metrics.on_http2_flood(flood); }

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "proxy/config/control.h"
 #include "proxy/event/loop.h"
 #include "proxy/net/connection_limits.h"
 #include "proxy/net/listener.h"
@@ -67,6 +68,9 @@ class Worker final : private session::SessionOwner,
   // Finishes what is under way, then `done`; connections that come meanwhile are served and closed.
   void drain(std::function<void()> done);
   void stop();  // joins
+
+  // Endpoints that have less than their share; `told` runs on the worker's thread.
+  void tell_unwell(std::function<void(std::vector<config::UnwellEndpoint>)> told);
 
   [[nodiscard]] std::uint64_t upstream_idle() const {
     return upstream_idle_.load(std::memory_order_relaxed);

@@ -52,6 +52,7 @@ TEST(Control, CarriesTheState) {
   state.policies[1].not_after = -5;
   state.policies[1].refused = "ca_missing";
   state.endpoints = {{"shop/api:443", "10.0.0.7:8443", "revoked", 1'764'000'000}};
+  state.unwell = {{1, "shop/api:443", "10.0.0.7:8443", "resting", 4, 1'500}};
 
   const auto parsed = parse_state_answer(to_json(state));
 

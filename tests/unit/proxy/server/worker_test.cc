@@ -45,6 +45,28 @@ TEST_F(WorkerTest, ServesWithoutAFailureWhileGenerationsChange) {
   EXPECT_NE(text.find("host=\"shop.example\""), std::string::npos);
 }
 
+TEST_F(WorkerTest, TellsOfEndpointsThatRest) {
+  state_.write(1, plain_site(net::Address::from_ip("127.0.0.1", 1).value()));
+  start();
+  ASSERT_EQ(load(1).generation, 1u);
+  BlockingClient client(http_);
+  for (int i = 0; i < upstream::EndpointHealth::kFailuresToRest; ++i) {
+    ASSERT_TRUE(client.ask(kGet).starts_with("HTTP/1.1 502 "));
+  }
+  std::vector<config::UnwellEndpoint> all;
+  for (auto& worker : workers_) {
+    std::promise<std::vector<config::UnwellEndpoint>> told;
+    worker->tell_unwell([&](auto some) { told.set_value(std::move(some)); });
+    for (auto& one : told.get_future().get()) all.push_back(std::move(one));
+  }
+
+  ASSERT_EQ(all.size(), 1u);  // each worker judges for itself
+  EXPECT_EQ(all[0].service, "shop/orders:80");
+  EXPECT_EQ(all[0].address, "127.0.0.1:1");
+  EXPECT_EQ(all[0].state, "resting");
+  EXPECT_EQ(all[0].failures, 3u);
+}
+
 TEST_F(WorkerTest, DrainsOnceItsClientsAreDone) {
   ThreadedBackend backend("one");
   state_.write(1, plain_site(backend.address()));
