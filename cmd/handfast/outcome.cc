@@ -46,8 +46,10 @@ bool trusts(const tls::UpstreamPolicy& policy, const std::string& issuer) {
   return false;
 }
 
+// Of what stands in the way, or would.
 std::string remedy_for(const Outcome& outcome) {
-  if (outcome.ok()) return "";
+  const Reason reason = outcome.ok() ? outcome.seen.but_for.reason : outcome.seen.verdict.reason;
+  if (reason == Reason::Ok) return "";
   if (!outcome.backend.change.empty()) return outcome.backend.change;
   Trouble trouble;
   if (outcome.backend.rules != nullptr) {
@@ -62,7 +64,7 @@ std::string remedy_for(const Outcome& outcome) {
     trouble.issuer_is_trusted = trusts(*outcome.backend.policy, trouble.issuer_needed);
   }
   trouble.accepted_issuers = outcome.seen.accepted_issuers;
-  return remedy(outcome.seen.verdict.reason, trouble);
+  return remedy(reason, trouble);
 }
 
 std::string verdict_of(const Outcome& outcome) {
@@ -83,12 +85,15 @@ Facts outcome_facts(const Outcome& outcome, UnixSeconds now) {
     facts.add("status", std::int64_t{refused ? refusal_status(seen.verdict.reason)
                                              : http_status(seen.verdict.reason)});
     facts.add_if_any("detail", seen.verdict.detail);
-    facts.add_if_any("change", remedy_for(outcome));
+  } else if (seen.but_for.reason != Reason::Ok) {
+    facts.add("would_be", to_string(seen.but_for.reason)).add("detail", seen.but_for.detail);
   }
+  facts.add_if_any("change", remedy_for(outcome));
   if (!seen.version.empty()) {
     Facts handshake;
     handshake.add("version", seen.version).add("cipher", seen.cipher);
     handshake.add("alpn", seen.alpn.empty() ? "none" : seen.alpn);
+    if (outcome.backend.policy->asks_for_staple()) handshake.add("ocsp_response", seen.stapled);
     handshake.add("milliseconds", static_cast<std::int64_t>(seen.took.count()));
     facts.add("handshake", std::move(handshake));
   }
@@ -122,10 +127,13 @@ std::string outcome_line(const Outcome& outcome) {
   } else if (outcome.ok()) {
     line += ": " + outcome.seen.version + ", our certificate ";
     line += acceptance_text(outcome);
-  } else {
-    if (!outcome.seen.verdict.detail.empty()) line += ": " + outcome.seen.verdict.detail;
-    if (const std::string change = remedy_for(outcome); !change.empty()) line += " -> " + change;
+    if (const Error& but_for = outcome.seen.but_for; but_for.reason != Reason::Ok) {
+      line += "; would be " + std::string(to_string(but_for.reason)) + ": " + but_for.detail;
+    }
+  } else if (!outcome.seen.verdict.detail.empty()) {
+    line += ": " + outcome.seen.verdict.detail;
   }
+  if (const std::string change = remedy_for(outcome); !change.empty()) line += " -> " + change;
   return one_line(std::move(line));
 }
 
@@ -138,7 +146,11 @@ Facts summary_facts(const std::vector<Outcome>& outcomes) {
   const auto failed = [](const Outcome& one) { return !one.ok(); };
   Facts facts;
   facts.add("backends", static_cast<std::int64_t>(outcomes.size())).add("ok", count(is_ok));
-  return facts.add("failed", count(failed)).add("plain_http", count(is_plain));
+  const auto would_fail = [](const Outcome& one) {
+    return one.ok() && one.seen.but_for.reason != Reason::Ok;
+  };
+  facts.add("would_fail", count(would_fail)).add("failed", count(failed));
+  return facts.add("plain_http", count(is_plain));
 }
 
 std::string summary_line(const std::vector<Outcome>& outcomes) {

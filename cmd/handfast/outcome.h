@@ -27,7 +27,7 @@ struct Outcome {
 [[nodiscard]] std::string outcome_line(const Outcome& outcome);
 
 [[nodiscard]] Facts summary_facts(const std::vector<Outcome>& outcomes);
-// "backends: 3, ok: 1, failed: 1, plain http: 1"
+// "backends: 3, ok: 1, would fail: 0, failed: 1, plain http: 1"
 [[nodiscard]] std::string summary_line(const std::vector<Outcome>& outcomes);
 
 }  // namespace handfast

@@ -322,6 +322,8 @@ Facts policy_facts(const config::UpstreamTls& tls, const tls::UpstreamPolicy& po
     versions.emplace_back(version_text(version));
   facts.add("versions", std::move(versions));
   facts.add_if_any("ciphers", tls.ciphers);
+  facts.add_if_any("cipher_suites", tls.cipher_suites).add_if_any("groups", tls.groups);
+  if (!tls.resumption) facts.add("sessions_resumed", false);
   return facts;
 }
 

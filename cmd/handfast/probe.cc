@@ -156,14 +156,22 @@ void note_peer(const TlsStream& stream, const tls::UpstreamPolicy& policy, UnixS
     result.cipher = cipher;
   }
   result.alpn = stream.alpn();
+  result.stapled = stream.stapled() != nullptr;
   result.certificate_requested = stream.certificate_requested();
   const STACK_OF(X509_NAME)* names = SSL_get0_peer_CA_list(ssl);
   for (int i = 0; i < std::min(sk_X509_NAME_num(names), kMostIssuers); ++i) {
     result.accepted_issuers.push_back(pki::name_text(sk_X509_NAME_value(names, i)));
   }
   const STACK_OF(X509)* shown = stream.shown_chain();
-  const bool judged = policy.verify && policy.rules.crl_scope != pki::CrlScope::Off &&
-                      tells_of_revocation(stream.verdict().reason);
+  const pki::Verdict& verdict = stream.verdict();
+  if (verdict.would_refuse != Reason::Ok) {
+    result.but_for = {verdict.would_refuse, verdict.detail};
+  } else if (verdict.crl_skipped != Reason::Ok) {
+    result.but_for = {verdict.crl_skipped, "a certificate that no valid CRL covers is let through"};
+  }
+  const Reason found = verdict.ok() ? verdict.would_refuse : verdict.reason;
+  const bool judged =
+      policy.verify && policy.rules.crl_scope != pki::CrlScope::Off && tells_of_revocation(found);
   const auto is_anchor = [&policy](X509* certificate) {
     for (const auto& bundle : policy.trust) {
       for (const auto& anchor : bundle->anchors()) {
@@ -182,7 +190,7 @@ void note_peer(const TlsStream& stream, const tls::UpstreamPolicy& policy, UnixS
         {pki::describe(*certificate),
          asked ? revocation_text(certificate, shown, policy, now) : std::string()});
   }
-  if (stream.verdict().ok()) result.valid_until = stream.verdict().valid_until;
+  if (verdict.ok()) result.valid_until = verdict.valid_until;
 }
 
 }  // namespace

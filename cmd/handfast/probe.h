@@ -41,9 +41,12 @@ struct ShownCertificate {
 
 struct ProbeResult {
   Error verdict{Reason::Ok, {}};
+  // What it would be but for an audit or a permitted lack of CRLs; Ok: the same.
+  Error but_for{Reason::Ok, {}};
   std::string version;  // "TLSv1.3"; empty: no ServerHello was seen
   std::string cipher;
   std::string alpn;
+  bool stapled = false;                 // with a response of OCSP
   std::vector<ShownCertificate> chain;  // as the backend showed it, its own first
   bool certificate_requested = false;
   std::vector<std::string> accepted_issuers;  // the CAs that it announced with that

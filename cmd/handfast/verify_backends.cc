@@ -127,11 +127,6 @@ std::vector<Outcome> ask(Prober& prober, Names& names, const Backend& backend,
   for (const net::Address& address : addresses) {
     Outcome outcome{.backend = backend, .address = address.to_string(), .seen = {}};
     outcome.seen = prober.run(address, backend.policy, backend.wire, limits.timeout);
-    if (outcome.ok() && backend.rules->require_certificate_request &&
-        !outcome.seen.certificate_requested) {
-      outcome.seen.verdict = {Reason::ClientCertificateNotRequested,
-                              "the backend didn't ask for our certificate"};
-    }
     outcomes.push_back(std::move(outcome));
   }
   return outcomes;

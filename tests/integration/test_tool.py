@@ -357,7 +357,7 @@ class VerifyAll(Folder):
 
         self.assertEqual((self.code, self.err), (1, ""))
         self.assertEqual(self.told["summary"], {
-            "backends": len(self.expected), "ok": ok,
+            "backends": len(self.expected), "ok": ok, "would_fail": 0,
             "failed": len(self.expected) - ok - 1, "plain_http": 1})
 
     def test_what_became_of_our_certificate_is_said_as_it_is_known(self):
@@ -393,7 +393,8 @@ class VerifyAll(Folder):
 
         lines = out.splitlines()
         self.assertEqual((code, err, len(lines)), (1, "", len(self.expected) + 1))
-        self.assertRegex(lines[-1], r"^backends: \d+, ok: \d+, failed: \d+, plain http: 1$")
+        self.assertRegex(lines[-1], r"^backends: \d+, ok: \d+, would fail: 0, failed: \d+, "
+                                    r"plain http: 1$")
         expired, = [line for line in lines if line.startswith("Ingress shop/expired ")]
         self.assertRegex(expired, r"^Ingress shop/expired shop/expired:443 127\.0\.0\.1:\d+: "
                                   r"expired: .+ -> Renew")
