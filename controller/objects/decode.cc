@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <utility>
+#include <variant>
 
 #include "controller/objects/decode_kinds.h"
 #include "controller/objects/fields.h"
@@ -19,20 +20,44 @@ constexpr std::size_t kMaxAnnotationBytes = std::size_t{256} << 10;
 
 struct KnownKind {
   std::string_view kind;
-  std::string_view group;  // empty: the core group
-  std::string_view version;
+  std::string_view group;                    // empty: the core group
+  std::array<std::string_view, 2> versions;  // the second may be empty
   bool has_namespace;
   bool (*is_name)(std::string_view);
   Object (*decode)(const Place&, Meta, Fields&);
 };
 
-constexpr std::array<KnownKind, 6> kKinds{{
-    {"Ingress", "networking.k8s.io", "v1", true, is_dns_subdomain, decode_ingress},
-    {"IngressClass", "networking.k8s.io", "v1", false, is_dns_subdomain, decode_ingress_class},
-    {"Secret", "", "v1", true, is_dns_subdomain, decode_secret},
-    {"ConfigMap", "", "v1", true, is_dns_subdomain, decode_config_map},
-    {"Service", "", "v1", true, is_dns_label, decode_service},
-    {"EndpointSlice", "discovery.k8s.io", "v1", true, is_dns_subdomain, decode_endpoint_slice},
+constexpr std::array<KnownKind, 10> kKinds{{
+    {"Ingress", "networking.k8s.io", {"v1"}, true, is_dns_subdomain, decode_ingress},
+    {"IngressClass", "networking.k8s.io", {"v1"}, false, is_dns_subdomain, decode_ingress_class},
+    {"Secret", "", {"v1"}, true, is_dns_subdomain, decode_secret},
+    {"ConfigMap", "", {"v1"}, true, is_dns_subdomain, decode_config_map},
+    {"Service", "", {"v1"}, true, is_dns_label, decode_service},
+    {"EndpointSlice", "discovery.k8s.io", {"v1"}, true, is_dns_subdomain, decode_endpoint_slice},
+    {"UpstreamTLSPolicy",
+     "handfast.dev",
+     {"v1alpha1"},
+     true,
+     is_dns_subdomain,
+     decode_upstream_tls_policy},
+    {"BackendTLSPolicy",
+     "gateway.networking.k8s.io",
+     {"v1", "v1alpha3"},
+     true,
+     is_dns_subdomain,
+     decode_backend_tls_policy},
+    {"ReferenceGrant",
+     "gateway.networking.k8s.io",
+     {"v1beta1", "v1"},
+     true,
+     is_dns_subdomain,
+     decode_reference_grant},
+    {"ClusterTrustBundle",
+     "certificates.k8s.io",
+     {"v1beta1", "v1alpha1"},
+     false,
+     is_trust_bundle_name,
+     decode_cluster_trust_bundle},
 }};
 
 const KnownKind* find_kind(std::string_view kind) {
@@ -40,8 +65,19 @@ const KnownKind* find_kind(std::string_view kind) {
   return found == kKinds.end() ? nullptr : found;
 }
 
+std::string api_version_of(const KnownKind& known, std::string_view version) {
+  return std::string(known.group) + (known.group.empty() ? "" : "/") + std::string(version);
+}
+
+// The one to use.
 std::string api_version_of(const KnownKind& known) {
-  return std::string(known.group) + (known.group.empty() ? "" : "/") + std::string(known.version);
+  return api_version_of(known, known.versions[0]);
+}
+
+bool is_read(const KnownKind& known, std::string_view api_version) {
+  return std::ranges::any_of(known.versions, [&](std::string_view version) {
+    return !version.empty() && api_version == api_version_of(known, version);
+  });
 }
 
 // Whether `api_version` means this kind in a version that is no more or not yet. Other groups use
@@ -159,6 +195,19 @@ Meta read_meta(const Place& metadata, const KnownKind& known, ObjectKey& key, Fi
   return meta;
 }
 
+// A policy that is wrong must still stand in the way of the Services that it targets. Answers
+// whether it does: without a target, or without a name, it is a document that can't be read.
+bool keep_fault(Object& object, const Fields& fields) {
+  const auto keep = [&fields](auto& policy) {
+    if (policy.meta.name.empty() || policy.meta.ns.empty() || policy.targets.empty()) return false;
+    policy.fault = PolicyFault{fields.failure().field, fields.failure().error};
+    return true;
+  };
+  if (auto* upstream = std::get_if<UpstreamTlsPolicy>(&object)) return keep(*upstream);
+  if (auto* backend = std::get_if<BackendTlsPolicy>(&object)) return keep(*backend);
+  return false;
+}
+
 // The walk over one document: a list's items go through one() again.
 class Walk {
  public:
@@ -199,18 +248,16 @@ class Walk {
     if (kind == "List" && version == "v1") return items(root, nullptr, key, fields);
     if (kind.ends_with("List")) {
       const KnownKind* const item = find_kind(std::string_view(kind).substr(0, kind.size() - 4));
-      if (item != nullptr && version == api_version_of(*item))
-        return items(root, item, key, fields);
+      if (item != nullptr && is_read(*item, version)) return items(root, item, key, fields);
     }
     const KnownKind* const known = find_kind(kind);
-    if (known == nullptr || version != api_version_of(*known)) {
+    if (known == nullptr || !is_read(*known, version)) {
       out_.skipped.push_back(version + " " + kind);
       if (known == nullptr || !is_other_version_of(*known, version)) return;
       identify(root, *known, key);
       fields.refuse(root.member("apiVersion"),
                     version + " is not read: use apiVersion " + api_version_of(*known),
                     Reason::Unsupported);
-      return tell(key, fields);
     }
 
     const Place metadata = root.member("metadata");
@@ -218,7 +265,7 @@ class Walk {
     Meta meta = read_meta(metadata, *known, key, fields);
     meta.origin = Origin{file_, root.line()};
     Object object = known->decode(root, std::move(meta), fields);
-    if (!fields.good()) return tell(key, fields);
+    if (!fields.good() && !keep_fault(object, fields)) return tell(key, fields);
     out_.objects.push_back(std::move(object));
   }
 

@@ -14,5 +14,10 @@ namespace handfast::objects {
 [[nodiscard]] Object decode_config_map(const Place& root, Meta meta, Fields& fields);
 [[nodiscard]] Object decode_service(const Place& root, Meta meta, Fields& fields);
 [[nodiscard]] Object decode_endpoint_slice(const Place& root, Meta meta, Fields& fields);
+[[nodiscard]] Object decode_reference_grant(const Place& root, Meta meta, Fields& fields);
+[[nodiscard]] Object decode_cluster_trust_bundle(const Place& root, Meta meta, Fields& fields);
+// Of a policy the targets count even if fields.good() is false afterwards.
+[[nodiscard]] Object decode_upstream_tls_policy(const Place& root, Meta meta, Fields& fields);
+[[nodiscard]] Object decode_backend_tls_policy(const Place& root, Meta meta, Fields& fields);
 
 }  // namespace handfast::objects

@@ -167,6 +167,10 @@ void Fields::refuse(const Place& place, std::string message, Reason reason) {
   failure_ = Failure{place.path(), place.line(), Error{reason, std::move(message)}};
 }
 
+void Fields::absorb(const Fields& other) {
+  if (!failure_) failure_ = other.failure_;
+}
+
 std::string Fields::text(const Place& place) {
   if (place.absent()) return {};
   if (auto why = why_not_text(*place.value())) {
@@ -206,6 +210,45 @@ std::uint16_t Fields::port(const Place& place) {
   refuse(place, value.quoted ? "must be a port number without quotes"
                              : "must be a port number from 1 to 65535");
   return 0;
+}
+
+std::uint32_t Fields::number(const Place& place, std::uint32_t least, std::uint32_t most,
+                             std::uint32_t if_absent) {
+  if (place.absent()) return if_absent;
+  const Value& value = *place.value();
+  std::uint32_t number = 0;
+  const char* const end = value.scalar.data() + value.scalar.size();
+  const auto read = std::from_chars(value.scalar.data(), end, number);
+  const bool is_decimal_number = value.kind == Value::Kind::Scalar && !value.quoted &&
+                                 read.ec == std::errc{} && read.ptr == end &&
+                                 (value.scalar.size() == 1 || !value.scalar.starts_with('0'));
+  if (is_decimal_number && number >= least && number <= most) return number;
+  refuse(place, "must be a number from " + std::to_string(least) + " to " + std::to_string(most) +
+                    ", without quotes");
+  return if_absent;
+}
+
+std::size_t Fields::word(const Place& place, std::initializer_list<std::string_view> words,
+                         std::size_t if_absent) {
+  if (place.absent()) return if_absent;
+  const std::string found = text(place);
+  const auto* const at = std::ranges::find(words, std::string_view(found));
+  if (at != words.end()) return static_cast<std::size_t>(at - words.begin());
+  std::string choices;
+  for (const std::string_view one : words) choices.append(choices.empty() ? "" : ", ").append(one);
+  refuse(place, (words.size() == 1 ? "must be " : "must be one of ") + choices);
+  return if_absent;
+}
+
+bool Fields::only(const Place& place, std::initializer_list<std::string_view> members) {
+  if (!is_map(place)) return false;
+  for (const auto& [name, value] : place.value()->map) {
+    if (std::ranges::find(members, std::string_view(name)) == members.end()) {
+      refuse(place.member(name), "is no field that is known here");
+      return false;
+    }
+  }
+  return true;
 }
 
 bool Fields::is_map(const Place& place) {

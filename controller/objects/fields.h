@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -75,6 +76,8 @@ class Fields {
   [[nodiscard]] bool good() const { return !failure_.has_value(); }
   // Precondition: !good().
   [[nodiscard]] const Failure& failure() const { return *failure_; }
+  // What another one found counts here too, if nothing was found before.
+  void absorb(const Fields& other);
 
   // Absent: empty.
   [[nodiscard]] std::string text(const Place& place);
@@ -83,6 +86,14 @@ class Fields {
   [[nodiscard]] bool boolean(const Place& place, bool if_absent);
   // A port number from 1 to 65535, written as a decimal number without quotes. Absent: 0.
   [[nodiscard]] std::uint16_t port(const Place& place);
+  // A whole number without quotes, `least` to `most`.
+  [[nodiscard]] std::uint32_t number(const Place& place, std::uint32_t least, std::uint32_t most,
+                                     std::uint32_t if_absent);
+  // The place in `words` of what stands there; absent: `if_absent`.
+  [[nodiscard]] std::size_t word(const Place& place, std::initializer_list<std::string_view> words,
+                                 std::size_t if_absent);
+  // A map with no other members than these; absent is fine.
+  bool only(const Place& place, std::initializer_list<std::string_view> members);
   // Whether it is a map; absent is no map and no failure, anything else is refused.
   bool is_map(const Place& place);
   // How many items; absent: 0.

@@ -68,6 +68,16 @@ bool is_qualified_name(std::string_view text) {
          });
 }
 
+bool is_trust_bundle_name(std::string_view text) {
+  if (text.size() > 253) return false;
+  while (true) {
+    const std::size_t colon = text.find(':');
+    if (!is_dns_subdomain(text.substr(0, colon))) return false;
+    if (colon == std::string_view::npos) return true;
+    text.remove_prefix(colon + 1);
+  }
+}
+
 bool is_data_key(std::string_view text) {
   return !text.empty() && text.size() <= 253 && text != "." && !text.starts_with("..") &&
          std::ranges::all_of(

@@ -22,6 +22,9 @@ namespace handfast::objects {
 // "[prefix/]name": keys of annotations and labels.
 [[nodiscard]] bool is_qualified_name(std::string_view text);
 
+// Of a ClusterTrustBundle: a subdomain, or, with a signer, "<signer with ':' for '/'>:<name>".
+[[nodiscard]] bool is_trust_bundle_name(std::string_view text);
+
 // Keys of Secrets and ConfigMaps: no '/', not "." nor "..", no ".." in front.
 [[nodiscard]] bool is_data_key(std::string_view text);
 

@@ -10,6 +10,10 @@ constexpr std::string_view kind_of(const Secret&) { return "Secret"; }
 constexpr std::string_view kind_of(const ConfigMap&) { return "ConfigMap"; }
 constexpr std::string_view kind_of(const Service&) { return "Service"; }
 constexpr std::string_view kind_of(const EndpointSlice&) { return "EndpointSlice"; }
+constexpr std::string_view kind_of(const UpstreamTlsPolicy&) { return "UpstreamTLSPolicy"; }
+constexpr std::string_view kind_of(const BackendTlsPolicy&) { return "BackendTLSPolicy"; }
+constexpr std::string_view kind_of(const ReferenceGrant&) { return "ReferenceGrant"; }
+constexpr std::string_view kind_of(const ClusterTrustBundle&) { return "ClusterTrustBundle"; }
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 #pragma once
 // The Kubernetes objects that Handfast reads, as value types: only the fields that it uses, in the
-// shape and under the names of the API (networking.k8s.io/v1, core/v1, discovery.k8s.io/v1).
+// shape and under the names of the API (networking.k8s.io/v1, core/v1, discovery.k8s.io/v1; those
+// of policies are in policies.h).
 
 #include <cstdint>
 #include <map>
@@ -10,27 +11,10 @@
 #include <variant>
 #include <vector>
 
+#include "controller/objects/meta.h"
+#include "controller/objects/policies.h"
+
 namespace handfast::objects {
-
-// Where an object was read: for findings. `file` relative to the manifests directory as given.
-struct Origin {
-  std::string file;
-  int line = 0;
-  friend bool operator==(const Origin&, const Origin&) = default;
-};
-
-struct Meta {
-  std::string ns;  // "default" if the manifest names none; empty for cluster-scoped kinds
-  std::string name;
-  std::string uid;
-  // RFC 3339 in UTC with whole seconds, "2026-03-01T12:00:00Z", or empty: comparing the text
-  // compares the times.
-  std::string creation_timestamp;
-  std::map<std::string, std::string, std::less<>> annotations;
-  std::map<std::string, std::string, std::less<>> labels;
-  Origin origin;
-  friend bool operator==(const Meta&, const Meta&) = default;
-};
 
 // A port by number or by name; exactly one is set.
 struct PortRef {
@@ -86,14 +70,6 @@ struct IngressClass {
   std::string controller;
   bool is_default = false;  // annotation ingressclass.kubernetes.io/is-default-class: "true"
   friend bool operator==(const IngressClass&, const IngressClass&) = default;
-};
-
-// One entry of a Secret or ConfigMap. A value that could not be decoded (broken base64) is kept as
-// bad with the sentence: it is present, so it must not pass for absent.
-struct DataValue {
-  std::string bytes;
-  std::string problem;  // not empty: undecodable, bytes is empty
-  friend bool operator==(const DataValue&, const DataValue&) = default;
 };
 
 using DataMap = std::map<std::string, DataValue, std::less<>>;
@@ -157,7 +133,9 @@ struct EndpointSlice {
   friend bool operator==(const EndpointSlice&, const EndpointSlice&) = default;
 };
 
-using Object = std::variant<Ingress, IngressClass, Secret, ConfigMap, Service, EndpointSlice>;
+using Object =
+    std::variant<Ingress, IngressClass, Secret, ConfigMap, Service, EndpointSlice,
+                 UpstreamTlsPolicy, BackendTlsPolicy, ReferenceGrant, ClusterTrustBundle>;
 
 // Identity of an object: kind as in the API, namespace, name.
 struct ObjectKey {

@@ -15,7 +15,8 @@ using Problem = objects::Decoded::Problem;
 
 // Whether the key says which object is meant.
 bool is_complete(const ObjectKey& key) {
-  return !key.name.empty() && (!key.ns.empty() || key.kind == "IngressClass");
+  const bool is_cluster_scoped = key.kind == "IngressClass" || key.kind == "ClusterTrustBundle";
+  return !key.name.empty() && (!key.ns.empty() || is_cluster_scoped);
 }
 
 bool is_unknown(const FileTree& tree, std::string_view name) {

@@ -29,6 +29,15 @@ std::vector<const T*> all(const Objects& objects, std::string_view kind) {
   return found;
 }
 
+template <class T>
+std::vector<const T*> all_by_age(const Objects& objects, std::string_view kind) {
+  auto found = all<T>(objects, kind);
+  std::ranges::stable_sort(found, {}, [](const T* object) -> std::string_view {
+    return object->meta.creation_timestamp;
+  });
+  return found;
+}
+
 }  // namespace
 
 bool ClusterState::apply(objects::Object object) {
@@ -88,6 +97,10 @@ const objects::IngressClass* ClusterState::find_ingress_class(std::string_view n
   return find<objects::IngressClass>(objects_, "IngressClass", {}, name);
 }
 
+const objects::ClusterTrustBundle* ClusterState::find_trust_bundle(std::string_view name) const {
+  return find<objects::ClusterTrustBundle>(objects_, "ClusterTrustBundle", {}, name);
+}
+
 std::vector<const objects::EndpointSlice*> ClusterState::endpoint_slices(
     std::string_view ns, std::string_view service) const {
   std::vector<const objects::EndpointSlice*> found;
@@ -117,6 +130,18 @@ std::vector<const objects::Ingress*> ClusterState::ingresses() const {
 
 std::vector<const objects::IngressClass*> ClusterState::ingress_classes() const {
   return all<objects::IngressClass>(objects_, "IngressClass");
+}
+
+std::vector<const objects::UpstreamTlsPolicy*> ClusterState::upstream_tls_policies() const {
+  return all_by_age<objects::UpstreamTlsPolicy>(objects_, "UpstreamTLSPolicy");
+}
+
+std::vector<const objects::BackendTlsPolicy*> ClusterState::backend_tls_policies() const {
+  return all_by_age<objects::BackendTlsPolicy>(objects_, "BackendTLSPolicy");
+}
+
+std::vector<const objects::ReferenceGrant*> ClusterState::reference_grants() const {
+  return all<objects::ReferenceGrant>(objects_, "ReferenceGrant");
 }
 
 }  // namespace handfast::state

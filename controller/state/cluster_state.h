@@ -28,6 +28,7 @@ class ClusterState {
   [[nodiscard]] const objects::Service* find_service(std::string_view ns,
                                                      std::string_view name) const;
   [[nodiscard]] const objects::IngressClass* find_ingress_class(std::string_view name) const;
+  [[nodiscard]] const objects::ClusterTrustBundle* find_trust_bundle(std::string_view name) const;
   // Slices of one Service, in the order of their names.
   [[nodiscard]] std::vector<const objects::EndpointSlice*> endpoint_slices(
       std::string_view ns, std::string_view service) const;
@@ -36,6 +37,10 @@ class ClusterState {
   // equal ones by namespace/name descending, as ingress-nginx does.
   [[nodiscard]] std::vector<const objects::Ingress*> ingresses() const;
   [[nodiscard]] std::vector<const objects::IngressClass*> ingress_classes() const;
+  // Policies in the order in which they count: oldest first, equal ones by namespace and name.
+  [[nodiscard]] std::vector<const objects::UpstreamTlsPolicy*> upstream_tls_policies() const;
+  [[nodiscard]] std::vector<const objects::BackendTlsPolicy*> backend_tls_policies() const;
+  [[nodiscard]] std::vector<const objects::ReferenceGrant*> reference_grants() const;
 
  private:
   void remember_slice(const objects::ObjectKey& key, const objects::Object& object);

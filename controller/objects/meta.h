@@ -1,0 +1,37 @@
+#pragma once
+// What objects have in common: their name, where they were read, and how values in them are kept.
+
+#include <map>
+#include <string>
+
+namespace handfast::objects {
+
+// Where an object was read: for findings. `file` relative to the manifests directory as given.
+struct Origin {
+  std::string file;
+  int line = 0;
+  friend bool operator==(const Origin&, const Origin&) = default;
+};
+
+struct Meta {
+  std::string ns;  // "default" if the manifest names none; empty for cluster-scoped kinds
+  std::string name;
+  std::string uid;
+  // RFC 3339 in UTC with whole seconds, "2026-03-01T12:00:00Z", or empty: comparing the text
+  // compares the times.
+  std::string creation_timestamp;
+  std::map<std::string, std::string, std::less<>> annotations;
+  std::map<std::string, std::string, std::less<>> labels;
+  Origin origin;
+  friend bool operator==(const Meta&, const Meta&) = default;
+};
+
+// One entry of a Secret or ConfigMap. A value that could not be decoded (broken base64) is kept as
+// bad with the sentence: it is present, so it must not pass for absent.
+struct DataValue {
+  std::string bytes;
+  std::string problem;  // not empty: undecodable, bytes is empty
+  friend bool operator==(const DataValue&, const DataValue&) = default;
+};
+
+}  // namespace handfast::objects
