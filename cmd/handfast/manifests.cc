@@ -91,7 +91,7 @@ std::string finding_line(const translate::Finding& finding) {
   line.append(translate::to_string(finding.severity)).append(": ");
   if (!finding.object.kind.empty()) line += objects::to_string(finding.object) + ": ";
   if (!finding.field.empty()) line += finding.field + ": ";
-  line.append(finding.message).append(" (").append(to_string(finding.reason)).append(")");
+  line.append(finding.message).append(" (").append(translate::reason_text(finding)).append(")");
   if (!finding.remedy.empty()) line += " -> " + finding.remedy;
   return one_line(std::move(line));
 }

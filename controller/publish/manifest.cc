@@ -63,7 +63,9 @@ std::string directory_of(std::string_view path) {
 std::vector<std::string> tls_directories(const config::Shard& shard) {
   std::vector<std::string> directories;
   const auto add_pair = [&directories](const std::optional<config::KeyPairRef>& pair) {
-    if (pair) directories.push_back(directory_of(pair->certificate));
+    if (!pair) return;
+    directories.push_back(directory_of(pair->certificate));
+    if (!pair->passphrases.empty()) directories.push_back(directory_of(pair->passphrases));
   };
   if (const auto* host = std::get_if<config::VirtualHost>(&shard)) {
     add_pair(host->certificate);

@@ -1,40 +1,40 @@
 #include "controller/reconcile/last_good.h"
 
-#include <optional>
-#include <string_view>
+#include <string>
+#include <utility>
+#include <variant>
 
 namespace handfast::reconcile {
 namespace {
 
-using translate::ItemKey;
 using translate::ItemKind;
 
-// "Secret/shop/orders-tls"; nothing for what a person wrote there.
-std::optional<ItemKey> try_key(std::string_view source, ItemKind item) {
-  const std::size_t first = source.find('/');
-  const std::size_t second = source.find('/', first == source.npos ? first : first + 1);
-  if (second == source.npos || source.find('/', second + 1) != source.npos) return std::nullopt;
-  ItemKey key{std::string(source.substr(0, first)),
-              std::string(source.substr(first + 1, second - first - 1)),
-              std::string(source.substr(second + 1)), item};
-  if ((key.kind != "Secret" && key.kind != "ConfigMap") || key.ns.empty() || key.name.empty()) {
-    return std::nullopt;
-  }
-  return key;
+std::string directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? std::string{} : path.substr(0, slash);
 }
 
-void remember(std::string_view path, std::string_view source, ItemKind item,
-              translate::LastGood& items) {
-  const std::size_t slash = path.rfind('/');
-  const auto key = try_key(source, item);
-  if (!key || slash == path.npos) return;
-  items.insert_or_assign(*key, translate::GoodItem{std::string(path.substr(0, slash)), 0});
+void remember(const config::FileRef& file, ItemKind item, translate::LastGood& items) {
+  const auto key = translate::find_key(file, item);
+  std::string directory = directory_of(file.path);
+  if (!key || directory.empty()) return;
+  items.insert_or_assign(*key, translate::GoodItem{.directory = std::move(directory)});
+}
+
+bool is_whole_on_disk(const translate::GoodItem& item, const IsOnDisk& is_on_disk) {
+  return is_on_disk(item.directory) &&
+         (item.passphrases.empty() || is_on_disk(directory_of(item.passphrases)));
 }
 
 }  // namespace
 
 void remember_items(const config::KeyPairRef& pair, translate::LastGood& items) {
-  remember(pair.certificate, pair.source, ItemKind::KeyPair, items);
+  const auto key = translate::find_key(pair);
+  std::string directory = directory_of(pair.certificate);
+  if (!key || directory.empty()) return;
+  items.insert_or_assign(*key, translate::GoodItem{.directory = std::move(directory),
+                                                   .passphrases = pair.passphrases,
+                                                   .is_pkcs12 = pair.certificate == pair.key});
 }
 
 void remember_items(const config::Shard& shard, translate::LastGood& items) {
@@ -42,8 +42,8 @@ void remember_items(const config::Shard& shard, translate::LastGood& items) {
     if (host->certificate) remember_items(*host->certificate, items);
   } else if (const auto* tls = std::get_if<config::UpstreamTls>(&shard)) {
     if (tls->identity) remember_items(*tls->identity, items);
-    for (const auto& file : tls->ca) remember(file.path, file.source, ItemKind::Ca, items);
-    for (const auto& file : tls->crl) remember(file.path, file.source, ItemKind::Crl, items);
+    for (const auto& file : tls->ca) remember(file, ItemKind::Ca, items);
+    for (const auto& file : tls->crl) remember(file, ItemKind::Crl, items);
   }
 }
 
@@ -51,12 +51,12 @@ translate::LastGood after_acknowledgement(translate::LastGood wanted,
                                           const translate::LastGood& before,
                                           const IsOnDisk& is_on_disk) {
   for (auto item = wanted.begin(); item != wanted.end();) {
-    if (is_on_disk(item->second.directory)) {
+    if (is_whole_on_disk(item->second, is_on_disk)) {
       ++item;
       continue;
     }
     const auto old = before.find(item->first);
-    if (old != before.end() && is_on_disk(old->second.directory)) {
+    if (old != before.end() && is_whole_on_disk(old->second, is_on_disk)) {
       item->second = old->second;
       ++item;
     } else {

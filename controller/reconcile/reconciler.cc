@@ -28,18 +28,6 @@ translate::Report findings_of(const std::vector<objects::Decoded::Problem>& prob
   return findings;
 }
 
-std::string_view item_file(translate::ItemKind item) {
-  switch (item) {
-    case translate::ItemKind::KeyPair:
-      return "tls.crt";
-    case translate::ItemKind::Ca:
-      return "ca.crt";
-    case translate::ItemKind::Crl:
-      return "ca.crl";
-  }
-  return "";
-}
-
 std::string_view result_word(Outcome::Kind kind) {
   switch (kind) {
     case Outcome::Kind::Unchanged:
@@ -251,8 +239,9 @@ void Reconciler::tell_last_good() {
   std::map<metrics::Metrics::ItemName, std::int64_t> ages;
   for (const auto& [key, item] : last_good_) {
     if (item.bad_since == 0) continue;
-    ages[{key.ns, key.name, std::string(item_file(key.item))}] =
-        std::max<std::int64_t>(now - item.bad_since, 0);
+    std::string file =
+        key.data_key.empty() ? std::string(translate::file_name(key.item)) : key.data_key;
+    ages[{key.ns, key.name, std::move(file)}] = std::max<std::int64_t>(now - item.bad_since, 0);
   }
   parts_.metrics.set_last_good_ages(ages);
 }

@@ -4,7 +4,9 @@
 #include <array>
 #include <utility>
 
+#include "controller/translate/item_findings.h"
 #include "controller/translate/names.h"
+#include "controller/translate/operator_rules.h"
 #include "controller/translate/tls_values.h"
 
 namespace handfast::translate {
@@ -13,6 +15,13 @@ namespace {
 constexpr std::array<std::string_view, 8> kTlsAnnotations{
     "proxy-ssl-secret",      "proxy-ssl-verify",    "proxy-ssl-verify-depth", "proxy-ssl-name",
     "proxy-ssl-server-name", "proxy-ssl-protocols", "proxy-ssl-ciphers",      "upstream-ca"};
+
+constexpr FloorWords kFloorWords{
+    .field = "metadata.annotations",
+    .verify = "Set proxy-ssl-verify to \"on\".",
+    .identity = "Name a Secret with tls.crt and tls.key in proxy-ssl-secret.",
+    .crl = "Put a ca.crl into the Secret of proxy-ssl-secret.",
+    .versions = "Set proxy-ssl-protocols to TLSv1.3."};
 
 // What the annotations say, before anything is looked up.
 struct Values {
@@ -83,16 +92,9 @@ Values read_values(const objects::Ingress& ingress, const Annotations& annotatio
   return values;
 }
 
-bool may_be_insecure(const Options& options, const objects::Ingress& ingress) {
-  const std::string name = ingress.meta.ns + '/' + ingress.meta.name;
-  return std::any_of(
-      options.allow_insecure_upstream.begin(), options.allow_insecure_upstream.end(),
-      [&name](const std::string& pattern) { return matches_pattern(pattern, name); });
-}
-
 void apply_verify_off(const Options& options, const objects::Ingress& ingress,
                       const std::string& field, config::UpstreamTls& rules, ObjectReport& report) {
-  if (may_be_insecure(options, ingress)) {
+  if (may_be_insecure(options, ingress.meta)) {
     rules.verify = false;
     report.warn(Reason::Weak, field, "The Service's certificate isn't verified.",
                 "Set it to \"on\" and give the Secret a ca.crt.");
@@ -101,29 +103,11 @@ void apply_verify_off(const Options& options, const objects::Ingress& ingress,
   keep_first(rules.refused,
              report.refuse(Reason::NotPermitted, field,
                            "Verification may be turned off only where the operator allows it.",
-                           "Remove it, or start the controller with --allow-insecure-upstream=" +
-                               ingress.meta.ns + '/' + ingress.meta.name + '.'));
+                           insecure_remedy(ingress.meta)));
 }
 
 ItemKey secret_item(const NamespacedName& ref, ItemKind kind) {
   return {.kind = "Secret", .ns = ref.ns, .name = ref.name, .item = kind};
-}
-
-std::string object_text(const ItemKey& key) { return key.kind + ' ' + key.ns + '/' + key.name; }
-
-// The refusal for an item that is there and can't be used.
-config::Refusal refuse_bad(const ItemKey& key, const Item& item, const std::string& field,
-                           ObjectReport& report) {
-  return report.refuse(item.error.reason, field,
-                       object_text(key) + ": " + clip(item.error.detail, kMaxDetailBytes) + '.',
-                       "Correct the " + key.kind + '.');
-}
-
-void warn_if_gone(const Materials& materials, const ItemKey& key, Reason reason,
-                  const std::string& field, std::string_view what, ObjectReport& report) {
-  if (!materials.was_there(key)) return;
-  report.warn(reason, field, object_text(key) + " lost its " + std::string{what},
-              "Put it back, if that wasn't meant.");
 }
 
 std::string https_field(const Annotations& annotations) {
@@ -133,11 +117,11 @@ std::string https_field(const Annotations& annotations) {
 
 }  // namespace
 
-const Floor* find_floor(const Options& options, std::string_view ns) {
-  const auto found = std::find_if(
-      options.minimum_upstream_tls.begin(), options.minimum_upstream_tls.end(),
-      [ns](const Floor& floor) { return matches_pattern(floor.namespace_pattern, ns); });
-  return found == options.minimum_upstream_tls.end() ? nullptr : &*found;
+const Annotation* find_tls_annotation(const Annotations& annotations) {
+  for (const std::string_view name : kTlsAnnotations) {
+    if (const Annotation* found = annotations.find(name)) return found;
+  }
+  return nullptr;
 }
 
 UpstreamPlan BackendTls::plan(const objects::Ingress& ingress, const Annotations& annotations,
@@ -162,8 +146,9 @@ UpstreamPlan BackendTls::plan(const objects::Ingress& ingress, const Annotations
   }
   const Floor* floor = find_floor(options_, ingress.meta.ns);
   if (floor != nullptr && !rules.refused) {
-    apply_floor(*floor, values.versions_given, plan, report);
+    apply_floor(*floor, values.versions_given, kFloorWords, rules, report);
   }
+  apply_audit(options_, ingress.meta, now_, "metadata.annotations", rules, report);
   return plan;
 }
 
@@ -266,33 +251,6 @@ void BackendTls::apply_default_ca(const DefaultCa& ca, const std::string& field,
                                             "The default CA is missing: there is no " +
                                                 object_text(key) + " with a ca.crt.",
                                             "Create it, or correct --default-upstream-ca."));
-  }
-}
-
-void BackendTls::apply_floor(const Floor& floor, bool versions_given, UpstreamPlan& plan,
-                             ObjectReport& report) const {
-  config::UpstreamTls& rules = plan.rules;
-  const auto below = [&](std::string message, std::string remedy) {
-    keep_first(rules.refused, report.refuse(Reason::BelowMinimum, "metadata.annotations",
-                                            std::move(message), std::move(remedy)));
-  };
-  if (floor.minimum != MinimumTls::None && !rules.verify) {
-    below("The operator's minimum asks for verification, and it is off.",
-          "Set proxy-ssl-verify to \"on\".");
-  }
-  if (floor.minimum == MinimumTls::Mutual && !rules.identity) {
-    below("The operator's minimum asks for a client certificate, and there is none.",
-          "Name a Secret with tls.crt and tls.key in proxy-ssl-secret.");
-  }
-  if (floor.crl_required && rules.crl.empty()) {
-    below("The operator's minimum asks for a CRL, and there is none.",
-          "Put a ca.crl into the Secret of proxy-ssl-secret.");
-  }
-  if (rules.versions.front() >= floor.least_version) return;
-  if (versions_given) {
-    below("The operator's minimum allows TLSv1.3 only.", "Set proxy-ssl-protocols to TLSv1.3.");
-  } else {
-    rules.versions = {config::TlsVersion::Tls13};
   }
 }
 

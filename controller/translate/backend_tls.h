@@ -5,6 +5,7 @@
 // for each Service port that the Ingress sends requests to (expected names, SNI). Every doubt
 // refuses: nothing here falls back to a default that is weaker than what was asked for.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -27,14 +28,14 @@ struct UpstreamPlan {
   bool send_sni = true;
 };
 
-// The first floor whose pattern matches, or null.
-[[nodiscard]] const Floor* find_floor(const Options& options, std::string_view ns);
+// Do the annotations say anything about TLS to the Service?
+[[nodiscard]] const Annotation* find_tls_annotation(const Annotations& annotations);
 
 class BackendTls {
  public:
   // Borrows all.
-  BackendTls(const Options& options, Materials& materials)
-      : options_(options), materials_(materials) {}
+  BackendTls(const Options& options, Materials& materials, std::int64_t now)
+      : options_(options), materials_(materials), now_(now) {}
 
   // For an Ingress that speaks TLS to its Services.
   [[nodiscard]] UpstreamPlan plan(const objects::Ingress& ingress, const Annotations& annotations,
@@ -62,11 +63,10 @@ class BackendTls {
                          ObjectReport& report);
   void apply_default_ca(const DefaultCa& ca, const std::string& field, UpstreamPlan& plan,
                         ObjectReport& report);
-  void apply_floor(const Floor& floor, bool versions_given, UpstreamPlan& plan,
-                   ObjectReport& report) const;
 
   const Options& options_;
   Materials& materials_;
+  const std::int64_t now_;
 };
 
 }  // namespace handfast::translate

@@ -41,6 +41,12 @@ std::string utc_time(std::int64_t unix_seconds) {
 ObjectReport::ObjectReport(Report& report, std::string_view kind, const objects::Meta& meta)
     : report_(report), key_{std::string{kind}, meta.ns, meta.name}, origin_(meta.origin) {}
 
+ObjectReport ObjectReport::as(Condition condition) const {
+  ObjectReport report = *this;
+  report.condition_ = condition;
+  return report;
+}
+
 void ObjectReport::add(Severity severity, Reason reason, std::string field, std::string message,
                        std::string remedy) {
   report_.push_back(Finding{.severity = severity,
@@ -49,7 +55,8 @@ void ObjectReport::add(Severity severity, Reason reason, std::string field, std:
                             .origin = origin_,
                             .field = std::move(field),
                             .message = std::move(message),
-                            .remedy = std::move(remedy)});
+                            .remedy = std::move(remedy),
+                            .condition = condition_});
 }
 
 void ObjectReport::warn(Reason reason, std::string field, std::string message, std::string remedy) {

@@ -33,6 +33,9 @@ class ObjectReport {
  public:
   ObjectReport(Report& report, std::string_view kind, const objects::Meta& meta);
 
+  // The same, for findings that this condition of the object's status will tell.
+  [[nodiscard]] ObjectReport as(Condition condition) const;
+
   void add(Severity severity, Reason reason, std::string field, std::string message,
            std::string remedy);
   void warn(Reason reason, std::string field, std::string message, std::string remedy);
@@ -46,6 +49,7 @@ class ObjectReport {
   Report& report_;
   objects::ObjectKey key_;
   const objects::Origin& origin_;
+  Condition condition_;
 };
 
 // Keeps the first of several refusals: one reason is enough to answer 503, the report has them all.

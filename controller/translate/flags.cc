@@ -86,7 +86,9 @@ void add_flags(OptionSet& options) {
   options.add_text("default-upstream-ca", "REF", "",
                    "secret:ns/name, configmap:ns/name or system, if no CA is given");
   options.add_list("allow-insecure-upstream", "NS/NAME",
-                   "Ingresses (patterns) that may turn verification off");
+                   "Ingresses and policies that may go unverified");
+  options.add_list("upstream-verification-audit", "NS/NAME@DATE",
+                   "verification only counts, until DATE");
   options.add_repeated("minimum-upstream-tls", "SPEC",
                        "[NS=]none|server|mutual[,min-version=1.3][,crl]");
 }
@@ -115,15 +117,15 @@ Result<Options> read_flags(const ParsedOptions& parsed) {
     options.default_upstream_ca = std::move(*ca);
   }
   for (const std::string& pattern : parsed.list("allow-insecure-upstream")) {
-    // A pattern without a slash could never match "namespace/name": surely not what was meant.
-    if (auto shape = parse_namespaced_name(pattern); !shape && pattern.find('*') == pattern.npos) {
-      return within("--allow-insecure-upstream", std::move(shape.error()));
-    }
-    if (pattern.find('/') == pattern.npos) {
-      return fail(Reason::InvalidValue, "--allow-insecure-upstream: \"" + pattern +
-                                            "\" must be a pattern of namespace/name");
+    if (auto good = check_object_pattern(pattern); !good) {
+      return within("--allow-insecure-upstream", std::move(good.error()));
     }
     options.allow_insecure_upstream.push_back(pattern);
+  }
+  for (const std::string& spec : parsed.list("upstream-verification-audit")) {
+    auto audit = parse_verification_audit(spec);
+    if (!audit) return within("--upstream-verification-audit", std::move(audit.error()));
+    options.verification_audits.push_back(std::move(*audit));
   }
   for (const std::string& spec : parsed.list("minimum-upstream-tls")) {
     auto floor = parse_floor(spec);

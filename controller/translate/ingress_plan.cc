@@ -1,24 +1,20 @@
 #include "controller/translate/ingress_plan.h"
 
+#include "controller/translate/operator_rules.h"
 #include "controller/translate/traffic.h"
 
 namespace handfast::translate {
-namespace {
-
-void require_tls(const Options& options, const objects::Ingress& ingress, ObjectReport& report,
-                 std::optional<config::Refusal>& refused) {
+std::optional<config::Refusal> require_tls(const Options& options, const objects::Ingress& ingress,
+                                           ObjectReport& report) {
   const Floor* floor = find_floor(options, ingress.meta.ns);
-  if (floor == nullptr || floor->minimum == MinimumTls::None) return;
-  keep_first(refused,
-             report.refuse(Reason::BelowMinimum, "metadata.annotations",
-                           "The operator's minimum asks for TLS to the Service, and there is none.",
-                           "Set backend-protocol to HTTPS, or to GRPCS for gRPC."));
+  if (floor == nullptr || floor->minimum == MinimumTls::None) return std::nullopt;
+  return report.refuse(Reason::BelowMinimum, "metadata.annotations",
+                       "The operator's minimum asks for TLS to the Service, and there is none.",
+                       "Set backend-protocol to HTTPS, or to GRPCS for gRPC.");
 }
 
-}  // namespace
-
 IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
-                      BackendTls& backend_tls, ObjectReport& report) {
+                      const BackendTls& backend_tls, ObjectReport& report) {
   IngressPlan plan;
   const Annotations annotations{ingress};
   plan.refused = annotations.review(report);
@@ -32,11 +28,8 @@ IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
   plan.route.protocol = protocol.value_or(config::BackendProtocol::Http);
   plan.http2 = read_http2(annotations, plan.route.protocol, report, plan.refused);
   read_traffic(annotations, options.traffic, report, plan.refused, plan.route);
-  if (config::is_tls(plan.route.protocol)) {
-    plan.upstream = backend_tls.plan(ingress, annotations, report);
-  } else if (protocol) {
+  if (protocol && !config::is_tls(*protocol)) {
     keep_first(plan.refused, backend_tls.check_unused(ingress, annotations, report));
-    require_tls(options, ingress, report, plan.refused);
   }
   return plan;
 }

@@ -17,13 +17,19 @@ struct IngressPlan {
   std::optional<config::Refusal> refused;
   // What the routes have in common: protocol, traffic, access log. No path, host or Service.
   config::Route route;
-  std::optional<bool> http2;      // absent: the appProtocol of each Service port decides
-  UpstreamPlan upstream;          // if the protocol is TLS
+  std::optional<bool> http2;  // absent: the appProtocol of each Service port decides
+  // If the protocol is TLS. Read when a Service without a policy of its own needs it.
+  std::optional<UpstreamPlan> upstream;
   bool redirect_with_tls = true;  // plain requests to a host that has TLS
   bool redirect_always = false;   // even without
 };
 
 [[nodiscard]] IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
-                                    BackendTls& backend_tls, ObjectReport& report);
+                                    const BackendTls& backend_tls, ObjectReport& report);
+
+// For a route to a Service that no policy speaks of, without TLS: does the operator allow that?
+[[nodiscard]] std::optional<config::Refusal> require_tls(const Options& options,
+                                                         const objects::Ingress& ingress,
+                                                         ObjectReport& report);
 
 }  // namespace handfast::translate

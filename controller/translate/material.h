@@ -1,25 +1,35 @@
 #pragma once
-// TLS material on its way from Secrets and ConfigMaps to files, and the memory of what was last
-// good.
+// TLS material on its way from objects to files, and the memory of what was last good.
 //
-// An item is one thing that is good or bad by itself: the pair (tls.crt, tls.key), the CA (ca.crt)
-// or the CRL (ca.crl) of one object. A good item becomes files below tls/<namespace>/<name>/<16 hex
-// digits of its content's hash>/. A bad one keeps the last good one of that item alone.
+// An item is one thing that is good or bad by itself: a pair (tls.crt and tls.key, or PKCS#12), a
+// CA or a CRL of one object. A good item becomes files below tls/<namespace>/<name>/<16 hex digits
+// of its content's hash>/. A bad one keeps the last good one of that item alone.
+//
+// What the proxy is told of an item's source says which item it is, so that the last good ones can
+// be found again in the shards of a generation: "Secret/shop/orders-tls", with a data key that
+// isn't the usual one "ConfigMap/shop/roots/bundle.pem", and "ClusterTrustBundle/roots".
 
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
+
+#include "proxy/config/model.h"
 
 namespace handfast::translate {
 
 enum class ItemKind : std::uint8_t { KeyPair, Ca, Crl };
 
 struct ItemKey {
-  std::string kind;  // "Secret" or "ConfigMap"
-  std::string ns;
+  std::string kind;  // "Secret", "ConfigMap" or "ClusterTrustBundle"
+  std::string ns;    // empty for the last
   std::string name;
   ItemKind item = ItemKind::KeyPair;
+  std::string data_key = {};  // of a CA or a CRL that isn't in ca.crt or ca.crl
+  // Of a pair: "<namespace>/<Secret>/<key>" with the passphrases of its key.
+  std::string passphrases = {};
   friend auto operator<=>(const ItemKey&, const ItemKey&) = default;
 };
 
@@ -29,8 +39,23 @@ struct GoodItem {
   // Unix seconds since when the object's content has been bad; 0: the object's content is this
   // item.
   std::int64_t bad_since = 0;
+  // Of a pair: the file of its passphrases (relative too), and whether it is PKCS#12.
+  std::string passphrases = {};
+  bool is_pkcs12 = false;
   friend bool operator==(const GoodItem&, const GoodItem&) = default;
 };
+
+// The file that an item, or the first half of it, is published as; also the usual data key.
+[[nodiscard]] std::string_view file_name(ItemKind item);
+
+// "tls/<namespace>/<name>": below it lies one directory for each content.
+[[nodiscard]] std::string object_directory(const ItemKey& key);
+
+[[nodiscard]] std::string source_text(const ItemKey& key);
+
+// From a generation back to its items; nothing for what a person wrote there.
+[[nodiscard]] std::optional<ItemKey> find_key(const config::KeyPairRef& pair);
+[[nodiscard]] std::optional<ItemKey> find_key(const config::FileRef& file, ItemKind item);
 
 // What the last acknowledged generation used. Rebuilt from its shards at start.
 using LastGood = std::map<ItemKey, GoodItem>;

@@ -1,5 +1,10 @@
 #include "controller/translate/options.h"
 
+#include <charconv>
+#include <chrono>
+#include <optional>
+#include <utility>
+
 #include "controller/objects/names.h"
 #include "controller/translate/findings.h"
 
@@ -28,6 +33,26 @@ Status apply_floor_extra(std::string_view extra, Floor& floor) {
                 quoted(extra) + " is none of crl, min-version=1.2, min-version=1.3.");
   }
   return {};
+}
+
+// "2027-01-31": the beginning of that day in UTC.
+std::optional<std::int64_t> parse_date(std::string_view text) {
+  if (text.size() != 10 || text[4] != '-' || text[7] != '-') return std::nullopt;
+  const auto number = [&text](std::size_t begin, std::size_t size) {
+    int value = -1;
+    const char* const end = text.data() + begin + size;
+    const auto read = std::from_chars(text.data() + begin, end, value);
+    return read.ptr == end ? value : -1;
+  };
+  const int year = number(0, 4);
+  const int month = number(5, 2);
+  const int day = number(8, 2);
+  if (year < 1970 || month < 0 || day < 0) return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year{year},
+                                         std::chrono::month{static_cast<unsigned>(month)},
+                                         std::chrono::day{static_cast<unsigned>(day)}};
+  if (!date.ok()) return std::nullopt;
+  return std::chrono::sys_seconds{std::chrono::sys_days{date}}.time_since_epoch().count();
 }
 
 }  // namespace
@@ -100,6 +125,27 @@ Result<Floor> parse_floor(std::string_view text) {
     }
   }
   return floor;
+}
+
+Status check_object_pattern(std::string_view pattern) {
+  if (pattern.find('/') == pattern.npos) {
+    return fail(Reason::InvalidValue, quoted(pattern) + " must be a pattern of namespace/name");
+  }
+  if (pattern.find('*') != pattern.npos) return {};
+  auto shape = parse_namespaced_name(pattern);
+  return shape ? Status{} : fail(std::move(shape).error());
+}
+
+Result<VerificationAudit> parse_verification_audit(std::string_view text) {
+  const std::size_t at = text.rfind('@');
+  const auto until = parse_date(at == text.npos ? "" : text.substr(at + 1));
+  if (!until) {
+    return fail(Reason::InvalidValue,
+                quoted(text) + " is not of the form PATTERN@DATE, like shop/*@2027-01-31");
+  }
+  const std::string_view pattern = text.substr(0, at);
+  if (Status good = check_object_pattern(pattern); !good) return fail(std::move(good).error());
+  return VerificationAudit{std::string{pattern}, *until};
 }
 
 }  // namespace handfast::translate

@@ -37,6 +37,12 @@ struct Floor {
   bool crl_required = false;
 };
 
+// --upstream-verification-audit=PATTERN@DATE
+struct VerificationAudit {
+  std::string pattern;     // of "namespace/name" of the Ingress or the policy
+  std::int64_t until = 0;  // Unix seconds
+};
+
 // What an Ingress gets that doesn't say otherwise; each flag is called as the annotation, which is
 // called as the ConfigMap key of ingress-nginx.
 struct TrafficDefaults {
@@ -56,10 +62,11 @@ struct Options {
   std::optional<DefaultCa> default_upstream_ca;
   std::optional<NamespacedName> default_certificate;  // --default-ssl-certificate
   std::optional<NamespacedName> default_backend;      // --default-backend-service (first port)
-  // --allow-insecure-upstream: "namespace/name" patterns of Ingresses that may turn verification
-  // off.
+  // --allow-insecure-upstream: "namespace/name" patterns of Ingresses and policies that may turn
+  // verification off.
   std::vector<std::string> allow_insecure_upstream;
   std::vector<Floor> minimum_upstream_tls;
+  std::vector<VerificationAudit> verification_audits;  // the first that matches decides
   TrafficDefaults traffic;
   bool ssl_redirect = true;  // default of the annotation
 };
@@ -71,5 +78,8 @@ struct Options {
 [[nodiscard]] Result<NamespacedName> parse_namespaced_name(std::string_view text);
 [[nodiscard]] Result<DefaultCa> parse_default_ca(std::string_view text);
 [[nodiscard]] Result<Floor> parse_floor(std::string_view text);
+[[nodiscard]] Result<VerificationAudit> parse_verification_audit(std::string_view text);
+// Patterns of "namespace/name": one without a slash could never match, surely not what was meant.
+[[nodiscard]] Status check_object_pattern(std::string_view pattern);
 
 }  // namespace handfast::translate

@@ -48,6 +48,15 @@ Finding to_finding(const objects::Decoded::Problem& problem) {
   return finding;
 }
 
+std::string reason_text(const Finding& finding) {
+  std::string text(handfast::to_string(finding.reason));
+  if (finding.condition.type.empty()) return text;
+  return text.append(", ")
+      .append(finding.condition.type)
+      .append(": ")
+      .append(finding.condition.reason);
+}
+
 std::string to_text(const Finding& finding) {
   std::string out;
   if (!finding.origin.file.empty()) {
@@ -63,7 +72,7 @@ std::string to_text(const Finding& finding) {
   out += finding.message;
   if (!finding.remedy.empty()) out += ' ' + finding.remedy;
   out += " [";
-  out += handfast::to_string(finding.reason);
+  out += reason_text(finding);
   out += ']';
   return out;
 }

@@ -18,6 +18,14 @@ enum class Severity : unsigned char {
   Error,    // a route answers 503, or an object is not used
 };
 
+// What a condition of a policy's status would say: "Accepted", "Conflicted". Empty: none. Text that
+// lives as long as the program.
+struct Condition {
+  std::string_view type;
+  std::string_view reason;
+  friend bool operator==(const Condition&, const Condition&) = default;
+};
+
 struct Finding {
   Severity severity = Severity::Warning;
   Reason reason = Reason::Internal;
@@ -26,12 +34,16 @@ struct Finding {
   std::string field;    // "metadata.annotations[nginx.ingress.kubernetes.io/proxy-ssl-verify]"
   std::string message;  // what is wrong, a sentence; never key material
   std::string remedy;   // what to do, a sentence
+  Condition condition = {};
   friend bool operator==(const Finding&, const Finding&) = default;
 };
 
 using Report = std::vector<Finding>;
 
 [[nodiscard]] std::string_view to_string(Severity severity);  // "info", "warning", "error"
+
+// "conflict", or with a condition "conflict, Accepted: Conflicted".
+[[nodiscard]] std::string reason_text(const Finding& finding);
 
 // What a source could not read, as a finding: an error of the object, as far as it is known.
 [[nodiscard]] Finding to_finding(const objects::Decoded::Problem& problem);

@@ -1,28 +1,16 @@
 #include "controller/translate/secrets.h"
 
+#include <optional>
 #include <utility>
 
-#include "proxy/pki/identity.h"
-#include "proxy/pki/trust.h"
+#include "controller/translate/material_facts.h"
 
 namespace handfast::translate {
 namespace {
 
+constexpr std::string_view kKeyFile = "tls.key";
+constexpr std::string_view kPkcs12File = "tls.p12";
 constexpr std::int64_t kTenDays = 10LL * 24 * 60 * 60;
-
-using Facts = MaterialCache::Facts;
-
-std::string_view first_key(ItemKind item) {
-  switch (item) {
-    case ItemKind::KeyPair:
-      return "tls.crt";
-    case ItemKind::Ca:
-      return "ca.crt";
-    case ItemKind::Crl:
-      return "ca.crl";
-  }
-  return "";
-}
 
 Reason bad_reason(ItemKind item) {
   switch (item) {
@@ -41,60 +29,12 @@ const objects::DataValue* find_value(const objects::DataMap& data, std::string_v
   return found == data.end() ? nullptr : &found->second;
 }
 
-Facts parse_pair(std::string_view certificate, std::string_view key) {
-  Facts facts;
-  const auto identity = pki::Identity::load(certificate, key);
-  if (!identity) {
-    facts.error = identity.error();
-    return facts;
-  }
-  const pki::CertificateInfo& info = (*identity)->info();
-  facts.sans = info.sans;
-  facts.not_before = info.not_before;
-  facts.not_after = info.not_after;
-  return facts;
+// The key of the object's data that an item, or the first half of it, stands in.
+std::string_view data_key_of(const ItemKey& key) {
+  return key.data_key.empty() ? file_name(key.item) : std::string_view{key.data_key};
 }
 
-Facts parse_ca(std::string_view pem, std::int64_t now) {
-  Facts facts;
-  const auto bundle = pki::CaBundle::load(pem, now);
-  if (!bundle) {
-    facts.error = bundle.error();
-    return facts;
-  }
-  facts.not_after = (*bundle)->earliest_not_after();
-  facts.warnings = (*bundle)->warnings();
-  return facts;
-}
-
-Facts parse_crl(std::string_view bytes) {
-  Facts facts;
-  const auto crls = pki::CrlSet::load(bytes);
-  if (!crls) {
-    facts.error = crls.error();
-    return facts;
-  }
-  facts.not_after = (*crls)->earliest_next_update();
-  return facts;
-}
-
-// What can be said without parsing: a value that isn't base64, half a pair.
-std::optional<Error> obvious_fault(ItemKind item, const objects::DataValue* first,
-                                   const objects::DataValue* second) {
-  const std::string name{first_key(item)};
-  if (first == nullptr)
-    return Error{Reason::KeyMismatch, "tls.crt: is missing, and tls.key is there"};
-  if (!first->problem.empty()) return Error{bad_reason(item), name + ": " + first->problem};
-  if (item != ItemKind::KeyPair) return std::nullopt;
-  if (second == nullptr)
-    return Error{Reason::KeyMismatch, "tls.key: is missing, and tls.crt is there"};
-  if (!second->problem.empty()) return Error{Reason::BadKey, "tls.key: " + second->problem};
-  return std::nullopt;
-}
-
-std::string field_of(ItemKind item) { return "data[" + std::string{first_key(item)} + ']'; }
-
-std::string source_of(const ItemKey& key) { return key.kind + '/' + key.ns + '/' + key.name; }
+std::string field_of(std::string_view data_key) { return "data[" + std::string{data_key} + ']'; }
 
 Item bad_item(Error error) {
   Item item;
@@ -108,16 +48,16 @@ struct Place {
   std::string message;
 };
 
-// Errors begin with the key that they speak of, "tls.key: …": that is the field.
-Place place_of(ItemKind item, const Error& error) {
-  for (const std::string_view key : {first_key(item), std::string_view{"tls.key"}}) {
-    const std::string prefix = std::string{key} + ": ";
-    if (error.detail.starts_with(prefix)) {
-      return {"data[" + std::string{key} + ']',
-              clip(std::string_view{error.detail}.substr(prefix.size()), kMaxDetailBytes)};
-    }
+// Errors begin with the file that they speak of, "tls.key: …": that tells the field.
+Place place_of(const ItemKey& key, const Error& error) {
+  for (const std::string_view file : {file_name(key.item), kKeyFile, kPkcs12File}) {
+    const std::string prefix = std::string{file} + ": ";
+    if (!error.detail.starts_with(prefix)) continue;
+    const std::string_view data_key = file == file_name(key.item) ? data_key_of(key) : file;
+    return {field_of(data_key),
+            clip(std::string_view{error.detail}.substr(prefix.size()), kMaxDetailBytes)};
   }
-  return {field_of(item), clip(error.detail, kMaxDetailBytes)};
+  return {field_of(data_key_of(key)), clip(error.detail, kMaxDetailBytes)};
 }
 
 }  // namespace
@@ -145,87 +85,121 @@ bool Materials::was_there(const ItemKey& key) const { return last_good_.contains
 config::KeyPairRef Materials::use_pair(const ItemKey& key, Side side) {
   const Item& item = use(key);
   if (item.facts != nullptr) tell_pair_dates(key, *item.facts, side);
-  return {.certificate = item.directory + "/tls.crt",
-          .key = item.directory + "/tls.key",
-          .source = source_of(key)};
+  const std::string certificate = item.is_pkcs12 ? "/tls.p12" : "/tls.crt";
+  return {.certificate = item.directory + certificate,
+          .key = item.directory + (item.is_pkcs12 ? certificate : "/tls.key"),
+          .source = source_text(key),
+          .passphrases = item.passphrases};
 }
 
 config::FileRef Materials::use_file(const ItemKey& key) {
-  return {.path = use(key).directory + '/' + std::string{first_key(key.item)},
-          .source = source_of(key)};
+  return {.path = use(key).directory + '/' + std::string{file_name(key.item)},
+          .source = source_text(key)};
 }
 
 const Item& Materials::use(const ItemKey& key) {
   const Item& item = find(key);
-  const auto [entry, added] =
-      items_.try_emplace(key, GoodItem{.directory = item.directory, .bad_since = item.bad_since});
+  const auto [entry, added] = items_.try_emplace(key, GoodItem{.directory = item.directory,
+                                                               .bad_since = item.bad_since,
+                                                               .passphrases = item.passphrases,
+                                                               .is_pkcs12 = item.is_pkcs12});
   if (!added || item.state != Item::State::Good) return item;
   const Content content = content_of(key);
-  files_[item.directory + '/' + std::string{first_key(key.item)}] = content.first->bytes;
-  if (content.second != nullptr) files_[item.directory + "/tls.key"] = content.second->bytes;
+  for (const auto& [file, value] : content.files) {
+    files_[item.directory + '/' + std::string{file}] = value->bytes;
+  }
+  if (!item.passphrases.empty()) files_[item.passphrases] = content.passphrases->bytes;
   return item;
 }
 
 Materials::Content Materials::content_of(const ItemKey& key) const {
-  const objects::DataMap* data = nullptr;
   Content content;
+  const objects::DataMap* data = nullptr;
   if (key.kind == "Secret") {
     if (const auto* secret = state_.find_secret(key.ns, key.name)) {
       content.meta = &secret->meta;
       data = &secret->data;
     }
-  } else if (const auto* config_map = state_.find_config_map(key.ns, key.name)) {
-    content.meta = &config_map->meta;
-    data = &config_map->data;
+  } else if (key.kind == "ConfigMap") {
+    if (const auto* config_map = state_.find_config_map(key.ns, key.name)) {
+      content.meta = &config_map->meta;
+      data = &config_map->data;
+    }
+  } else if (const auto* bundle = state_.find_trust_bundle(key.name)) {
+    content.meta = &bundle->meta;
+    content.files.emplace(file_name(key.item), &bundle->trust_bundle);
   }
   if (data == nullptr) return content;
-  content.first = find_value(*data, first_key(key.item));
-  if (key.item == ItemKind::KeyPair) content.second = find_value(*data, "tls.key");
+
+  const auto put = [&](std::string_view file, std::string_view data_key) {
+    if (const auto* value = find_value(*data, data_key)) content.files.emplace(file, value);
+  };
+  put(file_name(key.item), data_key_of(key));
+  if (key.item != ItemKind::KeyPair) return content;
+  put(kKeyFile, kKeyFile);
   return content;
 }
 
 Item Materials::judge(const ItemKey& key) {
   const Content content = content_of(key);
-  if (content.first == nullptr && content.second == nullptr) return {};
-  if (auto fault = obvious_fault(key.item, content.first, content.second)) {
+  if (content.files.empty()) return {};
+  if (auto fault = obvious_fault(key, content)) {
     return keep_last_good(key, content, {}, *std::move(fault));
   }
 
-  const std::string_view first = content.first->bytes;
-  const std::string_view second = content.second ? std::string_view{content.second->bytes} : "";
-  std::map<std::string_view, std::string_view> files{{first_key(key.item), first}};
-  if (content.second != nullptr) files.emplace("tls.key", second);
+  std::map<std::string_view, std::string_view> files;
+  for (const auto& [file, value] : content.files) files.emplace(file, value->bytes);
   // Not of the bytes alone: they may be good as one kind of item and bad as another.
   const std::string hash = config::content_hash(files);
   const Facts& facts = cache_.get(hash, now_, [&] {
     switch (key.item) {
       case ItemKind::KeyPair:
-        return parse_pair(first, second);
+        return parse_pair(files[file_name(key.item)], files[kKeyFile]);
       case ItemKind::Ca:
-        return parse_ca(first, now_);
+        return parse_ca(files[file_name(key.item)], now_);
       case ItemKind::Crl:
-        return parse_crl(first);
+        return parse_crl(files[file_name(key.item)]);
     }
     return Facts{};
   });
-  const std::string directory = "tls/" + key.ns + '/' + key.name + '/' + hash.substr(0, 16);
-  if (facts.error) return keep_last_good(key, content, directory, *facts.error);
+  Item item;
+  item.directory = object_directory(key) + '/' + hash.substr(0, 16);
+  for (const auto& [file, bytes] : files) item.bytes += bytes.size();
+  if (facts.error) return keep_last_good(key, content, item, *facts.error);
 
   if (key.item != ItemKind::KeyPair) tell_trust_doubts(key, content, facts);
-  return {.state = Item::State::Good,
-          .directory = directory,
-          .bad_since = 0,
-          .error = {},
-          .facts = &facts};
+  item.state = Item::State::Good;
+  item.facts = &facts;
+  return item;
 }
 
-Item Materials::keep_last_good(const ItemKey& key, const Content& content,
-                               const std::string& directory, Error error) {
+// What can be said without parsing: a value that isn't base64, half a pair.
+std::optional<Error> Materials::obvious_fault(const ItemKey& key, const Content& content) {
+  if (key.item == ItemKind::KeyPair) {
+    if (!content.files.contains("tls.crt")) {
+      return Error{Reason::KeyMismatch, "tls.crt: is missing, and tls.key is there"};
+    }
+    if (!content.files.contains(kKeyFile)) {
+      return Error{Reason::KeyMismatch, "tls.key: is missing, and tls.crt is there"};
+    }
+  }
+  for (const auto& [file, value] : content.files) {
+    if (value->problem.empty()) continue;
+    return Error{file == kKeyFile ? Reason::BadKey : bad_reason(key.item),
+                 std::string{file} + ": " + value->problem};
+  }
+  return std::nullopt;
+}
+
+Item Materials::keep_last_good(const ItemKey& key, const Content& content, const Item& bad,
+                               Error error) {
   ObjectReport report{report_, key.kind, *content.meta};
-  auto [field, message] = place_of(key.item, error);
+  auto [field, message] = place_of(key, error);
   const auto last = last_good_.find(key);
   // Content that was good once and is bad now, by its own expiry, is nothing to go on with.
-  if (last == last_good_.end() || last->second.directory == directory) {
+  const bool was_good = last != last_good_.end() && last->second.directory == bad.directory &&
+                        last->second.passphrases == bad.passphrases;
+  if (last == last_good_.end() || was_good) {
     report.add(Severity::Error, error.reason, std::move(field), message + '.',
                "Correct the value; nothing was good before it.");
     return bad_item(std::move(error));
@@ -237,6 +211,8 @@ Item Materials::keep_last_good(const ItemKey& key, const Content& content,
   Item item = bad_item(std::move(error));
   item.state = Item::State::Kept;
   item.directory = last->second.directory;
+  item.passphrases = last->second.passphrases;
+  item.is_pkcs12 = last->second.is_pkcs12;
   item.bad_since = since;
   return item;
 }
@@ -244,7 +220,7 @@ Item Materials::keep_last_good(const ItemKey& key, const Content& content,
 void Materials::tell_pair_dates(const ItemKey& key, const Facts& facts, Side side) {
   if (!dates_told_.emplace(key, side).second) return;
   ObjectReport report{report_, key.kind, *content_of(key).meta};
-  const std::string field = field_of(key.item);
+  const std::string field = field_of(data_key_of(key));
   const bool front = side == Side::Front;
   const Reason expired = front ? Reason::FrontCertificate : Reason::ClientCertificateExpired;
   if (facts.not_before > now_) {
@@ -263,7 +239,7 @@ void Materials::tell_pair_dates(const ItemKey& key, const Facts& facts, Side sid
 
 void Materials::tell_trust_doubts(const ItemKey& key, const Content& content, const Facts& facts) {
   ObjectReport report{report_, key.kind, *content.meta};
-  const std::string field = field_of(key.item);
+  const std::string field = field_of(data_key_of(key));
   for (const std::string& warning : facts.warnings) {
     report.warn(Reason::BadCa, field, clip(warning, kMaxDetailBytes) + "; it isn't trusted.",
                 "Take it out.");

@@ -1,11 +1,14 @@
 #pragma once
-// From Secrets and ConfigMaps to items of material: judged once each, last good kept if bad.
+// From Secrets, ConfigMaps and ClusterTrustBundles to items of material: judged once each, last
+// good kept if bad.
 //
 // One Materials serves one run of translate(). It fills the run's FileSet and LastGood with what
 // was asked for, and reports what is wrong with an object once, however many Ingresses use it.
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -29,6 +32,9 @@ struct Item {
   };
   State state = State::Absent;
   std::string directory;       // Good, Kept
+  std::string passphrases;     // of a pair: path of the file with those of its key
+  bool is_pkcs12 = false;      // of a pair
+  std::size_t bytes = 0;       // Good
   std::int64_t bad_since = 0;  // Kept
   Error error;                 // Kept, Bad: what is wrong with the content
   // Good only; of the cache.
@@ -58,17 +64,19 @@ class Materials {
   config::FileRef use_file(const ItemKey& key);
 
  private:
-  // The object's data as it is now; null pointers for what isn't there.
+  // The object's data as it is now; what isn't there is absent.
   struct Content {
-    const objects::Meta* meta = nullptr;
-    const objects::DataValue* first = nullptr;   // tls.crt, ca.crt, ca.crl
-    const objects::DataValue* second = nullptr;  // tls.key
+    const objects::Meta* meta = nullptr;  // null: no such object
+    // By the name that the file is published under.
+    std::map<std::string_view, const objects::DataValue*> files;
+    const objects::DataValue* passphrases = nullptr;
   };
 
   [[nodiscard]] Content content_of(const ItemKey& key) const;
+  [[nodiscard]] static std::optional<Error> obvious_fault(const ItemKey& key,
+                                                          const Content& content);
   Item judge(const ItemKey& key);
-  Item keep_last_good(const ItemKey& key, const Content& content, const std::string& directory,
-                      Error error);
+  Item keep_last_good(const ItemKey& key, const Content& content, const Item& bad, Error error);
   const Item& use(const ItemKey& key);
   void tell_pair_dates(const ItemKey& key, const MaterialCache::Facts& facts, Side side);
   void tell_trust_doubts(const ItemKey& key, const Content& content,

@@ -163,6 +163,11 @@ std::string_view app_protocol_of(const objects::Service& service, const objects:
   return found == nullptr ? std::string_view{} : found->app_protocol;
 }
 
+std::string_view port_name_of(const objects::Service* service, const objects::PortRef& port) {
+  const auto* found = service == nullptr ? nullptr : find_port(*service, port);
+  return found == nullptr ? std::string_view{port.name} : std::string_view{found->name};
+}
+
 std::string_view remedy_of(const config::Refusal& refused) {
   if (refused.reason == Reason::ServiceMissing) return "Create it, or correct the name.";
   if (refused.reason == Reason::PortMissing) {

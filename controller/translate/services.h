@@ -26,6 +26,10 @@ namespace handfast::translate {
 [[nodiscard]] std::string_view app_protocol_of(const objects::Service& service,
                                                const objects::PortRef& port);
 
+// The name of the port that a backend means; empty if it has none.
+[[nodiscard]] std::string_view port_name_of(const objects::Service* service,
+                                            const objects::PortRef& port);
+
 // What to do about a refusal of make_service(), a sentence.
 [[nodiscard]] std::string_view remedy_of(const config::Refusal& refused);
 

@@ -17,9 +17,12 @@
 #include "controller/translate/ingress_class.h"
 #include "controller/translate/ingress_plan.h"
 #include "controller/translate/names.h"
+#include "controller/translate/operator_rules.h"
+#include "controller/translate/policy_targets.h"
 #include "controller/translate/secrets.h"
 #include "controller/translate/services.h"
 #include "controller/translate/traffic.h"
+#include "controller/translate/upstream_policy.h"
 
 namespace handfast::translate {
 namespace {
@@ -33,6 +36,9 @@ struct Work {
   ObjectReport report;
   IngressPlan plan;
   std::set<std::string> told;  // clusters whose absence was reported for this Ingress
+  // Whether the operator allows a Service without TLS was asked; the answer.
+  bool plain_judged = false;
+  std::optional<config::Refusal> plain_refused;
 };
 
 // For a finding about an object that isn't there.
@@ -43,6 +49,17 @@ objects::Meta meta_of(const NamespacedName& ref) {
   return meta;
 }
 
+// The annotations that a policy stands before.
+void tell_overruled(Work& work, const PolicyRef& policy, const std::string& service) {
+  const Annotations annotations{work.ingress};
+  const Annotation* overruled = find_tls_annotation(annotations);
+  if (overruled == nullptr) return;
+  work.report.info(Reason::Conflict, overruled->field(),
+                   policy.text() + " decides on TLS to Service " + service +
+                       "; the annotations have no effect there.",
+                   "Remove them, if no other Service needs them.");
+}
+
 class Translation {
  public:
   Translation(const state::ClusterState& state, const LastGood& last_good, const Options& options,
@@ -51,8 +68,10 @@ class Translation {
         options_(options),
         classes_(state, options),
         materials_(state, last_good, now, cache, out_.files, out_.items, out_.report),
-        backend_tls_(options, materials_),
-        front_tls_(materials_) {}
+        backend_tls_(options, materials_, now),
+        front_tls_(materials_),
+        targets_(state),
+        upstream_policies_(state, options, materials_, now, out_.report) {}
 
   Output run();
 
@@ -68,6 +87,13 @@ class Translation {
                              const objects::IngressBackend& backend, const std::string& field);
   void aim(Work& work, const objects::ServiceBackend& backend, const std::string& field,
            config::Route& route);
+  void aim_by_annotations(Work& work, const objects::ServiceBackend& backend,
+                          const objects::Service* found, config::Route& route);
+  // Answers what the policy says about HTTP/2.
+  std::optional<config::Http2> aim_by_policy(const PolicyTargets::Choice& choice,
+                                             const objects::ServiceBackend& backend,
+                                             const std::string& field, ObjectReport& report,
+                                             config::Route& route);
   const config::Service& service(const std::string& ns, const objects::ServiceBackend& backend);
   void claim(Work& work, HostPlan& place, HostPlan::Route route, const std::string& field);
   void collect_shards();
@@ -79,6 +105,8 @@ class Translation {
   Materials materials_;
   BackendTls backend_tls_;
   FrontTls front_tls_;
+  PolicyTargets targets_;
+  UpstreamPolicies upstream_policies_;
   std::deque<Work> works_;  // stable addresses: each refers to its own members
   std::map<std::string, HostPlan> hosts_;
   std::set<std::string> default_roots_;  // hosts whose "/" is a default backend
@@ -94,6 +122,8 @@ Output Translation::run() {
   }
   if (options_.default_backend) add_operator_default();
   if (options_.default_certificate) add_default_certificate();
+  targets_.tell(out_.report);
+  for (const PolicyRef& policy : targets_.policies()) upstream_policies_.check(policy);
   collect_shards();
   std::stable_sort(out_.report.begin(), out_.report.end(), [](const Finding& a, const Finding& b) {
     return std::tie(a.object, a.field) < std::tie(b.object, b.field);
@@ -192,12 +222,17 @@ void Translation::add_operator_default() {
   const objects::Meta absent = meta_of(ref);
   ObjectReport report{out_.report, "Service", found == nullptr ? absent : found->meta};
   const Floor* floor = find_floor(options_, ref.ns);
-  if (floor != nullptr && floor->minimum != MinimumTls::None) {
+  const auto choice = targets_.find(ref.ns, ref.name, port_name_of(found, backend.port), found);
+  if (choice) {
+    const auto http2 = aim_by_policy(*choice, backend, "", report, route.route);
+    route.route.http2 = http2.value_or(config::Http2::Off);
+  } else if (floor != nullptr && floor->minimum != MinimumTls::None) {
     route.route.refused = report.refuse(
         Reason::BelowMinimum, "",
         "The default backend is reached over HTTP; the minimum for its namespace asks for TLS.",
         "Put an exception for its namespace before it in --minimum-upstream-tls.");
-  } else if (cluster.refused) {
+  }
+  if (cluster.refused && !route.route.refused) {
     report.refuse(cluster.refused->reason, "", cluster.refused->detail,
                   "Correct --default-backend-service.");
   }
@@ -267,16 +302,85 @@ void Translation::aim(Work& work, const objects::ServiceBackend& backend, const 
   const objects::Service* found = state_.find_service(ns, backend.service);
   const std::string_view app_protocol =
       found == nullptr ? std::string_view{} : app_protocol_of(*found, backend.port);
-  route.http2 = choose_http2(route.protocol, work.plan.http2, app_protocol);
+  const auto choice = targets_.find(ns, backend.service, port_name_of(found, backend.port), found);
+  std::optional<config::Http2> http2;
+  if (choice) {
+    if (first_time && config::is_tls(route.protocol)) {
+      tell_overruled(work, choice->policy, backend.service);
+    }
+    http2 = aim_by_policy(*choice, backend, field + ".service", work.report, route);
+  } else {
+    aim_by_annotations(work, backend, found, route);
+  }
+  route.http2 = http2.value_or(choose_http2(route.protocol, work.plan.http2, app_protocol));
   if (first_time) tell_contradiction(route, app_protocol, field + ".service", work.report);
-  if (!config::is_tls(route.protocol)) return;
+}
 
-  route.upstream_tls =
-      ns + '/' + work.ingress.meta.name + '/' + backend.service + ':' + port_text(backend.port);
+void Translation::aim_by_annotations(Work& work, const objects::ServiceBackend& backend,
+                                     const objects::Service* found, config::Route& route) {
+  if (!config::is_tls(route.protocol)) {
+    if (!work.plain_judged) {
+      work.plain_refused = require_tls(options_, work.ingress, work.report);
+      work.plain_judged = true;
+    }
+    keep_first(route.refused, work.plain_refused);
+    return;
+  }
+  if (!work.plan.upstream) {
+    work.plan.upstream = backend_tls_.plan(work.ingress, Annotations{work.ingress}, work.report);
+  }
+  route.upstream_tls = work.ingress.meta.ns + '/' + work.ingress.meta.name + '/' + backend.service +
+                       ':' + port_text(backend.port);
   if (!policies_.contains(route.upstream_tls)) {
-    policies_.emplace(route.upstream_tls, backend_tls_.finish(work.plan.upstream, work.ingress,
+    policies_.emplace(route.upstream_tls, backend_tls_.finish(*work.plan.upstream, work.ingress,
                                                               backend, found, work.report));
   }
+}
+
+std::optional<config::Http2> Translation::aim_by_policy(const PolicyTargets::Choice& choice,
+                                                        const objects::ServiceBackend& backend,
+                                                        const std::string& field,
+                                                        ObjectReport& report,
+                                                        config::Route& route) {
+  const objects::Meta& meta = choice.policy.meta();
+  if (!choice.missing_section.empty()) {
+    // The policy is told of it.
+    keep_first(route.refused,
+               config::Refusal{Reason::PortMissing, choice.policy.text() +
+                                                        ": the Service has no port named " +
+                                                        quoted(choice.missing_section) + '.'});
+    return std::nullopt;
+  }
+  const PolicyPlan& plan = upstream_policies_.plan(choice.policy);
+  const bool ingress_asks = config::is_tls(route.protocol);
+  if (!plan.tls) {
+    route.protocol = config::without_tls(route.protocol);
+    keep_first(route.refused, plan.rules.refused);
+    if (ingress_asks && !may_be_insecure(options_, meta)) {
+      keep_first(route.refused, report.refuse(Reason::NotPermitted, field,
+                                              choice.policy.text() +
+                                                  " turns TLS off, and this Ingress asks for it.",
+                                              "Change one of the two, or start the controller with "
+                                              "--allow-insecure-upstream=" +
+                                                  meta.ns + '/' + meta.name + '.'));
+    }
+    return std::nullopt;
+  }
+  route.protocol = config::with_tls(route.protocol);
+  if (plan.http2 == config::Http2::Off && config::is_grpc(route.protocol)) {
+    keep_first(route.refused,
+               report.refuse(Reason::InvalidValue, field,
+                             choice.policy.text() + " has no h2 in alpn, which gRPC needs.",
+                             "Add h2 there, or change backend-protocol."));
+  }
+  route.upstream_tls = policy_shard_name(choice.policy, backend);
+  if (!policies_.contains(route.upstream_tls)) {
+    config::UpstreamTls rules = plan.rules;
+    rules.name = route.upstream_tls;
+    policies_.emplace(route.upstream_tls, std::move(rules));
+  }
+  if (config::is_grpc(route.protocol)) return std::nullopt;
+  return plan.http2;
 }
 
 const config::Service& Translation::service(const std::string& ns,

@@ -21,6 +21,14 @@ enum class BackendProtocol : std::uint8_t { Http, Https, Grpc, Grpcs };
   return protocol == BackendProtocol::Grpc || protocol == BackendProtocol::Grpcs;
 }
 
+[[nodiscard]] constexpr BackendProtocol with_tls(BackendProtocol protocol) {
+  return is_grpc(protocol) ? BackendProtocol::Grpcs : BackendProtocol::Https;
+}
+
+[[nodiscard]] constexpr BackendProtocol without_tls(BackendProtocol protocol) {
+  return is_grpc(protocol) ? BackendProtocol::Grpc : BackendProtocol::Http;
+}
+
 // HTTP/2 to the endpoints. With TLS, ALPN decides: Off offers http/1.1 only, Offer both, Require h2
 // only. Without TLS nothing can be offered: Require is prior knowledge (h2c).
 enum class Http2 : std::uint8_t { Off, Offer, Require };

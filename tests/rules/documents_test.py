@@ -23,6 +23,24 @@ def help_of(command):
     return done.stdout
 
 
+def fields_of_spec(crd):
+    """The names that stand right below a `properties:` in the schema of spec."""
+    fields, parents = set(), []
+    in_spec = False
+    for line in crd.splitlines():
+        match = re.match(r"( *)(- )?([A-Za-z-]+):", line)
+        if not match:
+            continue
+        indent, name = len(match[1]), match[3]
+        in_spec = (in_spec or line == "          spec:") and line != "          status:"
+        while parents and parents[-1][0] >= indent:
+            parents.pop()
+        if in_spec and parents and parents[-1][1] == "properties":
+            fields.add(name)
+        parents.append((indent, name))
+    return fields - {"spec"}
+
+
 def undocumented(names, document):
     return sorted(name for name in set(names)
                   if not re.search(re.escape(name) + r"(?![a-z0-9_-])", document))
@@ -49,6 +67,13 @@ class Documents(unittest.TestCase):
         metrics = [re.sub(r"_(bucket|sum|count)$", "", name) for name in metrics]
         self.assertEqual(undocumented(metrics, tree.text("docs/metrics.md")), [],
                          "not in docs/metrics.md")
+
+    def test_every_field_of_a_policy_is_in_the_reference(self):
+        document = tree.text("docs/upstream-tls-policy.md")
+        fields = fields_of_spec(tree.text("manifests/crds/upstreamtlspolicies.yaml"))
+        self.assertGreater(len(fields), 30)
+        self.assertEqual(sorted(name for name in fields if not re.search(
+            r"`[a-z.]*" + name + r"(\[\])?`", document)), [], "not in docs/upstream-tls-policy.md")
 
     def test_every_document_that_a_document_links_to_exists(self):
         for path in tree.files(suffixes={".md"}):

@@ -82,3 +82,56 @@ def secret(name, *, namespace="shop", **keys):
 def config_map(name, *, namespace="shop", **data):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(name, namespace),
             "data": {key.replace("_", ".", 1): value for key, value in data.items()}}
+
+
+def upstream_tls_policy(name, service_name, *, namespace="shop", section=None, hostname=None,
+                        ca=None, client=None, validation=None, created=None, **spec):
+    """`ca` is a list of references, `client` a Secret's name; other fields of spec by their names."""
+    target = {"group": "", "kind": "Service", "name": service_name}
+    if section:
+        target["sectionName"] = section
+    body = {"targetRefs": [target]}
+    if spec.get("mode") != "None":
+        body["validation"] = {"hostname": hostname or f"{service_name}.{namespace}.svc"}
+        if ca is not None:
+            body["validation"]["caCertificateRefs"] = ca
+        body["validation"].update(validation or {})
+    if client:
+        body["mode"] = "ClientAndServer"
+        body["clientCertificateRef"] = client if isinstance(client, dict) else {"name": client}
+    body.update(spec)
+    more = {"creationTimestamp": created} if created else {}
+    return {"apiVersion": "handfast.dev/v1alpha1", "kind": "UpstreamTLSPolicy",
+            "metadata": metadata(name, namespace, **more), "spec": body}
+
+
+def backend_tls_policy(name, service_name, ca, *, namespace="shop", hostname=None, section=None):
+    target = {"group": "", "kind": "Service", "name": service_name}
+    if section:
+        target["sectionName"] = section
+    return {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "BackendTLSPolicy",
+            "metadata": metadata(name, namespace),
+            "spec": {"targetRefs": [target],
+                     "validation": {"hostname": hostname or f"{service_name}.{namespace}.svc",
+                                    "caCertificateRefs": ca}}}
+
+
+def material_ref(kind, name, **more):
+    """A reference as policies write it."""
+    group = "certificates.k8s.io" if kind == "ClusterTrustBundle" else ""
+    return {"group": group, "kind": kind, "name": name, **more}
+
+
+def reference_grant(name, namespace, from_namespace, kind, *, from_kind="UpstreamTLSPolicy",
+                    to_name=None):
+    group = "handfast.dev" if from_kind == "UpstreamTLSPolicy" else "gateway.networking.k8s.io"
+    to = {"group": "", "kind": kind, **({"name": to_name} if to_name else {})}
+    return {"apiVersion": "gateway.networking.k8s.io/v1beta1", "kind": "ReferenceGrant",
+            "metadata": metadata(name, namespace),
+            "spec": {"from": [{"group": group, "kind": from_kind, "namespace": from_namespace}],
+                     "to": [to]}}
+
+
+def cluster_trust_bundle(name, pem):
+    return {"apiVersion": "certificates.k8s.io/v1beta1", "kind": "ClusterTrustBundle",
+            "metadata": {"name": name}, "spec": {"trustBundle": pem}}

@@ -74,6 +74,10 @@ void set_option(Options& options, const std::string& name, const objects::Value&
     options.default_backend = must(parse_namespaced_name(text));
   } else if (name == "allow-insecure-upstream") {
     options.allow_insecure_upstream = texts(value);
+  } else if (name == "upstream-verification-audit") {
+    for (const std::string& each : texts(value)) {
+      options.verification_audits.push_back(must(parse_verification_audit(each)));
+    }
   } else if (name == "minimum-upstream-tls") {
     for (const std::string& each : texts(value)) {
       options.minimum_upstream_tls.push_back(must(parse_floor(each)));
@@ -95,7 +99,7 @@ Options read_options(const fs::path& path) {
 
 // Material is made anew in every run: its hash in a path is replaced by what the item is.
 std::string without_hashes(std::string text) {
-  static constexpr const char* kPath = "(tls/[a-z0-9.-]+/[a-z0-9.-]+)/[0-9a-f]{16}/";
+  static constexpr const char* kPath = "(tls/[a-z0-9._-]+/[a-z0-9.:-]+)/[0-9a-f]{16}/";
   text = std::regex_replace(text, std::regex{std::string{kPath} + "tls\\."}, "$1/<pair>/tls.");
   text = std::regex_replace(text, std::regex{std::string{kPath} + "ca\\.crt"}, "$1/<ca>/ca.crt");
   return std::regex_replace(text, std::regex{std::string{kPath} + "ca\\.crl"}, "$1/<crl>/ca.crl");

@@ -49,11 +49,26 @@ TEST(Flags, SetTheDefaultsOfTraffic) {
   EXPECT_EQ(options->traffic.retry.timeout_ms, 10'000U);
 }
 
+TEST(Flags, TakeAuditsWithTheirEnd) {
+  const auto options =
+      read({"--upstream-verification-audit=shop/*@2026-03-01,*/orders@2026-03-02"});
+  ASSERT_TRUE(options.has_value()) << options.error();
+
+  ASSERT_EQ(options->verification_audits.size(), 2U);
+  EXPECT_EQ(options->verification_audits[0].pattern, "shop/*");
+  EXPECT_EQ(options->verification_audits[0].until, 1772323200);
+  EXPECT_EQ(options->verification_audits[1].until, 1772323200 + 86400);
+}
+
 TEST(Flags, NameTheOneWhoseValueIsNone) {
   for (const char* bad :
        {"--proxy-body-size=8mb", "--proxy-connect-timeout=0", "--proxy-read-timeout=1200h",
         "--proxy-send-timeout=0s", "--proxy-next-upstream=sometimes",
-        "--proxy-next-upstream-tries=-1", "--proxy-next-upstream-timeout=never"}) {
+        "--proxy-next-upstream-tries=-1", "--proxy-next-upstream-timeout=never",
+        "--allow-insecure-upstream=shop", "--upstream-verification-audit=shop/*",
+        "--upstream-verification-audit=shop@2026-03-01",
+        "--upstream-verification-audit=shop/*@2026-02-30",
+        "--upstream-verification-audit=shop/*@tomorrow"}) {
     const auto options = read({bad});
     ASSERT_FALSE(options.has_value()) << bad;
     const std::string flag{bad, std::string{bad}.find('=')};

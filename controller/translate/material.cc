@@ -1,0 +1,79 @@
+#include "controller/translate/material.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace handfast::translate {
+namespace {
+
+constexpr std::string_view kBundle = "ClusterTrustBundle";
+// No namespace is called so: an underscore is none of their letters.
+constexpr std::string_view kNoNamespace = "_cluster";
+
+std::vector<std::string_view> split(std::string_view text) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const std::size_t slash = text.find('/');
+    parts.push_back(text.substr(0, slash));
+    if (slash == std::string_view::npos) return parts;
+    text.remove_prefix(slash + 1);
+  }
+}
+
+std::optional<ItemKey> parse_source(std::string_view source, ItemKind item) {
+  const auto parts = split(source);
+  if (std::ranges::any_of(parts, &std::string_view::empty)) return std::nullopt;
+  if (parts[0] == kBundle && parts.size() == 2) {
+    return ItemKey{std::string(kBundle), {}, std::string(parts[1]), item};
+  }
+  if (parts[0] != "Secret" && parts[0] != "ConfigMap") return std::nullopt;
+  const bool has_data_key = parts.size() == 4 && item != ItemKind::KeyPair;
+  if (parts.size() != 3 && !has_data_key) return std::nullopt;
+  ItemKey key{std::string(parts[0]), std::string(parts[1]), std::string(parts[2]), item};
+  if (has_data_key) key.data_key = parts[3];
+  return key;
+}
+
+}  // namespace
+
+std::string_view file_name(ItemKind item) {
+  switch (item) {
+    case ItemKind::KeyPair:
+      return "tls.crt";
+    case ItemKind::Ca:
+      return "ca.crt";
+    case ItemKind::Crl:
+      return "ca.crl";
+  }
+  return "";
+}
+
+std::string object_directory(const ItemKey& key) {
+  std::string path = "tls/";
+  path.append(key.ns.empty() ? kNoNamespace : std::string_view(key.ns));
+  return path.append("/").append(key.name);
+}
+
+std::string source_text(const ItemKey& key) {
+  std::string text = key.kind + '/';
+  if (!key.ns.empty()) text.append(key.ns).append("/");
+  text += key.name;
+  if (!key.data_key.empty()) text.append("/").append(key.data_key);
+  return text;
+}
+
+std::optional<ItemKey> find_key(const config::KeyPairRef& pair) {
+  auto key = parse_source(pair.source, ItemKind::KeyPair);
+  if (!key || pair.passphrases.empty()) return key;
+  // tls/<namespace>/<name>/<hash>/<key>
+  const auto parts = split(pair.passphrases);
+  if (parts.size() != 5) return std::nullopt;
+  key->passphrases.append(parts[1]).append("/").append(parts[2]).append("/").append(parts[4]);
+  return key;
+}
+
+std::optional<ItemKey> find_key(const config::FileRef& file, ItemKind item) {
+  return parse_source(file.source, item);
+}
+
+}  // namespace handfast::translate

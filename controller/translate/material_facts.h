@@ -1,0 +1,20 @@
+#pragma once
+// What pki says of the bytes of one item: the same functions by which the proxy will judge them.
+// Pure.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "controller/translate/material_cache.h"
+
+namespace handfast::translate {
+
+using Facts = MaterialCache::Facts;
+
+[[nodiscard]] Facts parse_pair(std::string_view certificate, std::string_view key);
+[[nodiscard]] Facts parse_ca(std::string_view pem, std::int64_t now);
+[[nodiscard]] Facts parse_crl(std::string_view bytes);
+
+}  // namespace handfast::translate

@@ -1,0 +1,243 @@
+#include "controller/translate/policy_material.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "controller/translate/item_findings.h"
+
+namespace handfast::translate {
+namespace {
+
+constexpr std::size_t kMostTrustBytes = std::size_t{10} << 20;
+constexpr std::array<std::string_view, 3> kCrlKeys{"ca.crl", "crl.pem", "crl"};
+
+constexpr Condition kNotPermitted{"ResolvedRefs", "RefNotPermitted"};
+constexpr Condition kBadCa{"ResolvedRefs", "InvalidCACertificateRef"};
+constexpr Condition kPartlyBadCa{"ResolvedRefs", "PartiallyInvalidCertificateRef"};
+constexpr Condition kBadClient{"ResolvedRefs", "InvalidClientCertificateRef"};
+constexpr Condition kBadCrl{"ResolvedRefs", "InvalidCRLRef"};
+
+Condition condition_of(const Error& error) {
+  if (error.reason == Reason::KeyMismatch) return {"ResolvedRefs", "KeyMismatch"};
+  if (error.reason == Reason::Passphrase) return {"ResolvedRefs", "PassphraseInvalid"};
+  return kBadClient;
+}
+
+std::string indexed(std::string_view field, std::size_t index) {
+  return std::string{field} + '[' + std::to_string(index) + ']';
+}
+
+}  // namespace
+
+bool PolicyMaterial::is_granted(const objects::MaterialRef& ref) const {
+  const auto grants = context_.state.reference_grants();
+  return std::ranges::any_of(grants, [&](const objects::ReferenceGrant* grant) {
+    if (grant->meta.ns != ref.ns) return false;
+    const bool from = std::ranges::any_of(grant->from, [&](const auto& one) {
+      return one.group == context_.group && one.kind == context_.kind &&
+             one.ns == context_.policy.ns;
+    });
+    return from && std::ranges::any_of(grant->to, [&](const auto& one) {
+             return one.group.empty() && one.kind == ref.kind &&
+                    (one.name.empty() || one.name == ref.name);
+           });
+  });
+}
+
+std::optional<ItemKey> PolicyMaterial::locate(const objects::MaterialRef& ref, ItemKind item,
+                                              const std::string& field) {
+  ItemKey key{.kind = ref.kind, .ns = ref.ns, .name = ref.name, .item = item};
+  if (ref.kind == "ClusterTrustBundle") return key;
+  if (key.ns.empty()) key.ns = context_.policy.ns;
+  if (ref.key != file_name(item)) key.data_key = ref.key;
+  if (key.ns == context_.policy.ns || is_granted(ref)) return key;
+  keep_first(rules_.refused,
+             report_.as(kNotPermitted)
+                 .refuse(Reason::NotPermitted, field + ".namespace",
+                         "The namespace " + ref.ns + " doesn't allow it.",
+                         "Add a ReferenceGrant there, from " + std::string{context_.kind} +
+                             " of the namespace " + context_.policy.ns + " to " + ref.kind +
+                             ", or copy the " + ref.kind + '.'));
+  return std::nullopt;
+}
+
+void PolicyMaterial::add_identity(const objects::UpstreamTlsPolicy& policy) {
+  const std::string field = "spec.clientCertificateRef";
+  const auto key = locate(*policy.client_certificate, ItemKind::KeyPair, field);
+  if (!key) return;
+  Materials& materials = context_.materials;
+  const Item& item = materials.find(*key);
+  if (item.usable()) {
+    if (context_.in_use) rules_.identity = materials.use_pair(*key, Materials::Side::Upstream);
+    // For rules that look whether there is one.
+    if (!context_.in_use) rules_.identity = config::KeyPairRef{};
+    tell_kept(*key, item, field);
+    tell_dates(item, policy.expiry_warning_s, field);
+    return;
+  }
+  if (item.state == Item::State::Bad) {
+    ObjectReport report = report_.as(condition_of(item.error));
+    keep_first(rules_.refused, refuse_bad(*key, item, field, report));
+    return;
+  }
+  ObjectReport report = report_.as(kBadClient);
+  const bool exists = materials.exists(*key);
+  keep_first(
+      rules_.refused,
+      report.refuse(Reason::SecretMissing, field,
+                    exists ? object_text(*key) + " holds no tls.crt and tls.key."
+                           : "There is no " + object_text(*key) + '.',
+                    exists ? "Put them into the Secret." : "Create it, or correct the name."));
+}
+
+void PolicyMaterial::add_trust(const objects::PolicyValidation& validation) {
+  rules_.system_ca = validation.system_roots;
+  for (std::size_t i = 0; i < validation.cas.size(); ++i) {
+    add_ca(validation.cas[i], indexed("spec.validation.caCertificateRefs", i));
+  }
+  if (trust_bytes_ <= kMostTrustBytes) return;
+  keep_first(rules_.refused,
+             report_.as(kBadCa).refuse(Reason::BadCa, "spec.validation.caCertificateRefs",
+                                       "They are more than 10 MiB together.",
+                                       "Name the CAs that the Service needs."));
+}
+
+void PolicyMaterial::add_ca(const objects::MaterialRef& ref, const std::string& field) {
+  const auto key = locate(ref, ItemKind::Ca, field);
+  if (!key) return;
+  const Item& item = context_.materials.find(*key);
+  ObjectReport report = report_.as(kBadCa);
+  if (item.usable()) {
+    rules_.ca.push_back(context_.in_use ? context_.materials.use_file(*key) : config::FileRef{});
+    trust_bytes_ += item.bytes;
+    tell_kept(*key, item, field);
+    if (item.facts == nullptr || item.facts->warnings.empty()) return;
+    report_.as(kPartlyBadCa)
+        .warn(Reason::BadCa, field,
+              object_text(*key) + ": " + clip(item.facts->warnings.front(), kMaxDetailBytes) +
+                  (item.facts->warnings.size() == 1
+                       ? "."
+                       : ", and " + std::to_string(item.facts->warnings.size() - 1) + " more."),
+              "Take it out; the others are trusted.");
+  } else if (item.state == Item::State::Bad) {
+    keep_first(rules_.refused, refuse_bad(*key, item, field, report));
+  } else {
+    const bool exists = context_.materials.exists(*key);
+    const std::string data_key{key->data_key.empty() ? file_name(key->item) : key->data_key};
+    keep_first(rules_.refused,
+               report.refuse(Reason::CaMissing, field,
+                             exists ? object_text(*key) + " holds no " + data_key + '.'
+                                    : "There is no " + object_text(*key) + '.',
+                             exists ? "Correct the key, or put it there."
+                                    : "Create it, or correct the name."));
+  }
+}
+
+void PolicyMaterial::add_revocation(const objects::PolicyRevocation& revocation) {
+  const bool may_be_unavailable =
+      revocation.on_unavailable == objects::OnUnavailable::AllowWithWarning;
+  rules_.allow_without_crl = may_be_unavailable && !revocation.crls.empty();
+  for (std::size_t i = 0; i < revocation.crls.size(); ++i) {
+    add_crl(revocation.crls[i], may_be_unavailable,
+            indexed("spec.validation.revocation.crlRefs", i));
+  }
+  if (!rules_.crl.empty()) {
+    rules_.revocation = revocation.scope == objects::PolicyScope::Leaf
+                            ? config::RevocationScope::Leaf
+                            : config::RevocationScope::Chain;
+  } else if (rules_.allow_without_crl) {
+    rules_.allow_without_crl = false;
+    report_.as({"Degraded", "RevocationSkipped"})
+        .warn(Reason::CrlMissing, "spec.validation.revocation.crlRefs",
+              "There is no CRL to use; revoked certificates aren't refused.",
+              "Provide one, or set onUnavailable to Fail.");
+  }
+}
+
+void PolicyMaterial::add_crl(const objects::MaterialRef& ref, bool may_be_unavailable,
+                             const std::string& field) {
+  auto key = locate(ref, ItemKind::Crl, field);
+  if (!key) return;
+  Materials& materials = context_.materials;
+  if (ref.key.empty()) {
+    for (const std::string_view name : kCrlKeys) {
+      ItemKey candidate = *key;
+      if (name != file_name(ItemKind::Crl)) candidate.data_key = name;
+      if (materials.find(candidate).state == Item::State::Absent) continue;
+      key = std::move(candidate);
+      break;
+    }
+  }
+  const Item& item = materials.find(*key);
+  if (item.usable()) {
+    rules_.crl.push_back(context_.in_use ? materials.use_file(*key) : config::FileRef{});
+    tell_kept(*key, item, field);
+    if (item.facts != nullptr && item.facts->not_after != 0 &&
+        item.facts->not_after < context_.now) {
+      report_.as({"RevocationFresh", "Expired"})
+          .warn(Reason::CrlExpired, field,
+                "Its nextUpdate was " + utc_time(item.facts->not_after) + '.',
+                "Publish a newer list.");
+    }
+    return;
+  }
+  const bool is_bad = item.state == Item::State::Bad;
+  if (may_be_unavailable) {
+    report_.as({"RevocationFresh", "Unavailable"})
+        .warn(is_bad ? item.error.reason : Reason::CrlMissing, field,
+              object_text(*key) +
+                  (is_bad ? ": " + clip(item.error.detail, kMaxDetailBytes)
+                          : " isn't there, or holds no CRL") +
+                  "; it is left out.",
+              "Correct it.");
+    return;
+  }
+  ObjectReport report = report_.as(kBadCrl);
+  if (is_bad) {
+    keep_first(rules_.refused, refuse_bad(*key, item, field, report));
+    return;
+  }
+  const bool exists = materials.exists(*key);
+  keep_first(rules_.refused,
+             report.refuse(
+                 Reason::CrlMissing, field,
+                 exists ? object_text(*key) + " holds no " +
+                              (ref.key.empty() ? "ca.crl, crl.pem or crl" : ref.key) + '.'
+                        : "There is no " + object_text(*key) + '.',
+                 exists ? "Correct the key, or put it there." : "Create it, or correct the name."));
+}
+
+void PolicyMaterial::tell_kept(const ItemKey& key, const Item& item, const std::string& field) {
+  if (item.state != Item::State::Kept) return;
+  report_.as({"Programmed", "LastKnownGood"})
+      .warn(item.error.reason, field,
+            object_text(key) + ": " + clip(item.error.detail, kMaxDetailBytes) +
+                "; the last good one serves since " + utc_time(item.bad_since) + '.',
+            "Correct the " + key.kind + '.');
+}
+
+void PolicyMaterial::tell_dates(const Item& item, std::int64_t warning_s,
+                                const std::string& field) {
+  if (item.facts == nullptr) return;
+  const MaterialCache::Facts& facts = *item.facts;
+  if (facts.not_before > context_.now) {
+    report_.as({"CredentialsHealthy", "NotYetValid"})
+        .warn(Reason::ClientCertificateNotYetValid, field,
+              "The certificate is valid from " + utc_time(facts.not_before) + " on.",
+              "Wait until then, or correct the clock.");
+  }
+  if (facts.not_after < context_.now) {
+    report_.as({"CredentialsHealthy", "Expired"})
+        .warn(Reason::ClientCertificateExpired, field,
+              "The certificate expired " + utc_time(facts.not_after) + '.',
+              "Renew the certificate.");
+  } else if (facts.not_after < context_.now + warning_s) {
+    report_.as({"CredentialsHealthy", "ExpiringSoon"})
+        .warn(Reason::ClientCertificateExpired, field,
+              "The certificate expires " + utc_time(facts.not_after) + '.',
+              "Renew the certificate, or shorten expiryWarning.");
+  }
+}
+
+}  // namespace handfast::translate
