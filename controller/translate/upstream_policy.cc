@@ -86,7 +86,7 @@ void apply_names(const objects::PolicyValidation& validation, UpstreamTls& rules
   }
   for (const objects::SubjectAltName& name : validation.sans) rules.names.push_back(name.value);
   // As BackendTLSPolicy: with names given, the host name is for SNI alone.
-  if (rules.names.empty()) rules.names = {validation.hostname};
+  if (rules.names.empty() && !rules.pin_only) rules.names = {validation.hostname};
   switch (validation.revocation.ocsp) {
     case objects::PolicyOcsp::Off:
       break;
@@ -213,8 +213,9 @@ PolicyPlan UpstreamPolicies::judge(const PolicyRef& policy, bool in_use) {
     material.add_revocation(validation.revocation);
   }
   if (floor != nullptr && !rules.refused) {
+    ObjectReport below = report.as(kNotPermitted);
     apply_floor(*floor, own != nullptr && (own->protocol.least || own->protocol.most),
-                own != nullptr ? kOwnFloorWords : kGatewayFloorWords, rules, report);
+                own != nullptr ? kOwnFloorWords : kGatewayFloorWords, rules, below);
   }
   apply_audit(options_, meta, now_, "spec", rules, report);
   return plan;
