@@ -6,64 +6,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "proxy/base/unique_fd.h"
+#include "proxy/pki/passphrases.h"
 
 namespace handfast::server {
 namespace {
 
 constexpr std::size_t kMaxPemBytes = 64 << 20;
 constexpr std::size_t kMaxPassphraseBytes = 64 << 10;
-constexpr std::size_t kMaxPassphrases = 64;
 
-// Passphrases in memory for as long as they are needed, wiped after.
-class Passphrases {
- public:
-  Passphrases() = default;
-  // One a line, as nginx reads proxy_ssl_password_file: '\r' before the end of a line and empty
-  // lines don't count.
-  explicit Passphrases(std::string& text) {
-    std::string_view rest = text;
-    while (!rest.empty()) {
-      const std::size_t end = std::min(rest.find('\n'), rest.size());
-      std::string_view line = rest.substr(0, end);
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-      if (line.ends_with('\r')) line.remove_suffix(1);
-      if (!line.empty()) lines_.emplace_back(line);
-    }
-    wipe(text);
-  }
-  Passphrases(Passphrases&& other) noexcept : lines_(std::move(other.lines_)) {}
-  Passphrases& operator=(Passphrases&& other) noexcept {
-    lines_.swap(other.lines_);
-    return *this;
-  }
-  Passphrases(const Passphrases&) = delete;
-  Passphrases& operator=(const Passphrases&) = delete;
-  ~Passphrases() {
-    for (std::string& line : lines_) wipe(line);
-  }
-
-  [[nodiscard]] std::span<const std::string> lines() const { return lines_; }
-
- private:
-  static void wipe(std::string& text) { ::explicit_bzero(text.data(), text.size()); }
-
-  std::vector<std::string> lines_;
-};
-
-Result<Passphrases> read_passphrases(const std::string& path) {
+Result<pki::Passphrases> read_passphrases(const std::string& path) {
   auto text = read_file(path, kMaxPassphraseBytes);
   if (!text) return fail(std::move(text.error()));
-  Passphrases passphrases(*text);
-  const std::size_t count = passphrases.lines().size();
-  if (count == 0) return fail(Reason::Passphrase, path + ": holds no passphrase");
-  if (count > kMaxPassphrases) {
-    return fail(Reason::Passphrase, path + ": holds more than 64 passphrases: keep those in use");
-  }
+  auto passphrases = pki::Passphrases::parse(*text);
+  ::explicit_bzero(text->data(), text->size());
+  if (!passphrases) return within(path, std::move(passphrases.error()));
   return passphrases;
 }
 
@@ -101,7 +60,7 @@ Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPa
   if (auto object = cached.object.lock()) return Loaded<pki::Identity>{object, cached.hash};
   const auto certificate = read_file(root_ + "/" + files.certificate, kMaxPemBytes);
   if (!certificate) return fail(certificate.error());
-  Passphrases passphrases;
+  pki::Passphrases passphrases;
   if (!files.passphrases.empty()) {
     auto read = read_passphrases(root_ + "/" + files.passphrases);
     if (!read) return fail(std::move(read.error()));
