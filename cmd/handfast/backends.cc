@@ -1,6 +1,7 @@
 #include "cmd/handfast/backends.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -40,7 +41,13 @@ struct Wanted {
 class Collector {
  public:
   Collector(const Manifests& manifests, const route::Snapshot& snapshot, UnixSeconds now)
-      : manifests_(manifests), snapshot_(snapshot), now_(now) {}
+      : snapshot_(snapshot), now_(now), findings_(index_findings(manifests.report)) {
+    for (const config::Shard& shard : manifests.output.shards) {
+      if (const auto* rules = std::get_if<config::UpstreamTls>(&shard); rules != nullptr) {
+        rules_.emplace(rules->name, rules);
+      }
+    }
+  }
 
   void add(const config::Route& route, const std::optional<Wanted>& wanted) {
     Backend backend{.object = object_of(route),
@@ -53,15 +60,16 @@ class Collector {
     const auto key = std::tuple(backend.object, backend.service, backend.tls, backend.wire,
                                 route.refused ? route.refused->reason : Reason::Ok);
     if (!seen_.insert(key).second) return;
-    backend.rules = find_shard<config::UpstreamTls>(manifests_.output, route.upstream_tls);
+    if (const auto rules = rules_.find(route.upstream_tls); rules != rules_.end()) {
+      backend.rules = rules->second;
+    }
     if (backend.tls && !route.upstream_tls.empty()) {
       backend.policy = snapshot_.find_policy(route.upstream_tls);
     }
     const route::ServiceEntry* service = snapshot_.find_service(route.service);
     backend.refused = obstacle(route, service, backend);
     if (backend.refused) {
-      backend.change =
-          Concerns(route, backend.rules).change(manifests_.report, backend.refused->reason);
+      backend.change = Concerns(route, backend.rules).change(findings_, backend.refused->reason);
     }
     if (service != nullptr && (!backend.refused || wanted))
       add_endpoints(backend, *service, wanted);
@@ -104,9 +112,10 @@ class Collector {
     found_.push_back(std::move(backend));
   }
 
-  const Manifests& manifests_;
   const route::Snapshot& snapshot_;
   UnixSeconds now_;
+  FindingIndex findings_;
+  std::map<std::string_view, const config::UpstreamTls*> rules_;
   std::set<std::tuple<std::string, std::string, bool, upstream::Wire, Reason>> seen_;
   std::vector<Backend> found_;
 };

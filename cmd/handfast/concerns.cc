@@ -3,6 +3,21 @@
 #include "cmd/handfast/policy_facts.h"
 
 namespace handfast {
+namespace {
+
+std::string object_text(const objects::ObjectKey& key) {
+  return key.kind + '/' + key.ns + '/' + key.name;
+}
+
+}  // namespace
+
+FindingIndex index_findings(const translate::Report& report) {
+  FindingIndex index;
+  for (const translate::Finding& finding : report) {
+    index[object_text(finding.object)].push_back(&finding);
+  }
+  return index;
+}
 
 Concerns::Concerns(const config::Route& route, const config::UpstreamTls* policy) {
   objects_.insert("Ingress/" + route.ingress_namespace + '/' + route.ingress);
@@ -16,19 +31,22 @@ Concerns::Concerns(const config::Route& route, const config::UpstreamTls* policy
 }
 
 bool Concerns::include(const translate::Finding& finding) const {
-  const objects::ObjectKey& key = finding.object;
-  return objects_.contains(key.kind + '/' + key.ns + '/' + key.name);
+  return objects_.contains(object_text(finding.object));
 }
 
-std::string Concerns::change(const translate::Report& report, Reason reason) const {
-  for (const translate::Finding& finding : report) {
-    if (finding.severity != translate::Severity::Error || finding.reason != reason ||
-        finding.remedy.empty() || !include(finding)) {
-      continue;
+std::string Concerns::change(const FindingIndex& findings, Reason reason) const {
+  for (const std::string& object : objects_) {
+    const auto found = findings.find(object);
+    if (found == findings.end()) continue;
+    for (const translate::Finding* finding : found->second) {
+      if (finding->severity != translate::Severity::Error || finding->reason != reason ||
+          finding->remedy.empty()) {
+        continue;
+      }
+      std::string text = objects::to_string(finding->object) + ": ";
+      if (!finding->field.empty()) text += finding->field + ": ";
+      return text + finding->remedy;
     }
-    std::string text = objects::to_string(finding.object) + ": ";
-    if (!finding.field.empty()) text += finding.field + ": ";
-    return text + finding.remedy;
   }
   return "";
 }

@@ -2,14 +2,20 @@
 // Which findings are about the objects that serve a route: its Ingress, its Service, and the owner
 // and the sources of its TLS policy.
 
+#include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "controller/translate/report.h"
 #include "proxy/base/reason.h"
 #include "proxy/config/model.h"
 
 namespace handfast {
+
+// Findings by their object, "Ingress/shop/orders". Borrowed.
+using FindingIndex = std::map<std::string, std::vector<const translate::Finding*>>;
+[[nodiscard]] FindingIndex index_findings(const translate::Report& report);
 
 class Concerns {
  public:
@@ -20,7 +26,7 @@ class Concerns {
 
   // What the first error with that word says to do, "Ingress shop/orders: <field>: <remedy>"; empty
   // if there is none.
-  [[nodiscard]] std::string change(const translate::Report& report, Reason reason) const;
+  [[nodiscard]] std::string change(const FindingIndex& findings, Reason reason) const;
 
  private:
   std::set<std::string> objects_;  // "Ingress/shop/orders"

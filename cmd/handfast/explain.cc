@@ -227,7 +227,8 @@ class Explanation {
 
   std::string change() const {
     if (concerns_) {
-      const std::string said = concerns_->change(manifests_.report, obstacle_->reason);
+      const std::string said =
+          concerns_->change(index_findings(manifests_.report), obstacle_->reason);
       if (!said.empty()) return said;
     }
     if (obstacle_->reason == Reason::NoRoute && way_.route == nullptr) {
