@@ -132,6 +132,7 @@ Result<std::unique_ptr<Loaded>> Loaded::load(const translate::Output& output, co
   for (const config::Shard& shard : output.shards) {
     config::Rejection rejection;
     if (builder.put(shard, rejection)) continue;
+    if (!rejection.field.empty()) rejection.detail = rejection.field + ": " + rejection.detail;
     config::Rejection again;
     if (const Status put = builder.put(server::refuse(shard, rejection), again); !put) {
       return fail(put.error());

@@ -446,6 +446,30 @@ class VerifyPolicies(Folder):
         self.assertEqual({one["object"]: one["verdict"] for one in json.loads(out)["backends"]},
                          {"Ingress shop/good": "ok", "Ingress shop/bad": "untrusted_issuer"})
 
+    def test_a_policy_object_is_who_decides(self):
+        server = Backend(self.ca.server("other.name"), client_ca=self.ca.cert_pem)
+        self.addCleanup(server.close)
+        policy = {"apiVersion": "handfast.dev/v1alpha1", "kind": "UpstreamTLSPolicy",
+                  "metadata": manifests.metadata("strict", "shop"),
+                  "spec": {"targetRefs": [{"group": "", "kind": "Service", "name": "orders"}],
+                           "mode": "ClientAndServer", "clientCertificateRef": {"name": "us-tls"},
+                           "validation": {"hostname": "orders.shop.svc", "caCertificateRefs": [
+                               {"group": "", "kind": "Secret", "name": "us-tls"}]}}}
+        self.write(manifests.ingress("one", "one.test", service="orders"),
+                   manifests.ingress("two", "two.test", service="orders"), policy,
+                   self.tls_secret("us-tls"), manifests.service("orders", server.port))
+
+        _, explained, _ = run("explain", "one.test", "--manifests", self.folder, "--json")
+        code, out, _ = run("verify", "orders", "--manifests", self.folder, "--json")
+
+        self.assertEqual(json.loads(explained)["upstream_tls"]["from"],
+                         "UpstreamTLSPolicy shop/strict")
+        told, = json.loads(out)["backends"]
+        self.assertEqual((code, told["object"], told["verdict"]),
+                         (1, "UpstreamTLSPolicy shop/strict", "name_mismatch"))
+        self.assertIn("spec.validation.hostname of UpstreamTLSPolicy shop/strict to \"other.name\"",
+                      told["change"])
+
     def test_an_external_name_that_leads_nowhere_is_no_endpoint(self):
         outside = {"apiVersion": "v1", "kind": "Service",
                    "metadata": manifests.metadata("outside", "shop"),
