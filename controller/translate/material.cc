@@ -10,13 +10,13 @@ constexpr std::string_view kBundle = "ClusterTrustBundle";
 // No namespace is called so: an underscore is none of their letters.
 constexpr std::string_view kNoNamespace = "_cluster";
 
-std::vector<std::string_view> split(std::string_view text) {
+std::vector<std::string_view> split(std::string_view text, char separator = '/') {
   std::vector<std::string_view> parts;
   while (true) {
-    const std::size_t slash = text.find('/');
-    parts.push_back(text.substr(0, slash));
-    if (slash == std::string_view::npos) return parts;
-    text.remove_prefix(slash + 1);
+    const std::size_t end = text.find(separator);
+    parts.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
   }
 }
 
@@ -59,7 +59,14 @@ std::string source_text(const ItemKey& key) {
   if (!key.ns.empty()) text.append(key.ns).append("/");
   text += key.name;
   if (!key.data_key.empty()) text.append("/").append(key.data_key);
+  for (const std::string& part : key.parts) text.append("+").append(part);
   return text;
+}
+
+std::optional<PassphraseKey> split_passphrases(const ItemKey& key) {
+  const auto parts = split(key.passphrases);
+  if (parts.size() != 3) return std::nullopt;
+  return PassphraseKey{parts[0], parts[1], parts[2]};
 }
 
 std::optional<ItemKey> find_key(const config::KeyPairRef& pair) {
@@ -73,7 +80,14 @@ std::optional<ItemKey> find_key(const config::KeyPairRef& pair) {
 }
 
 std::optional<ItemKey> find_key(const config::FileRef& file, ItemKind item) {
-  return parse_source(file.source, item);
+  const auto sources = split(file.source, '+');
+  auto key = parse_source(sources[0], item);
+  if (!key || sources.size() == 1) return key;
+  for (std::size_t n = 1; n < sources.size(); ++n) {
+    if (!parse_source(sources[n], item)) return std::nullopt;
+    key->parts.emplace_back(sources[n]);
+  }
+  return key;
 }
 
 }  // namespace handfast::translate

@@ -7,7 +7,8 @@
 //
 // What the proxy is told of an item's source says which item it is, so that the last good ones can
 // be found again in the shards of a generation: "Secret/shop/orders-tls", with a data key that
-// isn't the usual one "ConfigMap/shop/roots/bundle.pem", and "ClusterTrustBundle/roots".
+// isn't the usual one "ConfigMap/shop/roots/bundle.pem", "ClusterTrustBundle/roots", and of several
+// parts "Secret/shop/crl-1+Secret/shop/crl-2".
 
 #include <compare>
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/config/model.h"
 
@@ -30,6 +32,8 @@ struct ItemKey {
   std::string data_key = {};  // of a CA or a CRL that isn't in ca.crt or ca.crl
   // Of a pair: "<namespace>/<Secret>/<key>" with the passphrases of its key.
   std::string passphrases = {};
+  // Of a CRL that is larger than an object may be: the sources of what follows, in order.
+  std::vector<std::string> parts = {};
   friend auto operator<=>(const ItemKey&, const ItemKey&) = default;
 };
 
@@ -52,6 +56,14 @@ struct GoodItem {
 [[nodiscard]] std::string object_directory(const ItemKey& key);
 
 [[nodiscard]] std::string source_text(const ItemKey& key);
+
+// The object and the key that ItemKey::passphrases names; nothing if it names none.
+struct PassphraseKey {
+  std::string_view ns;
+  std::string_view secret;
+  std::string_view data_key;
+};
+[[nodiscard]] std::optional<PassphraseKey> split_passphrases(const ItemKey& key);
 
 // From a generation back to its items; nothing for what a person wrote there.
 [[nodiscard]] std::optional<ItemKey> find_key(const config::KeyPairRef& pair);

@@ -1,13 +1,19 @@
 #include "controller/translate/material_facts.h"
 
+#include <memory>
+
 #include "proxy/pki/identity.h"
+#include "proxy/pki/passphrases.h"
 #include "proxy/pki/trust.h"
 
 namespace handfast::translate {
 
-Facts parse_pair(std::string_view certificate, std::string_view key) {
+namespace {
+
+using LoadedIdentity = Result<std::shared_ptr<const pki::Identity>>;
+
+Facts facts_of(const LoadedIdentity& identity) {
   Facts facts;
-  const auto identity = pki::Identity::load(certificate, key);
   if (!identity) {
     facts.error = identity.error();
     return facts;
@@ -17,6 +23,25 @@ Facts parse_pair(std::string_view certificate, std::string_view key) {
   facts.not_before = info.not_before;
   facts.not_after = info.not_after;
   return facts;
+}
+
+Result<pki::Passphrases> read_passphrases(std::string_view text) {
+  if (text.empty()) return pki::Passphrases{};
+  return pki::Passphrases::parse(text);
+}
+
+}  // namespace
+
+Facts parse_pair(std::string_view certificate, std::string_view key, std::string_view passphrases) {
+  const auto read = read_passphrases(passphrases);
+  if (!read) return facts_of(fail(read.error()));
+  return facts_of(pki::Identity::load(certificate, key, read->lines()));
+}
+
+Facts parse_pkcs12(std::string_view bytes, std::string_view passphrases) {
+  const auto read = read_passphrases(passphrases);
+  if (!read) return facts_of(fail(read.error()));
+  return facts_of(pki::Identity::load_pkcs12(bytes, read->lines()));
 }
 
 Facts parse_ca(std::string_view pem, std::int64_t now) {

@@ -3,8 +3,6 @@
 // Pure.
 
 #include <cstdint>
-#include <span>
-#include <string>
 #include <string_view>
 
 #include "controller/translate/material_cache.h"
@@ -13,7 +11,10 @@ namespace handfast::translate {
 
 using Facts = MaterialCache::Facts;
 
-[[nodiscard]] Facts parse_pair(std::string_view certificate, std::string_view key);
+// `passphrases`: one a line; empty: none are given.
+[[nodiscard]] Facts parse_pair(std::string_view certificate, std::string_view key,
+                               std::string_view passphrases);
+[[nodiscard]] Facts parse_pkcs12(std::string_view bytes, std::string_view passphrases);
 [[nodiscard]] Facts parse_ca(std::string_view pem, std::int64_t now);
 [[nodiscard]] Facts parse_crl(std::string_view bytes);
 

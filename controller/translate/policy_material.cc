@@ -64,9 +64,10 @@ std::optional<ItemKey> PolicyMaterial::locate(const objects::MaterialRef& ref, I
 
 void PolicyMaterial::add_identity(const objects::UpstreamTlsPolicy& policy) {
   const std::string field = "spec.clientCertificateRef";
-  const auto key = locate(*policy.client_certificate, ItemKind::KeyPair, field);
+  auto key = locate(*policy.client_certificate, ItemKind::KeyPair, field);
   if (!key) return;
   Materials& materials = context_.materials;
+  if (policy.passphrase && !add_passphrases(*policy.passphrase, *key)) return;
   const Item& item = materials.find(*key);
   if (item.usable()) {
     if (context_.in_use) rules_.identity = materials.use_pair(*key, Materials::Side::Upstream);
@@ -89,6 +90,18 @@ void PolicyMaterial::add_identity(const objects::UpstreamTlsPolicy& policy) {
                     exists ? object_text(*key) + " holds no tls.crt and tls.key."
                            : "There is no " + object_text(*key) + '.',
                     exists ? "Put them into the Secret." : "Create it, or correct the name."));
+}
+
+bool PolicyMaterial::add_passphrases(const objects::MaterialRef& ref, ItemKey& key) {
+  const std::string data_key = ref.key.empty() ? "passphrase" : ref.key;
+  key.passphrases = context_.policy.ns + '/' + ref.name + '/' + data_key;
+  if (context_.materials.has_passphrases(key)) return true;
+  keep_first(rules_.refused, report_.as(kBadClient)
+                                 .refuse(Reason::SecretMissing, "spec.privateKeyPassphraseRef",
+                                         "There is no Secret " + context_.policy.ns + '/' +
+                                             ref.name + " with the key " + data_key + '.',
+                                         "Create it, or correct the name."));
+  return false;
 }
 
 void PolicyMaterial::add_trust(const objects::PolicyValidation& validation) {
@@ -138,9 +151,20 @@ void PolicyMaterial::add_revocation(const objects::PolicyRevocation& revocation)
   const bool may_be_unavailable =
       revocation.on_unavailable == objects::OnUnavailable::AllowWithWarning;
   rules_.allow_without_crl = may_be_unavailable && !revocation.crls.empty();
+  constexpr std::string_view kField = "spec.validation.revocation.crlRefs";
+  std::vector<ItemKey> keys;
   for (std::size_t i = 0; i < revocation.crls.size(); ++i) {
-    add_crl(revocation.crls[i], may_be_unavailable,
-            indexed("spec.validation.revocation.crlRefs", i));
+    const objects::MaterialRef& ref = revocation.crls[i];
+    auto key = locate(ref, ItemKind::Crl, indexed(kField, i));
+    if (!key) return;
+    keys.push_back(find_crl_key(ref, *std::move(key)));
+  }
+  std::size_t at = 0;
+  while (at < keys.size()) {
+    const std::string field = indexed(kField, at);
+    const ItemKey key = join_parts({keys.begin() + static_cast<std::ptrdiff_t>(at), keys.end()});
+    at += 1 + key.parts.size();
+    add_crl(key, may_be_unavailable, field);
   }
   if (!rules_.crl.empty()) {
     rules_.revocation = revocation.scope == objects::PolicyScope::Leaf
@@ -155,24 +179,41 @@ void PolicyMaterial::add_revocation(const objects::PolicyRevocation& revocation)
   }
 }
 
-void PolicyMaterial::add_crl(const objects::MaterialRef& ref, bool may_be_unavailable,
-                             const std::string& field) {
-  auto key = locate(ref, ItemKind::Crl, field);
-  if (!key) return;
-  Materials& materials = context_.materials;
-  if (ref.key.empty()) {
-    for (const std::string_view name : kCrlKeys) {
-      ItemKey candidate = *key;
-      if (name != file_name(ItemKind::Crl)) candidate.data_key = name;
-      if (materials.find(candidate).state == Item::State::Absent) continue;
-      key = std::move(candidate);
-      break;
-    }
+ItemKey PolicyMaterial::find_crl_key(const objects::MaterialRef& ref, ItemKey key) const {
+  if (!ref.key.empty()) return key;
+  for (const std::string_view name : kCrlKeys) {
+    ItemKey candidate = key;
+    if (name != file_name(ItemKind::Crl)) candidate.data_key = name;
+    if (context_.materials.has_content(candidate)) return candidate;
   }
-  const Item& item = materials.find(*key);
+  return key;
+}
+
+// A list that is larger than an object may be stands in several: what is no list by itself is tried
+// together with what follows it.
+ItemKey PolicyMaterial::join_parts(std::vector<ItemKey> keys) const {
+  Materials& materials = context_.materials;
+  if (keys.size() == 1 || materials.is_good(keys[0])) return keys[0];
+  ItemKey joined = keys[0];
+  for (std::size_t n = 1; n < keys.size(); ++n) {
+    joined.parts.push_back(source_text(keys[n]));
+    if (materials.is_good(joined)) return joined;
+  }
+  // Bad now; it was good together before.
+  const ItemKey* before = materials.find_joined(keys[0]);
+  const bool is_prefix =
+      before != nullptr && before->parts.size() <= joined.parts.size() &&
+      std::equal(before->parts.begin(), before->parts.end(), joined.parts.begin());
+  return is_prefix ? *before : keys[0];
+}
+
+void PolicyMaterial::add_crl(const ItemKey& key, bool may_be_unavailable,
+                             const std::string& field) {
+  Materials& materials = context_.materials;
+  const Item& item = materials.find(key);
   if (item.usable()) {
-    rules_.crl.push_back(context_.in_use ? materials.use_file(*key) : config::FileRef{});
-    tell_kept(*key, item, field);
+    rules_.crl.push_back(context_.in_use ? materials.use_file(key) : config::FileRef{});
+    tell_kept(key, item, field);
     if (item.facts != nullptr && item.facts->not_after != 0 &&
         item.facts->not_after < context_.now) {
       report_.as({"RevocationFresh", "Expired"})
@@ -186,7 +227,7 @@ void PolicyMaterial::add_crl(const objects::MaterialRef& ref, bool may_be_unavai
   if (may_be_unavailable) {
     report_.as({"RevocationFresh", "Unavailable"})
         .warn(is_bad ? item.error.reason : Reason::CrlMissing, field,
-              object_text(*key) +
+              object_text(key) +
                   (is_bad ? ": " + clip(item.error.detail, kMaxDetailBytes)
                           : " isn't there, or holds no CRL") +
                   "; it is left out.",
@@ -195,16 +236,16 @@ void PolicyMaterial::add_crl(const objects::MaterialRef& ref, bool may_be_unavai
   }
   ObjectReport report = report_.as(kBadCrl);
   if (is_bad) {
-    keep_first(rules_.refused, refuse_bad(*key, item, field, report));
+    keep_first(rules_.refused, refuse_bad(key, item, field, report));
     return;
   }
-  const bool exists = materials.exists(*key);
+  const bool exists = materials.exists(key);
   keep_first(rules_.refused,
              report.refuse(
                  Reason::CrlMissing, field,
-                 exists ? object_text(*key) + " holds no " +
-                              (ref.key.empty() ? "ca.crl, crl.pem or crl" : ref.key) + '.'
-                        : "There is no " + object_text(*key) + '.',
+                 exists ? object_text(key) + " holds no " +
+                              (key.data_key.empty() ? "ca.crl, crl.pem or crl" : key.data_key) + '.'
+                        : "There is no " + object_text(key) + '.',
                  exists ? "Correct the key, or put it there." : "Create it, or correct the name."));
 }
 

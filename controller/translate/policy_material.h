@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "controller/objects/objects.h"
 #include "controller/state/cluster_state.h"
@@ -40,8 +41,13 @@ class PolicyMaterial {
   [[nodiscard]] std::optional<ItemKey> locate(const objects::MaterialRef& ref, ItemKind item,
                                               const std::string& field);
   [[nodiscard]] bool is_granted(const objects::MaterialRef& ref) const;
+  // Answers whether they are there.
+  [[nodiscard]] bool add_passphrases(const objects::MaterialRef& ref, ItemKey& key);
   void add_ca(const objects::MaterialRef& ref, const std::string& field);
-  void add_crl(const objects::MaterialRef& ref, bool may_be_unavailable, const std::string& field);
+  [[nodiscard]] ItemKey find_crl_key(const objects::MaterialRef& ref, ItemKey key) const;
+  // The first of them, with the parts of it that follow.
+  [[nodiscard]] ItemKey join_parts(std::vector<ItemKey> keys) const;
+  void add_crl(const ItemKey& key, bool may_be_unavailable, const std::string& field);
   void tell_kept(const ItemKey& key, const Item& item, const std::string& field);
   void tell_dates(const Item& item, std::int64_t warning_s, const std::string& field);
 

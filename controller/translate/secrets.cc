@@ -3,36 +3,12 @@
 #include <optional>
 #include <utility>
 
-#include "controller/translate/material_facts.h"
-
 namespace handfast::translate {
 namespace {
 
-constexpr std::string_view kKeyFile = "tls.key";
-constexpr std::string_view kPkcs12File = "tls.p12";
+using Facts = MaterialCache::Facts;
+
 constexpr std::int64_t kTenDays = 10LL * 24 * 60 * 60;
-
-Reason bad_reason(ItemKind item) {
-  switch (item) {
-    case ItemKind::KeyPair:
-      return Reason::BadCertificate;
-    case ItemKind::Ca:
-      return Reason::BadCa;
-    case ItemKind::Crl:
-      return Reason::BadCrl;
-  }
-  return Reason::Internal;
-}
-
-const objects::DataValue* find_value(const objects::DataMap& data, std::string_view key) {
-  const auto found = data.find(key);
-  return found == data.end() ? nullptr : &found->second;
-}
-
-// The key of the object's data that an item, or the first half of it, stands in.
-std::string_view data_key_of(const ItemKey& key) {
-  return key.data_key.empty() ? file_name(key.item) : std::string_view{key.data_key};
-}
 
 std::string field_of(std::string_view data_key) { return "data[" + std::string{data_key} + ']'; }
 
@@ -78,7 +54,17 @@ const Item& Materials::find(const ItemKey& key) {
   return known_.emplace(key, judge(key)).first->second;
 }
 
-bool Materials::exists(const ItemKey& key) const { return content_of(key).meta != nullptr; }
+bool Materials::exists(const ItemKey& key) const {
+  return read_content(state_, key).meta != nullptr;
+}
+
+bool Materials::has_content(const ItemKey& key) const {
+  return !read_content(state_, key).files.empty();
+}
+
+bool Materials::has_passphrases(const ItemKey& key) const {
+  return find_passphrases(state_, key) != nullptr;
+}
 
 bool Materials::was_there(const ItemKey& key) const { return last_good_.contains(key); }
 
@@ -104,7 +90,7 @@ const Item& Materials::use(const ItemKey& key) {
                                                                .passphrases = item.passphrases,
                                                                .is_pkcs12 = item.is_pkcs12});
   if (!added || item.state != Item::State::Good) return item;
-  const Content content = content_of(key);
+  const ItemContent content = read_content(state_, key);
   for (const auto& [file, value] : content.files) {
     files_[item.directory + '/' + std::string{file}] = value->bytes;
   }
@@ -112,59 +98,40 @@ const Item& Materials::use(const ItemKey& key) {
   return item;
 }
 
-Materials::Content Materials::content_of(const ItemKey& key) const {
-  Content content;
-  const objects::DataMap* data = nullptr;
-  if (key.kind == "Secret") {
-    if (const auto* secret = state_.find_secret(key.ns, key.name)) {
-      content.meta = &secret->meta;
-      data = &secret->data;
-    }
-  } else if (key.kind == "ConfigMap") {
-    if (const auto* config_map = state_.find_config_map(key.ns, key.name)) {
-      content.meta = &config_map->meta;
-      data = &config_map->data;
-    }
-  } else if (const auto* bundle = state_.find_trust_bundle(key.name)) {
-    content.meta = &bundle->meta;
-    content.files.emplace(file_name(key.item), &bundle->trust_bundle);
-  }
-  if (data == nullptr) return content;
+const MaterialCache::Facts& Materials::facts_of(const ItemKey& key, const ItemContent& content) {
+  return cache_.get(content_identity(content), now_,
+                    [&] { return parse_content(key, content, now_); });
+}
 
-  const auto put = [&](std::string_view file, std::string_view data_key) {
-    if (const auto* value = find_value(*data, data_key)) content.files.emplace(file, value);
-  };
-  put(file_name(key.item), data_key_of(key));
-  if (key.item != ItemKind::KeyPair) return content;
-  put(kKeyFile, kKeyFile);
-  return content;
+bool Materials::is_good(const ItemKey& key) {
+  const ItemContent content = read_content(state_, key);
+  return !content.files.empty() && !find_obvious_fault(key, content) &&
+         !facts_of(key, content).error;
+}
+
+const ItemKey* Materials::find_joined(const ItemKey& key) const {
+  for (auto at = last_good_.lower_bound(key); at != last_good_.end(); ++at) {
+    ItemKey first = at->first;
+    first.parts.clear();
+    if (first != key) break;
+    if (!at->first.parts.empty()) return &at->first;
+  }
+  return nullptr;
 }
 
 Item Materials::judge(const ItemKey& key) {
-  const Content content = content_of(key);
+  const ItemContent content = read_content(state_, key);
   if (content.files.empty()) return {};
-  if (auto fault = obvious_fault(key, content)) {
+  if (auto fault = find_obvious_fault(key, content)) {
     return keep_last_good(key, content, {}, *std::move(fault));
   }
 
-  std::map<std::string_view, std::string_view> files;
-  for (const auto& [file, value] : content.files) files.emplace(file, value->bytes);
-  // Not of the bytes alone: they may be good as one kind of item and bad as another.
-  const std::string hash = config::content_hash(files);
-  const Facts& facts = cache_.get(hash, now_, [&] {
-    switch (key.item) {
-      case ItemKind::KeyPair:
-        return parse_pair(files[file_name(key.item)], files[kKeyFile]);
-      case ItemKind::Ca:
-        return parse_ca(files[file_name(key.item)], now_);
-      case ItemKind::Crl:
-        return parse_crl(files[file_name(key.item)]);
-    }
-    return Facts{};
-  });
+  const Facts& facts = facts_of(key, content);
   Item item;
-  item.directory = object_directory(key) + '/' + hash.substr(0, 16);
-  for (const auto& [file, bytes] : files) item.bytes += bytes.size();
+  item.directory = content_directory(key, content);
+  for (const auto& [file, value] : content.files) item.bytes += value->bytes.size();
+  item.is_pkcs12 = content.is_pkcs12();
+  if (content.passphrases != nullptr) item.passphrases = passphrase_path(key, content);
   if (facts.error) return keep_last_good(key, content, item, *facts.error);
 
   if (key.item != ItemKind::KeyPair) tell_trust_doubts(key, content, facts);
@@ -173,25 +140,7 @@ Item Materials::judge(const ItemKey& key) {
   return item;
 }
 
-// What can be said without parsing: a value that isn't base64, half a pair.
-std::optional<Error> Materials::obvious_fault(const ItemKey& key, const Content& content) {
-  if (key.item == ItemKind::KeyPair) {
-    if (!content.files.contains("tls.crt")) {
-      return Error{Reason::KeyMismatch, "tls.crt: is missing, and tls.key is there"};
-    }
-    if (!content.files.contains(kKeyFile)) {
-      return Error{Reason::KeyMismatch, "tls.key: is missing, and tls.crt is there"};
-    }
-  }
-  for (const auto& [file, value] : content.files) {
-    if (value->problem.empty()) continue;
-    return Error{file == kKeyFile ? Reason::BadKey : bad_reason(key.item),
-                 std::string{file} + ": " + value->problem};
-  }
-  return std::nullopt;
-}
-
-Item Materials::keep_last_good(const ItemKey& key, const Content& content, const Item& bad,
+Item Materials::keep_last_good(const ItemKey& key, const ItemContent& content, const Item& bad,
                                Error error) {
   ObjectReport report{report_, key.kind, *content.meta};
   auto [field, message] = place_of(key, error);
@@ -219,7 +168,7 @@ Item Materials::keep_last_good(const ItemKey& key, const Content& content, const
 
 void Materials::tell_pair_dates(const ItemKey& key, const Facts& facts, Side side) {
   if (!dates_told_.emplace(key, side).second) return;
-  ObjectReport report{report_, key.kind, *content_of(key).meta};
+  ObjectReport report{report_, key.kind, *read_content(state_, key).meta};
   const std::string field = field_of(data_key_of(key));
   const bool front = side == Side::Front;
   const Reason expired = front ? Reason::FrontCertificate : Reason::ClientCertificateExpired;
@@ -237,7 +186,8 @@ void Materials::tell_pair_dates(const ItemKey& key, const Facts& facts, Side sid
   }
 }
 
-void Materials::tell_trust_doubts(const ItemKey& key, const Content& content, const Facts& facts) {
+void Materials::tell_trust_doubts(const ItemKey& key, const ItemContent& content,
+                                  const Facts& facts) {
   ObjectReport report{report_, key.kind, *content.meta};
   const std::string field = field_of(data_key_of(key));
   for (const std::string& warning : facts.warnings) {

@@ -16,6 +16,7 @@
 
 #include "controller/state/cluster_state.h"
 #include "controller/translate/findings.h"
+#include "controller/translate/item_content.h"
 #include "controller/translate/material.h"
 #include "controller/translate/material_cache.h"
 #include "proxy/base/result.h"
@@ -52,8 +53,20 @@ class Materials {
   // The item of an object. Borrowed, good as long as this.
   const Item& find(const ItemKey& key);
 
+  // Whether the content is good now; tells nothing.
+  [[nodiscard]] bool is_good(const ItemKey& key);
+
+  // The item of several parts, the first of which is `key`, that was last good; null: none.
+  [[nodiscard]] const ItemKey* find_joined(const ItemKey& key) const;
+
+  // Are the passphrases there that a pair names?
+  [[nodiscard]] bool has_passphrases(const ItemKey& key) const;
+
   // Is there such an object?
   [[nodiscard]] bool exists(const ItemKey& key) const;
+
+  // Does the object hold anything for the item, good or bad?
+  [[nodiscard]] bool has_content(const ItemKey& key) const;
 
   // Was the item in use before, though the object has it no more?
   [[nodiscard]] bool was_there(const ItemKey& key) const;
@@ -64,22 +77,12 @@ class Materials {
   config::FileRef use_file(const ItemKey& key);
 
  private:
-  // The object's data as it is now; what isn't there is absent.
-  struct Content {
-    const objects::Meta* meta = nullptr;  // null: no such object
-    // By the name that the file is published under.
-    std::map<std::string_view, const objects::DataValue*> files;
-    const objects::DataValue* passphrases = nullptr;
-  };
-
-  [[nodiscard]] Content content_of(const ItemKey& key) const;
-  [[nodiscard]] static std::optional<Error> obvious_fault(const ItemKey& key,
-                                                          const Content& content);
   Item judge(const ItemKey& key);
-  Item keep_last_good(const ItemKey& key, const Content& content, const Item& bad, Error error);
+  const MaterialCache::Facts& facts_of(const ItemKey& key, const ItemContent& content);
+  Item keep_last_good(const ItemKey& key, const ItemContent& content, const Item& bad, Error error);
   const Item& use(const ItemKey& key);
   void tell_pair_dates(const ItemKey& key, const MaterialCache::Facts& facts, Side side);
-  void tell_trust_doubts(const ItemKey& key, const Content& content,
+  void tell_trust_doubts(const ItemKey& key, const ItemContent& content,
                          const MaterialCache::Facts& facts);
 
   const state::ClusterState& state_;

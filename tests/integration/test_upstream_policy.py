@@ -63,6 +63,48 @@ class UpstreamPolicies(PolicyCase):
 
         self.assertIn(f"client-of-{self.name}", self.answer()["client"])
 
+    def test_key_under_a_passphrase_opens(self):
+        self.serve(client_ca=self.ca.cert_pem)
+        self.apply_roots()
+        self.apply_secret(self.client, tls_key=self.client.key_pem_as("pkcs8", "second"))
+        self.apply("pass", manifests.secret(f"{self.name}-pass", passphrase="first\nsecond\n"))
+        self.apply_policy(client=f"{self.name}-tls",
+                          privateKeyPassphraseRef={"name": f"{self.name}-pass"})
+        self.assertIn(f"client-of-{self.name}", self.answer()["client"])
+
+        # The pair that opens serves on, and so it does after a start with the state of before.
+        self.apply("pass", manifests.secret(f"{self.name}-pass", passphrase="third"))
+        self.handfast.barrier()
+        self.assertIn(f"client-of-{self.name}", self.answer()["client"])
+
+        self.delete("pass")
+        self.assert_refused(503, "secret_missing")
+
+    def test_pkcs12_is_a_client_certificate_too(self):
+        self.serve(client_ca=self.ca.cert_pem)
+        self.apply_roots()
+        self.apply("secret", manifests.secret(f"{self.name}-tls", data={
+            "keystore.p12": self.client.pkcs12("changeit")}))
+        self.apply("pass", manifests.secret(f"{self.name}-pass", data={"p": "changeit"}))
+        self.apply_policy(client=f"{self.name}-tls", privateKeyPassphraseRef={
+            "name": f"{self.name}-pass", "key": "p"})
+
+        self.assertIn(f"client-of-{self.name}", self.answer()["client"])
+
+    def test_crl_in_parts_revokes(self):
+        leaf = self.server()
+        self.serve(leaf)
+        self.apply_roots()
+        crl = self.ca.crl([leaf])
+        for number, part in enumerate((crl[:300], crl[300:])):
+            self.apply(f"crl-{number}", manifests.config_map(f"{self.name}-crl-{number}",
+                                                             ca_crl=part))
+        self.apply_policy(validation={"revocation": {"crlRefs": [
+            manifests.material_ref("ConfigMap", f"{self.name}-crl-{number}")
+            for number in range(2)]}})
+
+        self.assert_refused(502, "revoked")
+
     def test_policy_verifies_against_its_own_ca_alone(self):
         self.serve(protocol="HTTPS")
         self.apply_secret(ca=self.ca)

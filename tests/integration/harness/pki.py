@@ -12,6 +12,7 @@ import tempfile
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 UTC = datetime.timezone.utc
@@ -101,6 +102,11 @@ class Leaf:
         closed = (serialization.BestAvailableEncryption(passphrase.encode()) if passphrase
                   else serialization.NoEncryption())
         return self.key.private_bytes(serialization.Encoding.PEM, shape, closed).decode()
+
+    def pkcs12(self, passphrase):
+        return pkcs12.serialize_key_and_certificates(
+            b"client", self.key, self.certificate, self.intermediates or None,
+            serialization.BestAvailableEncryption(passphrase.encode()))
 
     def write(self, folder, stem):
         """Writes stem.crt (the chain) and stem.key; answers both paths."""

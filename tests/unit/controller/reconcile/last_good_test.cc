@@ -37,6 +37,27 @@ TEST(RememberItems, TakesEachItemOfAPolicy) {
                                        {kCrl, {"tls/shop/orders-tls/33", 0}}}));
 }
 
+TEST(RememberItems, TakesWhatPoliciesReferTo) {
+  config::UpstreamTls tls;
+  tls.identity = {"tls/pki/client/11/tls.p12", "tls/pki/client/11/tls.p12", "Secret/pki/client",
+                  "tls/shop/pass/22/phrases"};
+  tls.ca = {{"tls/shop/roots/33/ca.crt", "ConfigMap/shop/roots/bundle.pem"},
+            {"tls/_cluster/mesh:roots/44/ca.crt", "ClusterTrustBundle/mesh:roots"}};
+  tls.crl = {{"tls/shop/crl-1/55/ca.crl", "Secret/shop/crl-1+Secret/shop/crl-2/rest"}};
+
+  ItemKey pair{"Secret", "pki", "client", ItemKind::KeyPair};
+  pair.passphrases = "shop/pass/phrases";
+  ItemKey crl{"Secret", "shop", "crl-1", ItemKind::Crl};
+  crl.parts = {"Secret/shop/crl-2/rest"};
+  EXPECT_EQ(
+      remembered(tls),
+      (LastGood{
+          {pair, {"tls/pki/client/11", 0, "tls/shop/pass/22/phrases", true}},
+          {{"ConfigMap", "shop", "roots", ItemKind::Ca, "bundle.pem"}, {"tls/shop/roots/33"}},
+          {{"ClusterTrustBundle", "", "mesh:roots", ItemKind::Ca}, {"tls/_cluster/mesh:roots/44"}},
+          {crl, {"tls/shop/crl-1/55"}}}));
+}
+
 TEST(RememberItems, TakesTheCertificateOfAHostAndTheDefaultOne) {
   config::VirtualHost host;
   host.certificate = pair_of("Secret/shop/orders-tls");
@@ -82,6 +103,12 @@ TEST_F(AfterAcknowledgement, WhatTheProxyWouldNotTakeLeavesTheOneBefore) {
 TEST_F(AfterAcknowledgement, AnItemWithNoFilesLeftIsForgotten) {
   EXPECT_TRUE(after({{kPair, {"new", 0}}}, {{kPair, {"old", 0}}}).empty());
   EXPECT_TRUE(after({{kPair, {"new", 0}}}, {}).empty());
+}
+
+TEST_F(AfterAcknowledgement, APairWithoutItsPassphrasesIsNoPair) {
+  const GoodItem pair{"pair", 0, "pass/phrases", false};
+  EXPECT_TRUE((on_disk_ = {"pair"}, after({{kPair, pair}}, {})).empty());
+  EXPECT_EQ((on_disk_ = {"pair", "pass"}, after({{kPair, pair}}, {})), (LastGood{{kPair, pair}}));
 }
 
 TEST_F(AfterAcknowledgement, WhatIsGoneIsNotKept) {
