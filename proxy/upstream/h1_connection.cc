@@ -324,16 +324,23 @@ void H1Connection::on_timeout() {
   fail({Reason::ResponseTimeout, facts_.address.to_string() + ": no progress in time"});
 }
 
+// The refusal of our certificate after our side of the handshake was done (TLS 1.3): a backend that
+// has answered nothing on this connection has acted on nothing either.
+bool H1Connection::was_refused_at_once(const Error& error) const {
+  return error.reason == Reason::ClientCertificateRejected && requests_ == 1 &&
+         phase_ == Phase::Head && informational_ == 0 && in_.empty();
+}
+
 void H1Connection::fail(Error error) {
   if (closed_) return;
   if (error.reason == Reason::ClientCertificateRejected) {
-    // TLS 1.3: the refusal arrives after our side of the handshake was done.
     pool_.hooks_.on_handshake({&service_, &facts_.address, true, facts_.tls.resumed, error.reason});
   }
+  const bool unprocessed = !request_flushed_ || was_refused_at_once(error);
   pool_.close(*this);
   ChannelUser* const user = std::exchange(user_, nullptr);
   if (user != nullptr) {
-    user->on_upstream_failed({std::move(error), !request_flushed_, malformed_, false, &facts_});
+    user->on_upstream_failed({std::move(error), unprocessed, malformed_, false, &facts_});
   }
 }
 

@@ -59,6 +59,7 @@ class H1Connection final : public Connection, public Channel {
   void finish_response();
   void on_idle_event();
   void on_event_before_request();
+  [[nodiscard]] bool was_refused_at_once(const Error& error) const;
   [[nodiscard]] bool is_silent();
   void on_timeout();
   void arm_for_progress();

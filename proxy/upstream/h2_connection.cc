@@ -349,7 +349,8 @@ void H2Connection::on_timeout() {
 void H2Connection::fail(Error error) {
   if (over()) return;
   going_away_ = true;  // nobody who is told begins anew on it
-  if (error.reason == Reason::ClientCertificateRejected) {
+  const bool rejected = error.reason == Reason::ClientCertificateRejected;
+  if (rejected) {
     // TLS 1.3: the refusal arrives after our side of the handshake was done.
     pool_.hooks_.on_handshake({&service_, &facts_.address, true, facts_.tls.resumed, error.reason});
   }
@@ -366,7 +367,10 @@ void H2Connection::fail(Error error) {
       ++i;
       continue;
     }
-    channel.fail(error, /*unprocessed=*/channel.stream_ == 0 || channel.stream_ > written_);
+    // Who refused us before any answer has acted on nothing.
+    const bool unprocessed =
+        channel.stream_ == 0 || channel.stream_ > written_ || (rejected && !answered_);
+    channel.fail(error, unprocessed);
     i = 0;  // its user may have closed others
   }
   fail_waiting(error);
@@ -374,6 +378,7 @@ void H2Connection::fail(Error error) {
 }
 
 void H2Connection::on_h2_response(http::H2StreamId stream, const http::ResponseHead& head) {
+  answered_ = true;
   H2Channel* const channel = find(stream);
   if (channel == nullptr || channel->user_ == nullptr) return;
   if (head.status >= 200) {

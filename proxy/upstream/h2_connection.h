@@ -142,6 +142,7 @@ class H2Connection final : public Connection, private http::H2Codec::Events {
   Monotonic heard_;               // when anything came last
   http::H2StreamId begun_ = 0;    // the newest stream
   http::H2StreamId written_ = 0;  // the newest of which something may have left us
+  bool answered_ = false;         // a head has come, for any request
   bool going_away_ = false;
   bool lost_ = false;  // users of whole answers are left
   bool reading_ = false;

@@ -209,6 +209,7 @@ TEST_F(H1ConnectionTest, ARefusalOfOurCertificateAfterTheHandshakeIsCountedAndNa
 
   EXPECT_TRUE(driver_.until([&] { return user.reason() == Reason::ClientCertificateRejected; }));
   EXPECT_EQ(outcomes_.back(), Reason::ClientCertificateRejected);
+  EXPECT_TRUE(user.unprocessed);  // it is a connect that failed, whatever was sent already
 }
 
 // Its worker must not try to send again and again meanwhile.
