@@ -240,6 +240,7 @@ void judge_crls(const Request& request, STACK_OF(X509) * chain, Verdict& verdict
     if (refused.reason != Reason::Revoked && rules.allow_without_crl) {
       // The rest is looked at all the same: it may be revoked.
       verdict.crl_skipped = refused.reason;
+      verdict.detail = std::move(refused.detail);
       continue;
     }
     verdict = std::move(refused);

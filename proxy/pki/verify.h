@@ -64,7 +64,7 @@ struct VerifyRules {
 
 struct Verdict {
   Reason reason = Reason::Ok;
-  std::string detail;     // for the operator: which certificate, what is wrong
+  std::string detail;     // for the operator: which certificate, what is wrong or was let through
   int openssl_error = 0;  // X509_V_*: what the handshake's alert is made from
   // The earliest time at which something that this verdict rests on expires (certificates of the
   // chain; CRL nextUpdate). 0 unless Ok.

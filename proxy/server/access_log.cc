@@ -182,6 +182,9 @@ char* write_record(char* to, const session::ExchangeRecord& record) {
     line.text<"upstream_peer_subject">(record.upstream_peer_subject);
     line.text<"upstream_peer_serial">(record.upstream_peer_serial);
     line.flag<"upstream_client_certificate_requested">(record.upstream_certificate_requested);
+    if (record.upstream_would_refuse != Reason::Ok) {
+      line.word<"upstream_tls_would_refuse">(to_string(record.upstream_would_refuse));
+    }
     line.text_if<"upstream_client_subject">(record.upstream_client_subject);
     line.text_if<"upstream_client_serial">(record.upstream_client_serial);
   }

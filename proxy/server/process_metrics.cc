@@ -82,6 +82,12 @@ struct ProcessMetrics::Impl {
                                        "TLS handshakes with backends, by result and reason.");
   CounterFamily& connects = counters(registry, "handfast_upstream_connects_total",
                                      "Plain TCP connections to backends, by result and reason.");
+  CounterFamily& would_refuse =
+      counters(registry, "handfast_upstream_would_refuse_total",
+               "Handshakes that an audit let through, by what verification would have said.");
+  CounterFamily& crl_skipped =
+      counters(registry, "handfast_upstream_crl_skipped_total",
+               "Handshakes let through although no CRL in date covered a certificate, by reason.");
   CounterFamily& closed = counters(registry, "handfast_upstream_tls_connections_closed_total",
                                    "Upstream TLS connections closed by a change, by cause.");
   CounterFamily& loads = counters(registry, "handfast_generation_loads_total",
@@ -127,8 +133,21 @@ struct ProcessMetrics::Impl {
                                       "Access log lines lost because their reader was too slow.")
                                    .Add({});
 
+  // Of a Service: they go with it.
+  struct OfServices {
+    CounterFamily& family;
+    std::unordered_map<std::string, std::set<prometheus::Counter*>> known{};
+  };
   std::mutex mutex;
-  std::unordered_map<std::string, std::set<prometheus::Counter*>> of_service[2];
+  std::array<OfServices, 4> of_services{OfServices{handshakes}, OfServices{connects},
+                                        OfServices{would_refuse}, OfServices{crl_skipped}};
+
+  void count(OfServices& counters, const std::string& service,
+             const std::map<std::string, std::string>& labels) {
+    prometheus::Counter& counter = counters.family.Add(labels);
+    counter.Increment();
+    counters.known[service].insert(&counter);
+  }
 };
 
 ProcessMetrics::ProcessMetrics() : impl_(std::make_unique<Impl>()) {
@@ -154,27 +173,34 @@ void ProcessMetrics::on_handshake(const upstream::HandshakeOutcome& outcome) {
   const std::string& name = *outcome.service;
   const std::size_t slash = name.find('/');
   const std::size_t colon = name.rfind(':');
-  std::map<std::string, std::string> labels{
-      {"namespace", name.substr(0, slash)},
-      {"service", name.substr(slash + 1, colon - slash - 1)},
-      {"result", outcome.reason == Reason::Ok ? "ok" : "failed"},
-      {"reason", std::string(to_string(outcome.reason))}};
+  const auto labels = [&](Reason reason) {
+    return std::map<std::string, std::string>{
+        {"namespace", name.substr(0, slash)},
+        {"service", name.substr(slash + 1, colon - slash - 1)},
+        {"reason", std::string(to_string(reason))}};
+  };
+  auto& [handshakes, connects, would_refuse, crl_skipped] = impl_->of_services;
+  auto ended = labels(outcome.reason);
+  ended.emplace("result", outcome.reason == Reason::Ok ? "ok" : "failed");
+  if (outcome.tls) ended.emplace("resumed", outcome.resumed ? "true" : "false");
   const std::lock_guard lock(impl_->mutex);
-  CounterFamily& family = outcome.tls ? impl_->handshakes : impl_->connects;
-  if (outcome.tls) labels.emplace("resumed", outcome.resumed ? "true" : "false");
-  prometheus::Counter& counter = family.Add(labels);
-  counter.Increment();
-  impl_->of_service[outcome.tls ? 0 : 1][name].insert(&counter);
+  impl_->count(outcome.tls ? handshakes : connects, name, ended);
+  if (outcome.verdict == nullptr) return;
+  const pki::Verdict& verdict = *outcome.verdict;
+  if (verdict.would_refuse != Reason::Ok) {
+    impl_->count(would_refuse, name, labels(verdict.would_refuse));
+  }
+  if (verdict.crl_skipped != Reason::Ok) {
+    impl_->count(crl_skipped, name, labels(verdict.crl_skipped));
+  }
 }
 
 void ProcessMetrics::forget_services(const std::vector<std::string>& services) {
   const std::lock_guard lock(impl_->mutex);
   for (const std::string& name : services) {
-    for (const int tls : {0, 1}) {
-      auto& known = impl_->of_service[tls];
+    for (auto& [family, known] : impl_->of_services) {
       const auto found = known.find(name);
       if (found == known.end()) continue;
-      CounterFamily& family = tls == 0 ? impl_->handshakes : impl_->connects;
       const std::set<prometheus::Counter*> gone = std::move(found->second);
       known.erase(found);
       for (prometheus::Counter* counter : gone) {

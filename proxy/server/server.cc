@@ -245,6 +245,7 @@ void Server::drain_workers() {
 
 void Server::on_handshake(const upstream::HandshakeOutcome& outcome) {
   process_metrics_->on_handshake(outcome);
+  warnings_.on_handshake(outcome);
   const std::lock_guard lock(handshakes_mutex_);
   if (handshakes_.size() >= kMaxHandshakes) handshakes_.clear();
   handshakes_[{*outcome.service, outcome.address->to_string()}] = {outcome.reason,

@@ -16,6 +16,7 @@
 #include "proxy/config/control.h"
 #include "proxy/net/address.h"
 #include "proxy/net/connection_limits.h"
+#include "proxy/server/handshake_warnings.h"
 #include "proxy/server/http_service.h"
 #include "proxy/server/loader.h"
 #include "proxy/server/worker.h"
@@ -97,6 +98,7 @@ class Server {
     Reason reason;
     UnixSeconds time;
   };
+  HandshakeWarnings warnings_{clock_};
   std::mutex handshakes_mutex_;
   std::map<std::pair<std::string, std::string>, LastHandshake> handshakes_;
 };

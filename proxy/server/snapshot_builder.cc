@@ -98,15 +98,6 @@ std::string key_of(const config::UpstreamTls& tls, std::string_view identity_has
   return config::sha256_hex(key);
 }
 
-// What the model can say and no connection honours yet. Such a policy is refused: a rule that is
-// ignored would let through what it was written against.
-std::string_view unsupported_field(const config::UpstreamTls& tls) {
-  if (tls.drain_ms) return "drain_ms";
-  if (tls.max_age_ms != 0) return "max_age_ms";
-  if (tls.audit_until != 0) return "audit_until";
-  return "";
-}
-
 // Without an issuer nobody can have signed a list of revocations.
 bool is_pin_with_revocation(const config::UpstreamTls& tls) {
   return tls.pin_only && (tls.revocation != config::RevocationScope::Off || !tls.crl.empty() ||
@@ -148,10 +139,6 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
   if (tls.refused) {
     policy->refused = Error{tls.refused->reason, tls.refused->detail};
     return policy;
-  }
-  if (const std::string_view field = unsupported_field(tls); !field.empty()) {
-    return reject(rejection, std::string(field), {},
-                  {Reason::InvalidValue, "this proxy doesn't support it yet"});
   }
   if (is_pin_with_revocation(tls)) {
     return reject(
@@ -214,6 +201,9 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
   policy->groups = tls.groups;
   policy->resumption = tls.resumption;
   policy->ocsp = ocsp_of(tls.ocsp);
+  if (tls.drain_ms) policy->drain = std::chrono::milliseconds(*tls.drain_ms);
+  policy->max_age = std::chrono::milliseconds(tls.max_age_ms);
+  policy->audit_until = tls.audit_until;
   policy->require_certificate_request = tls.require_certificate_request;
   policy->min_version = version_of(tls.versions.front());
   policy->max_version = version_of(tls.versions.back());

@@ -241,6 +241,7 @@ void Exchange::report(bool cut) {
   record.upstream_peer_serial = upstream_tls_.peer_serial;
   record.upstream_certificate_requested = upstream_tls_.certificate_requested;
   record.upstream_tls_resumed = upstream_tls_.resumed;
+  record.upstream_would_refuse = upstream_tls_.would_refuse;
   if (presented_ != nullptr && upstream_tls_.certificate_requested) {
     record.upstream_client_subject = presented_->info().subject;
     record.upstream_client_serial = presented_->info().serial;

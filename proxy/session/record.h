@@ -51,7 +51,8 @@ struct ExchangeRecord {
   std::string_view upstream_client_serial;
   bool upstream_certificate_requested = false;
   bool upstream_tls_resumed = false;
-  Reason reason = Reason::Ok;  // why it isn't the backend's answer
+  Reason upstream_would_refuse = Reason::Ok;  // during an audit
+  Reason reason = Reason::Ok;                 // why it isn't the backend's answer
   std::string_view detail;
 };
 

@@ -46,6 +46,7 @@ struct TlsFacts {
   std::string peer_subject;
   std::string peer_serial;
   bool certificate_requested = false;
+  Reason would_refuse = Reason::Ok;  // during an audit: why it would not have been believed
   bool resumed = false;  // then the peer and the request are those of the session's making
 };
 

@@ -18,7 +18,9 @@ Connection::Connection(Pool& pool, Established established, std::function<void()
       place_(std::move(established.place)),
       superseded_(established.superseded),
       valid_until_(established.valid_until),
-      peer_not_after_(established.peer_not_after) {
+      peer_not_after_(established.peer_not_after),
+      would_refuse_(established.would_refuse),
+      born_(pool.loop_.now()) {
   if (facts_.policy != nullptr) epoch_ = facts_.policy->epoch;
 }
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "proxy/base/intrusive_list.h"
@@ -33,6 +34,7 @@ struct Established {
   bool http2 = false;                           // what it turned out to be
   UnixSeconds valid_until = 0;                  // of the verifier's verdict; 0: no end
   UnixSeconds peer_not_after = 0;               // of a verified peer's own certificate
+  Reason would_refuse = Reason::Ok;             // of the verdict, during an audit
   bool superseded = false;                      // the policy changed while it was made
   std::chrono::milliseconds connect_timeout{};  // of the target
   EndpointLoad::Place place{};
@@ -77,6 +79,9 @@ class Connection : public event::Handler, public event::RoundEnd, public ListNod
   std::string epoch_;        // of the trust that the peer's chain was last judged under
   UnixSeconds valid_until_;
   UnixSeconds peer_not_after_;
+  Reason would_refuse_;
+  Monotonic born_;
+  std::optional<Monotonic> drain_at_;  // our identity was replaced, and this long it may live on
 };
 
 }  // namespace handfast::upstream

@@ -142,12 +142,14 @@ void Dial::note_peer() {
     }
   }
   made_.valid_until = made_.tls->verdict().valid_until;
+  facts.would_refuse = made_.would_refuse = made_.tls->verdict().would_refuse;
 }
 
 void Dial::finish() {
   note_peer();
-  pool_.hooks_.on_handshake(
-      {&made_.service, &target_.address, made_.tls != nullptr, made_.peer.tls.resumed, Reason::Ok});
+  pool_.hooks_.on_handshake({&made_.service, &target_.address, made_.tls != nullptr,
+                             made_.peer.tls.resumed, Reason::Ok,
+                             made_.tls == nullptr ? nullptr : &made_.tls->verdict()});
   pool_.on_dialled(*this);
 }
 

@@ -13,6 +13,11 @@ bool same_trust(const std::string& epoch, const tls::UpstreamPolicy* policy) {
   return policy == nullptr || epoch == policy->epoch;
 }
 
+bool same_identity(const pki::Identity* a, const pki::Identity* b) {
+  if (a == nullptr || b == nullptr) return a == b;
+  return a->info().sha256 == b->info().sha256;
+}
+
 // Takes the item out of a vector of owners whose members know their places.
 template <class T>
 std::unique_ptr<T> take_out(std::vector<std::unique_ptr<T>>& owners, std::size_t T::* slot,
@@ -85,7 +90,13 @@ Pool::Group& Pool::group_of(const KeyView& key) {
 bool Pool::usable(const Connection& connection, const tls::UpstreamPolicy* policy) const {
   if (connection.superseded_) return false;
   if (!same_trust(connection.epoch_, policy)) return false;  // not judged under the new trust yet
+  if (is_aged(connection, policy)) return false;
   return connection.valid_until_ == 0 || loop_.unix_now() <= connection.valid_until_;
+}
+
+bool Pool::is_aged(const Connection& connection, const tls::UpstreamPolicy* policy) const {
+  return policy != nullptr && policy->max_age.count() > 0 &&
+         loop_.now() - connection.born_ >= policy->max_age;
 }
 
 Channel* Pool::take(const Target& target, ChannelUser& user) {
@@ -244,7 +255,7 @@ void Pool::give_to(H2Connection& connection, IntrusiveList<ChannelUser>& waiting
 }
 
 void Pool::keep(H1Connection& connection) {
-  if (connection.superseded_) {
+  if (connection.superseded_ || is_aged(connection, connection.facts_.policy.get())) {
     close(connection);
     return;
   }
@@ -273,7 +284,8 @@ void Pool::drop_oldest_idle() {
 
 void Pool::on_channel_closed(H2Connection& connection) {
   if (connection.in_use()) return;
-  if (connection.superseded_ || connection.spent()) {
+  if (connection.superseded_ || connection.spent() ||
+      is_aged(connection, connection.facts_.policy.get())) {
     // In the next round: what it was told last, a reset perhaps, is sent first.
     connection.arm(std::chrono::milliseconds(0));
     return;
@@ -360,6 +372,7 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
     }
   }
   std::vector<Connection*> closing;
+  std::vector<std::uint64_t> refused;
   std::vector<JudgeRequest> judging;
   for (const auto& [id, connection] : by_id_) {
     if (!policies.contains(connection->facts_.policy->name)) continue;
@@ -371,6 +384,17 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
       continue;
     }
     if (!same_rules) connection->superseded_ = true;
+    if (!gone && policy->drain &&
+        !same_identity(policy->identity.get(), connection->facts_.policy->identity.get())) {
+      // A further change doesn't begin the time anew.
+      const Monotonic end = loop_.now() + *policy->drain;
+      connection->drain_at_ = std::min(connection->drain_at_.value_or(end), end);
+    }
+    if (!gone && policy->require_certificate_request &&
+        !connection->facts_.tls.certificate_requested) {
+      refused.push_back(id);
+      continue;
+    }
     if (gone || (same_rules && policy->epoch == connection->epoch_)) continue;
     X509* leaf = SSL_get1_peer_certificate(connection->ssl());
     if (leaf == nullptr) continue;
@@ -384,6 +408,13 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
     hooks_.on_closed_by_change("identity");
     close(*connection);
   }
+  for (const std::uint64_t id : refused) {
+    const auto found = by_id_.find(id);  // what one user does may end others
+    if (found == by_id_.end()) continue;
+    hooks_.on_closed_by_change("trust");
+    found->second->fail({Reason::ClientCertificateNotRequested,
+                         "the backend didn't ask for our certificate, which it must now"});
+  }
   if (!judging.empty()) hooks_.judge(std::move(judging));
 }
 
@@ -394,30 +425,50 @@ void Pool::on_judged(std::uint64_t id, const std::string& epoch, const pki::Verd
   if (verdict.ok()) {
     connection.epoch_ = epoch;
     connection.valid_until_ = verdict.valid_until;
+    connection.would_refuse_ = verdict.would_refuse;
     return;
   }
   hooks_.on_closed_by_change("trust");
   connection.fail({verdict.reason, verdict.detail});
 }
 
-void Pool::close_expired() {
-  std::vector<std::pair<std::uint64_t, Reason>> expired;
+std::optional<Pool::Ending> Pool::ending_of(const Connection& connection) const {
   const auto past = [this](UnixSeconds end) { return end != 0 && loop_.unix_now() > end; };
-  for (const auto& [id, connection] : by_id_) {
-    const auto& identity = connection->facts_.policy->identity;
-    if (identity != nullptr && past(identity->info().not_after)) {
-      expired.emplace_back(id, Reason::ClientCertificateExpired);
-    } else if (past(connection->peer_not_after_) ||
-               (!connection->in_use() && past(connection->valid_until_))) {
-      // A CRL may only have grown old: connections in use live on until a certificate ends.
-      expired.emplace_back(id, Reason::Expired);
-    }
+  const auto& identity = connection.facts_.policy->identity;
+  if (identity != nullptr && past(identity->info().not_after)) {
+    return Ending{{Reason::ClientCertificateExpired, "our certificate has expired"}, "expired"};
   }
-  for (const auto& [id, reason] : expired) {
+  // A CRL may only have grown old: connections in use live on until a certificate ends.
+  const bool audited = loop_.unix_now() < connection.facts_.policy->audit_until;
+  if ((past(connection.peer_not_after_) && !audited) ||
+      (!connection.in_use() && past(connection.valid_until_))) {
+    return Ending{{Reason::Expired, "a certificate of this connection has expired"}, "expired"};
+  }
+  if (connection.would_refuse_ != Reason::Ok && past(connection.valid_until_)) {
+    return Ending{{connection.would_refuse_, "the audit that let this connection through is over"},
+                  "audit"};
+  }
+  if (connection.drain_at_ && loop_.now() >= *connection.drain_at_) {
+    return Ending{{Reason::ClientCertificateExpired,
+                   "our certificate was replaced, and its drain period is over"},
+                  "drained"};
+  }
+  if (!connection.in_use() && is_aged(connection, connection.facts_.policy.get())) {
+    return Ending{{Reason::Expired, "the connection is as old as it may be"}, ""};
+  }
+  return std::nullopt;
+}
+
+void Pool::close_expired() {
+  std::vector<std::pair<std::uint64_t, Ending>> ending;
+  for (const auto& [id, connection] : by_id_) {
+    if (auto why = ending_of(*connection)) ending.emplace_back(id, std::move(*why));
+  }
+  for (auto& [id, why] : ending) {
     const auto found = by_id_.find(id);  // what one user does may end others
     if (found == by_id_.end()) continue;
-    hooks_.on_closed_by_change("expired");
-    found->second->fail({reason, "a certificate of this connection has expired"});
+    if (!why.cause.empty()) hooks_.on_closed_by_change(why.cause);
+    found->second->fail(std::move(why.error));
   }
   std::erase_if(groups_, [](const auto& group) { return group.second->empty(); });
 }

@@ -41,6 +41,7 @@ struct HandshakeOutcome {
   bool tls = false;
   bool resumed = false;
   Reason reason = Reason::Ok;
+  const pki::Verdict* verdict = nullptr;  // of an established TLS connection
 };
 
 // A chain to judge again under a policy's new trust, off the event loop.
@@ -79,7 +80,8 @@ class Pool {
                    const std::unordered_set<std::string>& policies);
   void on_judged(std::uint64_t connection, const std::string& epoch, const pki::Verdict& verdict);
 
-  // About once a second: closes connections whose certificates have expired.
+  // About once a second: closes connections whose certificates have expired, whose audit is over,
+  // whose time to end after a change of identity has come, and those too old to be used again.
   void close_expired();
   void close_idle();
 
@@ -131,6 +133,14 @@ class Pool {
   Group& group_of(const KeyView& key);
   [[nodiscard]] Group* find_group(const KeyView& key);
   [[nodiscard]] bool usable(const Connection& connection, const tls::UpstreamPolicy* policy) const;
+  // Beyond the policy's max_age: it ends with what it carries.
+  [[nodiscard]] bool is_aged(const Connection& connection, const tls::UpstreamPolicy* policy) const;
+  // What time has ended, and its word for metrics.
+  struct Ending {
+    Error error;
+    std::string_view cause;
+  };
+  [[nodiscard]] std::optional<Ending> ending_of(const Connection& connection) const;
   template <class T>
   T& adopt(std::unique_ptr<T> connection, bool tls);
 

@@ -484,6 +484,24 @@ class VerifyPolicies(Folder):
         self.assertEqual(code, 1)
         self.assertEqual(json.loads(out)["backends"][0]["verdict"], "no_endpoints")
 
+    def test_what_passes_under_an_audit_is_told_with_its_word(self):
+        server = Backend(self.ca.server("orders.shop.svc"))
+        self.addCleanup(server.close)
+        self.write(self.tls_ingress("orders", "orders.test"),
+                   self.tls_secret("orders-tls", ca=self.other_ca),
+                   manifests.service("orders", server.port))
+        audit = ("--upstream-verification-audit", f"shop/*@{from_now(days=9):%Y-%m-%d}")
+
+        code, out, _ = run("verify", "--all", "--manifests", self.folder, *audit, "--json")
+        _, lines, _ = run("verify", "--all", "--manifests", self.folder, *audit)
+
+        told = json.loads(out)
+        one, = told["backends"]
+        self.assertEqual((code, one["verdict"], one["would_be"]), (0, "ok", "untrusted_issuer"))
+        self.assertEqual((told["summary"]["ok"], told["summary"]["would_fail"]), (1, 1))
+        self.assertIn("ca.crt of Secret/shop/orders-tls", one["change"])
+        self.assertIn("; would be untrusted_issuer: ", lines.splitlines()[0])
+
 
 class VerifyBare(Folder):
     """HOST:PORT and flags, without manifests."""

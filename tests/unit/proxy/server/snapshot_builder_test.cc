@@ -84,6 +84,7 @@ TEST_F(PolicyTest, EveryRuleIsPartOfTheKey) {
   expect_other_key(changed([](Tls& t) { t.ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256"; }), "ciphers");
   expect_other_key(changed([](Tls& t) { t.cipher_suites = "TLS_AES_128_GCM_SHA256"; }), "suites");
   expect_other_key(changed([](Tls& t) { t.allow_without_crl = true; }), "without CRL");
+  expect_other_key(changed([](Tls& t) { t.audit_until = 1; }), "audit");
   expect_other_key(changed([](Tls& t) { t.ocsp = config::Ocsp::Require; }), "OCSP");
   expect_other_key(changed([](Tls& t) { t.groups = "X25519"; }), "groups");
   expect_other_key(changed([](Tls& t) { t.resumption = false; }), "resumption");
@@ -145,18 +146,17 @@ TEST_F(PolicyTest, APinAloneNeedsNoCaAndTakesNoRevocation) {
   EXPECT_EQ(rejection_.field, "pin_only");
 }
 
-// A rule that is ignored would let through what it was written against.
-TEST_F(PolicyTest, WhatIsNotSupportedYetIsRejected) {
-  const auto expect_rejected = [this](const char* field, auto change) {
-    config::UpstreamTls tls = app_.tls;
-    change(tls);
-    EXPECT_FALSE(make_policy(tls, materials_, rejection_)) << field;
-    EXPECT_EQ(rejection_.field, field);
-  };
-  using Tls = config::UpstreamTls;
-  expect_rejected("drain_ms", [](Tls& t) { t.drain_ms = 1; });
-  expect_rejected("max_age_ms", [](Tls& t) { t.max_age_ms = 1; });
-  expect_rejected("audit_until", [](Tls& t) { t.audit_until = 1; });
+// How long connections live isn't who they are: a change of it costs no reconnect.
+TEST_F(PolicyTest, LimitsOfAgeAreNoPartOfTheKey) {
+  config::UpstreamTls tls = app_.tls;
+  tls.max_age_ms = 1000;
+  tls.drain_ms = 0;
+  const auto policy = make(tls);
+
+  EXPECT_EQ(policy->key, make(app_.tls)->key);
+  EXPECT_EQ(policy->max_age, std::chrono::seconds(1));
+  EXPECT_EQ(policy->drain, std::chrono::milliseconds(0));
+  EXPECT_FALSE(make(app_.tls)->drain);
 }
 
 TEST(RefuseShard, AnswersWithTheReasonOfTheRejection) {
