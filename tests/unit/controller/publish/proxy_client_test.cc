@@ -142,7 +142,7 @@ TEST(ProxyClient, CanBeCalledOff) {
 
 TEST(ProxyClient, ReadsTheState) {
   FakeProxy proxy;
-  proxy.answer("\r\n\r\n", http("200 OK", R"({"generation":7,"policies":[],"endpoints":[]})"));
+  proxy.answer("\r\n\r\n", http("200 OK", R"({"generation":7,"policies":[],"endpoints":[],"unwell":[]})"));
 
   const auto state = ProxyClient{proxy.path}.state();
 
