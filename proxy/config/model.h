@@ -30,7 +30,7 @@ namespace handfast::config {
 // Versions of the format. A reader refuses another major and ignores nothing: an unknown field is
 // an error within the same minor.
 inline constexpr int kFormatMajor = 1;
-inline constexpr int kFormatMinor = 1;
+inline constexpr int kFormatMinor = 2;
 
 // Why a route, a Service or a TLS policy can't serve: it answers refusal_status(reason). `detail`
 // names object and field and says what to do; it is for logs, never for the client.
@@ -148,6 +148,36 @@ struct Service {
   friend bool operator==(const Service&, const Service&) = default;
 };
 
+// Whom a host asks for a certificate, and by what it is judged: one set for all of its routes,
+// since the handshake comes before the path.
+struct ClientTls {
+  std::vector<FileRef> ca;  // what their certificates must lead to; not empty
+  RevocationScope revocation = RevocationScope::Off;
+  std::vector<FileRef> crl;
+  std::uint8_t verify_depth = 1;  // intermediates allowed between leaf and anchor, >= 1
+  // Filters; empty: any certificate of `ca`. Of `subject`, a pattern of pki/common_name.h, and of
+  // `names` (SANs: DNS, IP or URI, any one is enough), both must hold where both are given.
+  std::string subject;
+  std::vector<std::string> names;
+  bool announce = true;  // the names of the CAs go into the request for a certificate
+  friend bool operator==(const ClientTls&, const ClientTls&) = default;
+};
+
+// What a route does about its client's certificate. Such a route is never served without TLS.
+enum class ClientVerify : std::uint8_t {
+  On,            // one is needed, and it must be good
+  Optional,      // none is fine, a bad one is not
+  OptionalNoCa,  // as Optional, but the issuer is the Service's to judge
+};
+
+struct ClientAccess {
+  ClientVerify verify = ClientVerify::On;
+  std::string error_page;          // where 400 is redirected to; empty: it is answered
+  bool pass_certificate = false;   // the Service gets the certificate itself too
+  std::optional<Refusal> refused;  // nobody gets in: 403
+  friend bool operator==(const ClientAccess&, const ClientAccess&) = default;
+};
+
 enum class PathType : std::uint8_t { Exact, Prefix };
 
 // One path of one host. Prefix matches by element: "/foo" matches "/foo" and "/foo/bar", not
@@ -178,6 +208,7 @@ struct Route {
 
   bool ssl_redirect = false;  // plain requests are answered 308 to https
   bool access_log = true;
+  std::optional<ClientAccess> client;  // needs VirtualHost::client, unless it is refused
 
   std::optional<Refusal> refused;
   friend bool operator==(const Route&, const Route&) = default;
@@ -194,6 +225,7 @@ struct VirtualHost {
   // Set when `tls` names a certificate that can't be had: requests are served with the default
   // certificate, a warning and a gauge tell.
   std::optional<Refusal> certificate_problem;
+  std::optional<ClientTls> client;  // none: clients aren't asked for a certificate
   friend bool operator==(const VirtualHost&, const VirtualHost&) = default;
 };
 

@@ -146,6 +146,36 @@ void read_traffic(Fields& fields, Route& route, Problem& problem) {
   route.max_temp_bytes = fields.number_or("max_temp_bytes", 0, kMostBytes, route.max_temp_bytes);
 }
 
+std::optional<ClientAccess> find_client_access(Fields& fields, Problem& problem) {
+  const Node* node = fields.find_map("client");
+  if (node == nullptr) return std::nullopt;
+  Fields inner{*node, fields.path_of("client"), problem};
+  ClientAccess access;
+  access.verify = word_from(inner, "verify", inner.text("verify"), kClientVerifies);
+  access.error_page = inner.text_or("error_page", "");
+  access.pass_certificate = inner.flag_or("pass_certificate", false);
+  access.refused = find_refusal(inner, "refused", problem);
+  inner.done();
+  return access;
+}
+
+std::optional<ClientTls> find_client_tls(Fields& fields, Problem& problem) {
+  const Node* node = fields.find_map("client");
+  if (node == nullptr) return std::nullopt;
+  Fields inner{*node, fields.path_of("client"), problem};
+  ClientTls client;
+  client.ca = find_files(inner, "ca", problem);
+  client.crl = find_files(inner, "crl", problem);
+  const std::string scope = inner.text_or("revocation", client.crl.empty() ? "Off" : "Chain");
+  client.revocation = word_from(inner, "revocation", scope, kRevocationScopes);
+  client.verify_depth = static_cast<std::uint8_t>(inner.number_or("verify_depth", 1, 255, 1));
+  client.subject = inner.text_or("subject", "");
+  client.names = inner.texts("names");
+  client.announce = inner.flag_or("announce", true);
+  inner.done();
+  return client;
+}
+
 Route read_route(const Node& node, std::string path, Problem& problem) {
   Fields fields{node, std::move(path), problem};
   Route route;
@@ -159,6 +189,7 @@ Route read_route(const Node& node, std::string path, Problem& problem) {
   read_traffic(fields, route, problem);
   route.ssl_redirect = fields.flag_or("ssl_redirect", false);
   route.access_log = fields.flag_or("access_log", true);
+  route.client = find_client_access(fields, problem);
   route.refused = find_refusal(fields, "refused", problem);
   fields.done();
   return route;
@@ -170,6 +201,7 @@ VirtualHost read_host(Fields& fields, Problem& problem) {
   host.tls = fields.flag_or("tls", false);
   host.certificate = find_key_pair(fields, "certificate", problem);
   host.certificate_problem = find_refusal(fields, "certificate_problem", problem);
+  host.client = find_client_tls(fields, problem);
   const Node* routes = fields.find_list("routes");
   if (routes == nullptr) {
     fields.problem("routes", "is missing");

@@ -33,11 +33,12 @@ void append_key_pair(std::string& out, int indent, std::string_view key,
   if (!pair->passphrases.empty()) inner.text("passphrases", pair->passphrases);
 }
 
-void append_files(std::string& out, std::string_view key, const std::vector<FileRef>& files) {
+void append_files(std::string& out, int indent, std::string_view key,
+                  const std::vector<FileRef>& files) {
   if (files.empty()) return;
-  Lines{out, 0}.open(key);
+  Lines{out, indent}.open(key);
   for (const FileRef& file : files) {
-    Lines element{out, 4};
+    Lines element{out, indent + 4};
     element.begin_element();
     element.text("path", file.path);
     element.text("source", file.source);
@@ -113,6 +114,29 @@ void append_traffic(std::string& out, const Route& route) {
   number("max_temp_bytes", route.max_temp_bytes, kDefault.max_temp_bytes);
 }
 
+void append_client_access(std::string& out, const std::optional<ClientAccess>& access) {
+  if (!access) return;
+  Lines{out, 4}.open("client");
+  Lines lines{out, 6};
+  lines.text("verify", word_of(kClientVerifies, access->verify));
+  if (!access->error_page.empty()) lines.text("error_page", access->error_page);
+  if (access->pass_certificate) lines.flag("pass_certificate", true);
+  append_refusal(out, 6, "refused", access->refused);
+}
+
+void append_client_tls(std::string& out, const std::optional<ClientTls>& client) {
+  if (!client) return;
+  Lines{out, 0}.open("client");
+  append_files(out, 2, "ca", client->ca);
+  Lines lines{out, 2};
+  lines.text("revocation", word_of(kRevocationScopes, client->revocation));
+  append_files(out, 2, "crl", client->crl);
+  lines.number("verify_depth", std::uint64_t{client->verify_depth});
+  if (!client->subject.empty()) lines.text("subject", client->subject);
+  if (!client->names.empty()) lines.texts("names", client->names);
+  lines.flag("announce", client->announce);
+}
+
 void append_route(std::string& out, const Route& route) {
   Lines lines{out, 4};
   lines.begin_element();
@@ -126,6 +150,7 @@ void append_route(std::string& out, const Route& route) {
   append_traffic(out, route);
   lines.flag("ssl_redirect", route.ssl_redirect);
   lines.flag("access_log", route.access_log);
+  append_client_access(out, route.client);
   append_refusal(out, 4, "refused", route.refused);
 }
 
@@ -139,6 +164,7 @@ struct Serializer {
     lines.flag("tls", host.tls);
     append_key_pair(out, 0, "certificate", host.certificate);
     append_refusal(out, 0, "certificate_problem", host.certificate_problem);
+    append_client_tls(out, host.client);
     if (host.routes.empty()) {
       lines.empty_list("routes");
       return;
@@ -174,13 +200,13 @@ struct Serializer {
     Lines lines{out, 0};
     lines.text("name", tls.name);
     append_key_pair(out, 0, "identity", tls.identity);
-    append_files(out, "ca", tls.ca);
+    append_files(out, 0, "ca", tls.ca);
     lines.flag("system_ca", tls.system_ca);
     lines.flag("verify", tls.verify);
     lines.number("verify_depth", std::uint64_t{tls.verify_depth});
     lines.texts("names", tls.names);
     lines.text("revocation", word_of(kRevocationScopes, tls.revocation));
-    append_files(out, "crl", tls.crl);
+    append_files(out, 0, "crl", tls.crl);
     if (tls.sni) lines.text("sni", *tls.sni);
     std::vector<std::string> versions;
     for (const TlsVersion version : tls.versions) {

@@ -153,6 +153,34 @@ Status check_route(const Route& route, const std::string& field) {
   return check_retry(route.retry, field + ".retry");
 }
 
+Status check_client(const ClientTls& client, FilePaths paths) {
+  if (Status good = check_files(client.ca, paths, "client.ca"); !good) return good;
+  if (Status good = check_files(client.crl, paths, "client.crl"); !good) return good;
+  if (client.ca.empty()) return bad("client.ca", "is missing: nothing to verify against");
+  if (client.crl.empty() != (client.revocation == RevocationScope::Off)) {
+    return bad("client.revocation", "must be Off without CRLs, and only then");
+  }
+  if (client.verify_depth < 1) return bad("client.verify_depth", "must be at least 1");
+  if (has_control(client.subject)) return bad("client.subject", "must be printable");
+  for (const std::string& name : client.names) {
+    if (name.empty() || has_control(name)) {
+      return bad("client.names", "holds an empty or unprintable name");
+    }
+  }
+  return {};
+}
+
+// What needs a certificate must belong to a host that asks for one: a route that nobody judges
+// would be one that everybody gets.
+Status check_access(const VirtualHost& host, const Route& route, const std::string& field) {
+  if (!route.client) return {};
+  const std::string& page = route.client->error_page;
+  const bool is_visible = std::ranges::all_of(page, [](char c) { return c > ' ' && c < 0x7f; });
+  if (!is_visible) return bad(field + ".client.error_page", "must be a URL");
+  if (route.refused || route.client->refused || host.client) return {};
+  return bad(field + ".client", "is set, but the host has no client");
+}
+
 Status check(const VirtualHost& host, FilePaths paths) {
   if (!is_host(host.host)) {
     return bad("host", "\"" + host.host + "\" is not a lower-case host, \"*.\" host or empty");
@@ -162,10 +190,14 @@ Status check(const VirtualHost& host, FilePaths paths) {
       return within("certificate", good.error());
     }
   }
+  if (host.client) {
+    if (Status good = check_client(*host.client, paths); !good) return good;
+  }
   std::set<std::pair<std::string_view, PathType>> seen;
   for (std::size_t i = 0; i < host.routes.size(); ++i) {
     const std::string field = "routes[" + std::to_string(i) + "]";
     if (Status good = check_route(host.routes[i], field); !good) return good;
+    if (Status good = check_access(host, host.routes[i], field); !good) return good;
     if (!seen.emplace(host.routes[i].path, host.routes[i].type).second) {
       return bad(field + ".path", "stands twice with the same type");
     }

@@ -22,6 +22,10 @@ inline constexpr Words<PinType, 2> kPinTypes{
     {{PinType::Spki, "SPKISHA256"}, {PinType::Certificate, "CertificateSHA256"}}};
 inline constexpr Words<Ocsp, 3> kOcspWords{
     {{Ocsp::Off, "Off"}, {Ocsp::IfPresent, "IfPresent"}, {Ocsp::Require, "Require"}}};
+inline constexpr Words<ClientVerify, 3> kClientVerifies{
+    {{ClientVerify::On, "On"},
+     {ClientVerify::Optional, "Optional"},
+     {ClientVerify::OptionalNoCa, "OptionalNoCa"}}};
 inline constexpr Words<PathType, 2> kPathTypes{
     {{PathType::Exact, "Exact"}, {PathType::Prefix, "Prefix"}}};
 inline constexpr Words<BackendProtocol, 4> kBackendProtocols{{{BackendProtocol::Http, "HTTP"},

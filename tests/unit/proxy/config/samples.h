@@ -44,6 +44,18 @@ inline UpstreamTls full_policy() {
   return tls;
 }
 
+inline ClientTls sample_client() {
+  ClientTls client;
+  client.ca = {{"tls/shop/clients/fedcba9876543210/ca.crt", "Secret/shop/clients"}};
+  client.revocation = RevocationScope::Chain;
+  client.crl = {{"tls/shop/clients/00112233445566ff/ca.crl", "Secret/shop/clients"}};
+  client.verify_depth = 3;
+  client.subject = "CN=(a|b)";
+  client.names = {"a.clients.test", "spiffe://shop/b"};
+  client.announce = false;
+  return client;
+}
+
 inline Route sample_route() {
   Route route;
   route.path = "/orders";

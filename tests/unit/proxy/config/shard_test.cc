@@ -1,12 +1,14 @@
 #include <gtest/gtest.h>
 
 #include "proxy/config/text.h"
+#include "proxy/config/validate.h"
 #include "tests/unit/proxy/config/samples.h"
 
 namespace handfast::config {
 namespace {
 
 using testing::full_policy;
+using testing::sample_client;
 using testing::sample_host;
 using testing::sample_policy;
 using testing::sample_route;
@@ -28,6 +30,18 @@ TEST(Shard, SurvivesTheTripThroughText) {
   expect_round_trip(sample_policy());
   expect_round_trip(full_policy());
   expect_round_trip(VirtualHost{});
+
+  VirtualHost asking = sample_host();
+  asking.client = sample_client();
+  asking.routes[0].client = ClientAccess{.verify = ClientVerify::OptionalNoCa,
+                                         .error_page = "https://shop.test/why",
+                                         .pass_certificate = true,
+                                         .refused = {}};
+  expect_round_trip(asking);
+  asking.client = ClientTls{.ca = sample_client().ca, .crl = {}, .subject = {}, .names = {}};
+  asking.routes[0].client = ClientAccess{
+      .verify = ClientVerify::On, .error_page = {}, .refused = Refusal{Reason::CaMissing, "no CA"}};
+  expect_round_trip(asking);
 
   UpstreamTls refused;
   refused.name = "shop/orders/api:443";
@@ -53,6 +67,26 @@ TEST(Shard, WritesOfARoutesTrafficOnlyWhatDiffersFromTheDefault) {
     EXPECT_NE(tuned.find(field), std::string::npos) << field;
   }
   EXPECT_EQ(tuned.find("http2:"), tuned.rfind("http2:")) << "gRPC is HTTP/2 without a word";
+}
+
+TEST(Shard, RefusesARouteThatNeedsACertificateNobodyAsksFor) {
+  VirtualHost host = sample_host();
+  host.routes[0].client.emplace();
+  EXPECT_FALSE(validate(Shard{host}));
+
+  host.routes[0].client->refused = Refusal{Reason::CaMissing, "no CA"};
+  EXPECT_TRUE(validate(Shard{host}));
+}
+
+TEST(Shard, RefusesAHostThatAsksForCertificatesOfNobody) {
+  VirtualHost host = sample_host();
+  host.client = sample_client();
+  host.client->ca.clear();
+  EXPECT_FALSE(validate(Shard{host}));
+
+  host.client = sample_client();
+  host.client->revocation = RevocationScope::Off;
+  EXPECT_FALSE(validate(Shard{host}));
 }
 
 TEST(Shard, ReadsARetryWithoutConditionsAsNever) {
@@ -128,8 +162,8 @@ TEST_P(SpoiledShard, IsRefused) {
 INSTANTIATE_TEST_SUITE_P(
     Fields, SpoiledShard,
     ::testing::Values(
-        Spoiled{sample_policy(), "format: \"1.1\"", "format: \"2.0\"", "version 2.0"},
-        Spoiled{sample_policy(), "format: \"1.1\"", "format: \"1\"", "must be a version"},
+        Spoiled{sample_policy(), "format: \"1.2\"", "format: \"2.0\"", "version 2.0"},
+        Spoiled{sample_policy(), "format: \"1.2\"", "format: \"1\"", "must be a version"},
         Spoiled{sample_policy(), "kind: \"tls\"", "kind: \"tcp\"", "kind"},
         Spoiled{sample_policy(), "verify: true", "verify: yes", "verify: must be true or false"},
         Spoiled{sample_policy(), "verify: true", "verify: \"true\"", "must be true or false"},
