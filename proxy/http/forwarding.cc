@@ -229,6 +229,13 @@ void for_each_asserted(const RequestHead& head, const ForwardContext& context,
   visit("X-Scheme", context.scheme);
   visit_if_any("X-Original-Forwarded-For", context.original_forwarded_for);
   visit_if_any("X-Original-Forwarded-Host", context.original_forwarded_host);
+  const ClientCertificateFields& client = context.client_certificate;
+  if (client.verify.empty()) return;
+  visit("ssl-client-verify", client.verify);
+  visit_if_any("ssl-client-subject-dn", client.subject);
+  visit_if_any("ssl-client-issuer-dn", client.issuer);
+  visit_if_any("ssl-client-cert", client.certificate);
+  visit_if_any("X-Forwarded-Client-Cert", client.forwarded);
 }
 
 void write_response_framing(Writer& out, const ResponseHead& head, bool chunked) {

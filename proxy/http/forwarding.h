@@ -14,6 +14,16 @@
 
 namespace handfast::http {
 
+// The client's certificate, for routes that asked for one: ssl-client-verify and so on, as
+// ingress-nginx calls them. Empty: that field isn't written.
+struct ClientCertificateFields {
+  std::string_view verify;   // "SUCCESS", "NONE", "FAILED:<why>"
+  std::string_view subject;  // RFC 2253, as issuer
+  std::string_view issuer;
+  std::string_view certificate;  // PEM, percent-encoded
+  std::string_view forwarded;    // X-Forwarded-Client-Cert
+};
+
 // What ingress-nginx sends to every backend (reference: template nginx.tmpl, "location"). Empty
 // where not said otherwise: that field isn't written.
 struct ForwardContext {
@@ -25,18 +35,19 @@ struct ForwardContext {
   std::string_view forwarded_host = {};          // empty: the authority of the request
   std::string_view original_forwarded_for = {};  // X-Forwarded-For of a proxy that is believed
   std::string_view original_forwarded_host = {};
+  ClientCertificateFields client_certificate = {};
 };
 
 // Writes the request line and head for an HTTP/1.1 backend: target as it came, Host as the client
 // sent it, then the client's fields, then ours: X-Request-ID, X-Real-IP, X-Forwarded-For,
 // X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Proto, X-Forwarded-Scheme, X-Scheme, the
-// X-Original- ones, and the framing (Content-Length or Transfer-Encoding: chunked). Not written:
-// hop-by-hop fields, protected ones, Content-Length and Transfer-Encoding as they came; Upgrade
-// only as head.upgrade says. Of a client that sent no authority (HTTP/1.0) Host goes out empty and
-// X-Forwarded-Host not at all. Expect passes as it came, but not from HTTP/1.0, which must not ask
-// (RFC 9110 10.1.1). Content-Length goes out only if the client sent one. Which of a client's own
-// forwarding headers are believed, and so are in the context, is the caller's to say
-// (session/client_origin.h).
+// X-Original- ones, those of the client's certificate, and the framing (Content-Length or
+// Transfer-Encoding: chunked). Not written: hop-by-hop fields, protected ones, Content-Length and
+// Transfer-Encoding as they came; Upgrade only as head.upgrade says. Of a client that sent no
+// authority (HTTP/1.0) Host goes out empty and X-Forwarded-Host not at all. Expect passes as it
+// came, but not from HTTP/1.0, which must not ask (RFC 9110 10.1.1). Content-Length goes out only
+// if the client sent one. Which of a client's own forwarding headers are believed, and so are in
+// the context, is the caller's to say (session/client_origin.h).
 void append_request_head(std::string& out, const RequestHead& head, const ForwardContext& context);
 
 // The same for an HTTP/2 backend (H2Codec::send_request()): appends the client's fields, then ours,

@@ -23,6 +23,9 @@ struct OpensslDeleter {
 };
 
 inline void free_certificate_stack(STACK_OF(X509) * stack) { sk_X509_pop_free(stack, X509_free); }
+inline void free_name_stack(STACK_OF(X509_NAME) * stack) {
+  sk_X509_NAME_pop_free(stack, X509_NAME_free);
+}
 // For a stack that borrows its certificates.
 inline void free_borrowing_stack(STACK_OF(X509) * stack) { sk_X509_free(stack); }
 inline void free_any_stack(STACK_OF(ASN1_TYPE) * stack) {
@@ -48,6 +51,7 @@ using IssuingDistPointPtr =
 using CrlDistPointsPtr = std::unique_ptr<CRL_DIST_POINTS, OpensslDeleter<CRL_DIST_POINTS_free>>;
 using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, OpensslDeleter<GENERAL_NAMES_free>>;
 using X509StackPtr = std::unique_ptr<STACK_OF(X509), OpensslDeleter<free_certificate_stack>>;
+using NameStackPtr = std::unique_ptr<STACK_OF(X509_NAME), OpensslDeleter<free_name_stack>>;
 using BorrowedX509StackPtr = std::unique_ptr<STACK_OF(X509), OpensslDeleter<free_borrowing_stack>>;
 using OpensslBytesPtr = std::unique_ptr<unsigned char, OpensslDeleter<free_openssl_bytes>>;
 

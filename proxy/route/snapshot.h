@@ -22,6 +22,7 @@
 #include "proxy/net/address.h"
 #include "proxy/pki/identity.h"
 #include "proxy/route/route_table.h"
+#include "proxy/tls/client_policy.h"
 #include "proxy/tls/upstream_policy.h"
 
 namespace handfast::route {
@@ -33,6 +34,7 @@ struct HostEntry {
   RouteTable table;
   std::vector<config::HashExpression> hash_by;  // of each route, without parts where it has none
   std::shared_ptr<const pki::Identity> certificate;  // null: the default certificate
+  std::shared_ptr<const tls::ClientPolicy> client;   // null: clients aren't asked for one
   // Dense numbers of the routes for per-worker counters, and what keeps them reserved.
   std::vector<std::uint32_t> metrics_ids;
   std::shared_ptr<void> metrics_lease;

@@ -169,6 +169,10 @@ char* write_record(char* to, const session::ExchangeRecord& record) {
     line.word<"tls_cipher">(record.downstream_tls_cipher);
   }
   line.text_if<"tls_server_name">(record.server_name);
+  line.text_if<"tls_client_verify">(record.client_verify);
+  line.text_if<"tls_client_subject">(record.client_subject);
+  line.text_if<"tls_client_issuer">(record.client_issuer);
+  line.text_if<"tls_client_serial">(record.client_serial);
   if (record.upstream_tries > 0) {
     line.text<"upstream">(record.upstream_address);
     line.number<"upstream_status">(static_cast<std::uint64_t>(record.upstream_status));

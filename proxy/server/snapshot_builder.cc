@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "proxy/base/log.h"
+#include "proxy/server/client_policy_builder.h"
+#include "proxy/server/policy_fields.h"
 #include "proxy/tls/algorithms.h"
 
 namespace handfast::server {
@@ -29,18 +31,6 @@ std::vector<net::Address> usable_addresses(const config::Service& service, Statu
   return ready.empty() ? ending : ready;
 }
 
-pki::CrlScope scope_of(config::RevocationScope scope) {
-  switch (scope) {
-    case config::RevocationScope::Off:
-      return pki::CrlScope::Off;
-    case config::RevocationScope::Leaf:
-      return pki::CrlScope::Leaf;
-    case config::RevocationScope::Chain:
-      return pki::CrlScope::Chain;
-  }
-  return pki::CrlScope::Chain;
-}
-
 pki::OcspMode ocsp_of(config::Ocsp ocsp) {
   switch (ocsp) {
     case config::Ocsp::Off:
@@ -62,11 +52,6 @@ std::string_view service_of(std::string_view name) {
   const std::size_t slash = name.find('/');
   if (slash == std::string_view::npos) return name;
   return name.substr(slash + 1, name.rfind(':') - slash - 1);
-}
-
-// One field of a key: its length first, so that no two lists of fields give the same text.
-void add_field(std::string& key, std::string_view field) {
-  key.append(std::to_string(field.size())).append(":").append(field).append(";");
 }
 
 // What we present and the rules that decide: names of sources, not their contents.
@@ -217,6 +202,7 @@ config::Shard refuse(config::Shard shard, const config::Rejection& rejection) {
   if (auto* host = std::get_if<config::VirtualHost>(&shard)) {
     for (auto& route : host->routes) route.refused = refusal;
     host->certificate.reset();
+    host->client.reset();
   } else if (auto* service = std::get_if<config::Service>(&shard)) {
     service->refused = refusal;
     service->endpoints.clear();
@@ -279,14 +265,43 @@ Status SnapshotBuilder::put_host(const config::VirtualHost& host, config::Reject
                    .detail = certificate.error().detail};
     }
   }
+  put_client_policy(*entry, rejection);
   std::vector<RouteLabels> labels;
   for (const config::Route& route : host.routes) {
     labels.push_back({host.host.empty() ? "_" : host.host, route.ingress_namespace, route.ingress,
                       std::string(service_of(route.service))});
   }
   entry->metrics_lease = metrics_.intern(labels, entry->metrics_ids);
-  bucket(host.host).hosts[host.host] = std::move(entry);
+  auto& place = bucket(host.host).hosts[host.host];
+  note_client_change(place == nullptr ? nullptr : place->client.get(), entry->client.get());
+  place = std::move(entry);
   return {};
+}
+
+void SnapshotBuilder::put_client_policy(route::HostEntry& entry, config::Rejection& rejection) {
+  if (!entry.config.client) return;
+  auto policy = make_client_policy(*entry.config.client, materials_, rejection);
+  if (policy) {
+    entry.client = std::move(*policy);
+    return;
+  }
+  // The routes that ask for a certificate let nobody in; the others of the host are served.
+  log(LogLevel::Warning, "the CA of a host's clients can't be loaded, its routes answer 403",
+      {{"host", entry.config.host}, {"detail", policy.error().detail}});
+  rejection.shard = config::shard_name(entry.config);
+  rejection.reason = policy.error().reason;
+  rejection.detail = policy.error().detail;
+  auto refused = std::make_shared<tls::ClientPolicy>();
+  refused->refused = policy.error();
+  entry.client = std::move(refused);
+}
+
+void SnapshotBuilder::note_client_change(const tls::ClientPolicy* before,
+                                         const tls::ClientPolicy* after) {
+  if (before == nullptr && after == nullptr) return;
+  const bool same = before != nullptr && after != nullptr && before->key == after->key &&
+                    before->epoch == after->epoch;
+  changes_->clients = changes_->clients || !same;
 }
 
 Status SnapshotBuilder::put_service(const config::Service& service) {
@@ -314,7 +329,11 @@ void SnapshotBuilder::remove(std::string_view shard_name) {
   const std::string_view kind = shard_name.substr(0, slash);
   const std::string name(shard_name.substr(slash + 1));
   if (kind == "host") {
-    bucket(name).hosts.erase(name);
+    auto& hosts = bucket(name).hosts;
+    const auto gone = hosts.find(name);
+    if (gone == hosts.end()) return;
+    note_client_change(gone->second->client.get(), nullptr);
+    hosts.erase(gone);
   } else if (kind == "service") {
     bucket(name).services.erase(name);
     changes_->services_gone.push_back(name);
@@ -329,6 +348,7 @@ void SnapshotBuilder::set_default_certificate(std::shared_ptr<const pki::Identit
 }
 
 void SnapshotBuilder::note_gone(const route::Snapshot& served) {
+  changes_->clients = true;
   for (const auto& before : served.buckets) {
     if (before == nullptr) continue;
     for (const auto& [name, policy] : before->policies) changes_->policies.insert(name);

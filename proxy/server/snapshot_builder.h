@@ -23,6 +23,7 @@ namespace handfast::server {
 struct Changes {
   std::unordered_set<std::string> policies;  // names of UpstreamTls added, changed or gone
   std::vector<std::string> services_gone;
+  bool clients = false;  // some host's tls::ClientPolicy
 };
 
 struct Publication {
@@ -37,7 +38,7 @@ class SnapshotBuilder {
                   RouteMetrics& metrics);
 
   // Puts or replaces a shard. A failure leaves the snapshot without the change. A host whose
-  // certificate can't be loaded is put without it, and `rejection` says so.
+  // certificate, or whose clients' CA, can't be loaded is put without it, and `rejection` says so.
   Status put(const config::Shard& shard, config::Rejection& rejection);
   // `name` as in a bucket: "host/…", "service/…", "tls/…".
   void remove(std::string_view shard_name);
@@ -52,6 +53,8 @@ class SnapshotBuilder {
  private:
   route::SnapshotBucket& bucket(std::string_view entry_name);
   Status put_host(const config::VirtualHost& host, config::Rejection& rejection);
+  void put_client_policy(route::HostEntry& entry, config::Rejection& rejection);
+  void note_client_change(const tls::ClientPolicy* before, const tls::ClientPolicy* after);
   Status put_service(const config::Service& service);
   Status put_policy(const config::UpstreamTls& tls, config::Rejection& rejection);
 

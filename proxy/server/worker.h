@@ -92,12 +92,28 @@ class Worker final : private session::SessionOwner,
   Worker(std::size_t number, WorkerShared& shared, std::unique_ptr<event::Loop> loop,
          WorkerSockets sockets);
 
+  // A certificate to be judged under newer rules, and the answer.
+  struct ClientQuestion {
+    std::shared_ptr<const tls::ClientPolicy> policy;
+    std::string fingerprint;
+    pki::X509Ptr leaf;
+    pki::X509StackPtr chain;
+    pki::Verdict verdict;
+  };
+
   void swap(const Publication& publication);
   void listen();
   void accept(net::Socket socket, const net::Address& peer, bool tls);
   // A place for one more connection of this client; nothing: it has as many as it may; counted.
   std::optional<net::ConnectionLimits::Slot> try_place(const net::Address& client);
   void judge(std::vector<upstream::JudgeRequest> requests);
+  // Of connections that are open while a host's rules for clients change.
+  void judge_clients();
+  void apply_client_verdicts(const std::vector<ClientQuestion>& questions);
+  [[nodiscard]] std::shared_ptr<const tls::ClientPolicy> find_newer_rules(
+      session::Session& session);
+  [[nodiscard]] bool is_shut_out(session::Session& session);
+  void cut_outlived_clients();
   void each_second();
   // To the system, once most of many connections are gone.
   void give_memory_back();
@@ -111,6 +127,8 @@ class Worker final : private session::SessionOwner,
   void on_request_refused(session::RefusedRequest why) override;
   void on_exchange(const session::ExchangeRecord& record) override;
   const pki::Identity* select_certificate(std::string_view server_name) override;
+  std::shared_ptr<const tls::ClientPolicy> select_client_policy(
+      std::string_view server_name) override;
   [[nodiscard]] upstream::Pool::Hooks hooks();
 
   std::size_t number_;

@@ -7,11 +7,20 @@
 #include "proxy/http/chars.h"
 #include "proxy/http/forwarding.h"
 #include "proxy/http/grpc.h"
+#include "proxy/session/client_access.h"
+#include "proxy/tls/client_certificate.h"
 
 namespace handfast::session {
 namespace {
 
 constexpr std::size_t kMaxRequestId = 128;
+
+constexpr int kUnauthenticated = 16;  // gRPC, where HTTP says 400 or 421
+
+bool is_about_client_certificate(Reason reason) {
+  return reason == Reason::NoClientCertificate || reason == Reason::BadClientCertificate ||
+         reason == Reason::Misdirected;
+}
 
 }  // namespace
 
@@ -144,6 +153,7 @@ http::ForwardContext Exchange::forward_context() const {
       .scheme = https_ ? "https" : "http",
       .public_port = https_ ? context_.limits.public_https_port : context_.limits.public_http_port,
       .request_id = request_id_};
+  context.client_certificate = certificate_fields(*route_, facts_);
   if (!facts_.believed) return context;
   if (origin_.port != 0) context.public_port = origin_.port;
   context.forwarded_for = origin_.forwarded_for;
@@ -163,7 +173,11 @@ void Exchange::answer_status(int status, std::string_view extra) {
   drop_channel();
   status_ = status;
   head_sent_ = true;
-  client_->send_own_response(own_response(head, status, extra));
+  OwnResponse response = own_response(head, status, extra);
+  if (response.grpc_status >= 0 && is_about_client_certificate(reason_)) {
+    response.grpc_status = kUnauthenticated;
+  }
+  client_->send_own_response(response);
   finish(/*cut=*/false);
 }
 
@@ -230,6 +244,12 @@ void Exchange::report(bool cut) {
   record.downstream_tls_version = facts_.tls_version;
   record.downstream_tls_cipher = facts_.tls_cipher;
   record.server_name = facts_.server_name;
+  if (facts_.certificate != nullptr) {
+    record.client_verify = facts_.certificate->verify_text();
+    record.client_subject = facts_.certificate->subject();
+    record.client_issuer = facts_.certificate->issuer();
+    record.client_serial = facts_.certificate->serial();
+  }
   std::array<char, net::Address::kMaxText> upstream_address;
   if (tries_ > 0) record.upstream_address = upstream_address_.write(upstream_address);
   record.upstream_status = upstream_status_;

@@ -116,6 +116,7 @@ class Exchange final : public upstream::ChannelUser {
   [[nodiscard]] http::ForwardContext forward_context() const;
   void route();
   void choose_request_id();
+  bool admit_client();
   bool admit_body();
   void admit_upgrade();
   // False: it is served over plain HTTP after all.

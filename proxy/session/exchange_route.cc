@@ -9,6 +9,7 @@
 
 #include "proxy/http/authority.h"
 #include "proxy/http/path.h"
+#include "proxy/session/client_access.h"
 #include "proxy/session/exchange.h"
 
 namespace handfast::session {
@@ -54,13 +55,28 @@ void Exchange::route() {
     return;
   }
   if (!https_ && route_->ssl_redirect && redirect_to_https()) return;
-  if (!admit_body()) return;
+  if (!admit_client() || !admit_body()) return;
   admit_upgrade();
   if (route_->request_buffering && head.framing != http::Framing::None) {
     begin_collecting();
   } else {
     choose_endpoint();
   }
+}
+
+// By its certificate. False: answered.
+bool Exchange::admit_client() {
+  const auto denied = deny_client(*snapshot_, *host_, *route_, facts_, context_.loop.unix_now());
+  if (!denied) return true;
+  const bool explained = denied->status == 400 && !route_->client->error_page.empty();
+  if (!explained) {
+    answer(denied->reason, denied->detail, denied->status);
+    return false;
+  }
+  reason_ = denied->reason;
+  detail_ = denied->detail;
+  answer_status(302, "Location: " + route_->client->error_page + "\r\n");
+  return false;
 }
 
 // False: answered.

@@ -40,6 +40,7 @@ H1Session::H1Session(Context& context, SessionOwner& owner, ClientConnection con
     : context_(context),
       owner_(owner),
       stream_(std::move(connection.stream)),
+      tls_(connection.tls),
       peer_address_(std::move(connection.address)),
       timer_(context.loop.timers(), [this] { on_timeout(); }),
       in_(std::move(connection.in)),

@@ -37,6 +37,7 @@ class H1Session final : public Session, public event::RoundEnd, public ClientSid
   void start();
   void drain() override;
   void cut() override { close(); }
+  [[nodiscard]] tls::TlsStream* tls() override { return tls_; }
 
   void on_event(std::uint32_t events) override;
   void on_round_end() override;
@@ -76,6 +77,7 @@ class H1Session final : public Session, public event::RoundEnd, public ClientSid
   Context& context_;
   SessionOwner& owner_;
   std::unique_ptr<net::Stream> stream_;
+  tls::TlsStream* tls_;  // stream_, if it is TLS
   std::string peer_address_;
   event::Timer timer_;
   Buffer in_;
@@ -93,7 +95,7 @@ class H1Session final : public Session, public event::RoundEnd, public ClientSid
   bool chunked_response_ = false;
   bool until_close_response_ = false;  // only the end of the connection ends it
   bool above_mark_ = false;
-  bool half_ended_ = false;  // of a tunnel: our side
+  bool half_ended_ = false;    // of a tunnel: our side
   bool ticket_waits_ = false;  // of the handshake, for the first answer
   bool end_queued_ = false;
   bool end_wanted_ = false;  // close once everything is sent

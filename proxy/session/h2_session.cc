@@ -28,6 +28,7 @@ H2Session::H2Session(Context& context, SessionOwner& owner, ClientConnection con
     : context_(context),
       owner_(owner),
       stream_(std::move(connection.stream)),
+      tls_(connection.tls),
       peer_address_(std::move(connection.address)),
       facts_(connection.facts()),
       timer_(context.loop.timers(), [this] { on_timeout(); }),

@@ -37,6 +37,7 @@ class H2Session final : public Session, public event::RoundEnd, private http::H2
   void start();
   void drain() override;
   void cut() override { close(); }
+  [[nodiscard]] tls::TlsStream* tls() override { return tls_; }
 
   void on_event(std::uint32_t events) override;
   void on_round_end() override;
@@ -75,6 +76,7 @@ class H2Session final : public Session, public event::RoundEnd, private http::H2
   Context& context_;
   SessionOwner& owner_;
   std::unique_ptr<net::Stream> stream_;
+  tls::TlsStream* tls_;  // stream_, if it is TLS
   std::string peer_address_;
   ClientFacts facts_;
   event::Timer timer_;       // idle, the round trip of a drain, or lingering: by state

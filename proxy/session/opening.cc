@@ -28,6 +28,7 @@ ClientFacts ClientConnection::facts() const {
   facts.tls_version = SSL_get_version(tls->ssl());
   facts.tls_cipher = SSL_get_cipher_name(tls->ssl());
   facts.server_name = tls->server_name();
+  facts.certificate = tls->client_certificate();
   return facts;
 }
 

@@ -32,6 +32,7 @@ class Opening final : public Session {
   void on_event(std::uint32_t events) override;
   void drain() override;
   void cut() override { close(); }
+  [[nodiscard]] tls::TlsStream* tls() override { return connection_.tls; }
 
  private:
   enum class State : std::uint8_t { ProxyHeader, Handshaking, Preface, Over };

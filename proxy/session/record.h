@@ -38,6 +38,10 @@ struct ExchangeRecord {
   std::string_view downstream_tls_version;
   std::string_view downstream_tls_cipher;
   std::string_view server_name;
+  std::string_view client_verify;  // as ssl-client-verify; empty: no certificate was asked for
+  std::string_view client_subject;
+  std::string_view client_issuer;
+  std::string_view client_serial;
 
   std::string_view upstream_address;
   int upstream_status = 0;

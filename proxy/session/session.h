@@ -26,6 +26,8 @@ class Session : public event::Handler {
   virtual void drain() = 0;
   // Ends now, whatever is under way.
   virtual void cut() = 0;
+  // The TLS that it lies in, or null.
+  [[nodiscard]] virtual tls::TlsStream* tls() = 0;
 
   // Where the owner keeps it.
   std::size_t slot = 0;
@@ -64,6 +66,8 @@ struct ClientFacts {
   std::string_view tls_version;
   std::string_view tls_cipher;
   std::string_view server_name;
+  // What it showed, if it was asked for a certificate; else null.
+  tls::ClientCertificate* certificate = nullptr;
 };
 
 // A client's connection between two sessions.

@@ -9,11 +9,11 @@
 
 #include "proxy/base/check.h"
 #include "proxy/tls/algorithms.h"
+#include "proxy/tls/client_auth.h"
 
 namespace handfast::tls {
 namespace {
 
-constexpr std::string_view kSessionIdContext = "handfast";
 // Forward secret AEAD suites only, for TLS 1.2; those of TLS 1.3 are OpenSSL's three.
 constexpr const char* kCiphers =
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
@@ -49,6 +49,7 @@ int on_client_hello(SSL* ssl, int* alert, void* argument) {
   std::string name(read_server_name(ssl));
   std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
   const pki::Identity* identity = selector.select_certificate(name);
+  ask_client(ssl, selector.select_client_policy(name), *identity);
   TlsStream::of(ssl).set_server_name(std::move(name));
   if (SSL_use_cert_and_key(ssl, identity->leaf(), identity->key(), identity->intermediates(), 1) !=
       1) {
@@ -156,7 +157,8 @@ TicketKeys make_ticket_keys() {
   return keys;
 }
 
-ServerContext::ServerContext(CertificateSelector& selector, const TicketKeys& tickets)
+ServerContext::ServerContext(CertificateSelector& selector, const TicketKeys& tickets,
+                             const Clock& clock)
     : context_(SSL_CTX_new(TLS_server_method())) {
   check(context_ != nullptr, "SSL_CTX_new");
   SSL_CTX* context = context_.get();
@@ -167,10 +169,7 @@ ServerContext::ServerContext(CertificateSelector& selector, const TicketKeys& ti
   TicketKeys keys = tickets;
   check(SSL_CTX_set_tlsext_ticket_keys(context, keys.data(), static_cast<int>(keys.size())) == 1,
         "ticket keys");
-  check(SSL_CTX_set_session_id_context(
-            context, reinterpret_cast<const unsigned char*>(kSessionIdContext.data()),
-            static_cast<unsigned>(kSessionIdContext.size())) == 1,
-        "session id context");
+  install_client_auth(context, clock);
   SSL_CTX_set_client_hello_cb(context, on_client_hello, &selector);
   SSL_CTX_set_alpn_select_cb(context, on_alpn, nullptr);
 }

@@ -15,6 +15,7 @@
 #include "proxy/base/result.h"
 #include "proxy/net/address.h"
 #include "proxy/pki/identity.h"
+#include "proxy/tls/client_policy.h"
 #include "proxy/tls/session_store.h"
 #include "proxy/tls/tls_stream.h"
 #include "proxy/tls/upstream_policy.h"
@@ -28,6 +29,11 @@ class CertificateSelector {
   virtual ~CertificateSelector() = default;
   // `server_name`: lower case, empty without SNI. Never null; borrowed until the next snapshot.
   virtual const pki::Identity* select_certificate(std::string_view server_name) = 0;
+  // Whom this client must be; null: it isn't asked for a certificate.
+  virtual std::shared_ptr<const ClientPolicy> select_client_policy(
+      std::string_view /*server_name*/) {
+    return nullptr;
+  }
 };
 
 // Keys of session tickets, made at start and shared by the workers, so that any of them resumes.
@@ -36,8 +42,9 @@ using TicketKeys = std::array<unsigned char, 80>;
 
 class ServerContext {
  public:
-  // `selector` must outlive the context and its streams.
-  ServerContext(CertificateSelector& selector, const TicketKeys& tickets);
+  // `clock` judges certificates of clients. It and `selector` must outlive the context and its
+  // streams.
+  ServerContext(CertificateSelector& selector, const TicketKeys& tickets, const Clock& clock);
   [[nodiscard]] std::unique_ptr<TlsStream> accept(net::Socket socket, BufferPool& pool);
 
  private:

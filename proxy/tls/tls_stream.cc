@@ -132,6 +132,7 @@ TlsStream::State TlsStream::advance_handshake() {
   const int result = SSL_do_handshake(ssl_.get());
   if (result == 1) {
     state_ = State::Open;
+    if (client_ != nullptr) client_->settle(resumed());
     if (resumption_ != nullptr) resumption_->on_open(*this);
     if (auto error = judge_opened()) {
       failure_ = std::move(*error);

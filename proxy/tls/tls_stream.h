@@ -19,6 +19,7 @@
 
 #include "proxy/net/stream.h"
 #include "proxy/pki/openssl_ptr.h"
+#include "proxy/tls/client_certificate.h"
 #include "proxy/tls/resumption.h"
 #include "proxy/tls/upstream_policy.h"
 
@@ -60,6 +61,8 @@ class TlsStream final : public net::Stream {
   [[nodiscard]] std::string_view alpn() const noexcept;
   // Downstream: the SNI as the client sent it, lower case; empty without one.
   [[nodiscard]] const std::string& server_name() const noexcept { return server_name_; }
+  // Downstream: what the client showed, if it was asked for a certificate; else null.
+  [[nodiscard]] ClientCertificate* client_certificate() const noexcept { return client_.get(); }
   // Upstream: the session of an earlier connection was taken up, with what was verified then.
   [[nodiscard]] bool resumed() const noexcept { return SSL_session_reused(ssl_.get()) == 1; }
   // Upstream: what the verifier said; whether the backend asked for our certificate. Of a resumed
@@ -81,6 +84,9 @@ class TlsStream final : public net::Stream {
 
   // For the callbacks of the contexts.
   void set_server_name(std::string name) { server_name_ = std::move(name); }
+  void set_client_certificate(std::unique_ptr<ClientCertificate> client) {
+    client_ = std::move(client);
+  }
   void set_policy(std::shared_ptr<const UpstreamPolicy> policy) { policy_ = std::move(policy); }
   [[nodiscard]] const UpstreamPolicy* policy() const noexcept { return policy_.get(); }
   void set_resumption(std::unique_ptr<Resumption> resumption) {
@@ -118,6 +124,7 @@ class TlsStream final : public net::Stream {
   bool staple_judged_ = false;
   bool end_wanted_ = false;
   std::string server_name_;
+  std::unique_ptr<ClientCertificate> client_;  // null: not asked for
   std::shared_ptr<const UpstreamPolicy> policy_;
   std::unique_ptr<Resumption> resumption_;  // null: none
   pki::Verdict verdict_;

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "tests/unit/proxy/event/loop_driver.h"
 #include "tests/unit/proxy/tls/tls_peer.h"
 
 namespace handfast::tls {
@@ -55,7 +56,8 @@ class DownstreamTlsTest : public ::testing::Test {
   testing::TestAuthority root_{"root"};
   Certificates certificates_;
   TicketKeys tickets_ = make_ticket_keys();
-  ServerContext context_{certificates_, tickets_};
+  testing::FakeClock clock_;
+  ServerContext context_{certificates_, tickets_, clock_};
   testing::SslCtx client_ = testing::make_client_ctx();
   std::unique_ptr<TlsPeer> peer_;
   std::unique_ptr<TlsStream> stream_;
@@ -129,7 +131,7 @@ class DownstreamResumptionTest : public DownstreamTlsTest,
 
 TEST_P(DownstreamResumptionTest, AnotherWorkerWithTheSameKeysResumes) {
   const auto session = first_session();
-  ServerContext other(certificates_, tickets_);
+  ServerContext other(certificates_, tickets_, clock_);
   connect(other, client_, "shop.example", session.get());
   handshake();
 
@@ -139,7 +141,7 @@ TEST_P(DownstreamResumptionTest, AnotherWorkerWithTheSameKeysResumes) {
 
 TEST_P(DownstreamResumptionTest, OtherKeysMeanAFullHandshake) {
   const auto session = first_session();
-  ServerContext other(certificates_, make_ticket_keys());
+  ServerContext other(certificates_, make_ticket_keys(), clock_);
   connect(other, client_, "shop.example", session.get());
   handshake();
 

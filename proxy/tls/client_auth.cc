@@ -1,0 +1,196 @@
+#include "proxy/tls/client_auth.h"
+
+#include <openssl/sha.h>
+#include <openssl/x509_vfy.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "proxy/base/check.h"
+#include "proxy/tls/tls_stream.h"
+
+namespace handfast::tls {
+namespace {
+
+// Longer tickets than some clients and middle boxes take aren't worth it.
+constexpr std::size_t kMostChainBytes = 6 * 1024;
+
+// What a ticket tells beside OpenSSL's own session: a form, the epoch, the time, certificates.
+constexpr char kForm = 1;
+constexpr std::size_t kEpochSize = 64;
+constexpr std::size_t kTimeSize = 8;
+constexpr std::size_t kFixedSize = 1 + kEpochSize + kTimeSize;
+
+struct TicketFacts {
+  std::string_view epoch;
+  UnixSeconds valid_until = 0;
+  pki::X509StackPtr chain;
+};
+
+bool add_chain(std::string& facts, STACK_OF(X509) * chain) {
+  for (int i = 0; i < sk_X509_num(chain); ++i) {  // -1 for null
+    unsigned char* der = nullptr;
+    const int size = i2d_X509(sk_X509_value(chain, i), &der);
+    const pki::OpensslBytesPtr owned(der);
+    if (size <= 0 || facts.size() + static_cast<std::size_t>(size) > kMostChainBytes) return false;
+    facts.append(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
+  }
+  return true;
+}
+
+// Empty: this connection's session must not be taken up.
+std::string write_facts(const ClientCertificate& client) {
+  const std::string& epoch = client.policy()->epoch;
+  if (!client.verdict().ok() || epoch.size() != kEpochSize) return {};
+  std::string facts(1, kForm);
+  facts.append(epoch);
+  const auto time = static_cast<std::uint64_t>(client.verdict().valid_until);
+  for (std::size_t i = kTimeSize; i-- > 0;) facts.push_back(static_cast<char>(time >> (8 * i)));
+  return add_chain(facts, client.chain()) ? facts : std::string();
+}
+
+std::optional<TicketFacts> read_facts(std::string_view bytes) {
+  if (bytes.size() < kFixedSize || bytes.front() != kForm) return std::nullopt;
+  TicketFacts facts;
+  facts.epoch = bytes.substr(1, kEpochSize);
+  std::uint64_t time = 0;
+  for (const char c : bytes.substr(1 + kEpochSize, kTimeSize)) {
+    time = time << 8 | static_cast<unsigned char>(c);
+  }
+  facts.valid_until = static_cast<UnixSeconds>(time);
+  facts.chain.reset(sk_X509_new_null());
+  check(facts.chain != nullptr);
+  const auto* at = reinterpret_cast<const unsigned char*>(bytes.data()) + kFixedSize;
+  const auto* const end = reinterpret_cast<const unsigned char*>(bytes.data()) + bytes.size();
+  const pki::CleanErrorQueue clean;
+  while (at < end) {
+    X509* const certificate = d2i_X509(nullptr, &at, end - at);
+    if (certificate == nullptr) return std::nullopt;
+    check(sk_X509_push(facts.chain.get(), certificate) > 0);
+  }
+  return facts;
+}
+
+// A client that proved to be somebody gets one, and nobody else: the next time we ask again.
+void allow_tickets(SSL* ssl, const ClientCertificate& client) {
+  check(SSL_set_num_tickets(ssl, client.verdict().ok() ? 1 : 0) == 1, "tickets");
+}
+
+// Instead of X509_verify_cert: the one verifier judges, and the handshake goes on in any case.
+int on_client_chain(X509_STORE_CTX* context, void* argument) {
+  const auto& clock = *static_cast<const Clock*>(argument);
+  auto* ssl =
+      static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  ClientCertificate* client = TlsStream::of(ssl).client_certificate();
+  check(client != nullptr, "only who is asked shows a certificate");
+  client->show(X509_STORE_CTX_get0_cert(context), X509_STORE_CTX_get0_untrusted(context),
+               clock.unix_now());
+  allow_tickets(ssl, *client);
+  X509_STORE_CTX_set_error(context,
+                           client->verdict().ok() ? X509_V_OK : client->verdict().openssl_error);
+  return 1;
+}
+
+int on_make_ticket(SSL* ssl, void* /*argument*/) {
+  const ClientCertificate* client = TlsStream::of(ssl).client_certificate();
+  // A session that was offered and not taken up says nothing about this client.
+  const bool known =
+      client != nullptr && (!client->is_of_session() || SSL_session_reused(ssl) == 1);
+  const std::string facts = known ? write_facts(*client) : std::string();
+  return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), facts.data(), facts.size());
+}
+
+bool is_bound_to(const SSL_SESSION* session, const ClientPolicy& policy) {
+  unsigned int size = 0;
+  const unsigned char* context = SSL_SESSION_get0_id_context(session, &size);
+  return std::string_view(reinterpret_cast<const char*>(context), size) ==
+         std::string_view(reinterpret_cast<const char*>(policy.session_context.data()),
+                          policy.session_context.size());
+}
+
+// Whether the session's client is somebody today; then `client` knows who.
+bool takes_up(SSL_SESSION* session, ClientCertificate& client, UnixSeconds now) {
+  if (!is_bound_to(session, *client.policy())) return false;
+  X509* const leaf = SSL_SESSION_get0_peer(session);
+  void* data = nullptr;
+  std::size_t size = 0;
+  if (leaf == nullptr || SSL_SESSION_get0_ticket_appdata(session, &data, &size) != 1) return false;
+  const auto facts = read_facts({static_cast<const char*>(data), size});
+  if (!facts) return false;
+  const bool holds = facts->epoch == client.policy()->epoch &&
+                     (facts->valid_until == 0 || now <= facts->valid_until);
+  client.bring_back(leaf, facts->chain.get(),
+                    holds ? std::optional(facts->valid_until) : std::nullopt, now);
+  return client.verdict().ok();
+}
+
+SSL_TICKET_RETURN on_use_ticket(SSL* ssl, SSL_SESSION* session, const unsigned char* /*key_name*/,
+                                std::size_t /*key_name_size*/, SSL_TICKET_STATUS status,
+                                void* argument) {
+  const auto& clock = *static_cast<const Clock*>(argument);
+  if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) {
+    return SSL_TICKET_RETURN_IGNORE_RENEW;
+  }
+  TlsStream& stream = TlsStream::of(ssl);
+  if (ClientCertificate* client = stream.client_certificate(); client != nullptr) {
+    if (!takes_up(session, *client, clock.unix_now())) {
+      client->settle(/*resumed=*/false);
+      return SSL_TICKET_RETURN_IGNORE_RENEW;
+    }
+    allow_tickets(ssl, *client);
+  }
+  return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+// nginx 1.22, ngx_ssl_session_id_context() of a server that asks for no certificates.
+void bind_as_nginx(SSL* ssl, X509* leaf) {
+  static constexpr std::string_view kModule = "HTTP";
+  unsigned char bytes[kModule.size() + SHA_DIGEST_LENGTH];
+  kModule.copy(reinterpret_cast<char*>(bytes), kModule.size());
+  unsigned int size = 0;
+  unsigned char context[SHA_DIGEST_LENGTH];
+  check(X509_digest(leaf, EVP_sha1(), bytes + kModule.size(), &size) == 1 &&
+            EVP_Digest(bytes, sizeof bytes, context, &size, EVP_sha1(), nullptr) == 1 &&
+            SSL_set_session_id_context(ssl, context, size) == 1,
+        "session id context");
+}
+
+}  // namespace
+
+void install_client_auth(SSL_CTX* context, const Clock& clock) {
+  // OpenSSL only hands the pointer back; the callbacks read through it.
+  void* const argument = const_cast<Clock*>(&clock);
+  SSL_CTX_set_cert_verify_callback(context, on_client_chain, argument);
+  check(SSL_CTX_set_session_ticket_cb(context, on_make_ticket, on_use_ticket, argument) == 1,
+        "ticket callbacks");
+}
+
+void ask_client(SSL* ssl, std::shared_ptr<const ClientPolicy> policy,
+                const pki::Identity& identity) {
+  TlsStream& stream = TlsStream::of(ssl);
+  if (policy == nullptr || policy->refused) {
+    stream.set_client_certificate(nullptr);
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, nullptr);
+    check(SSL_set_num_tickets(ssl, 1) == 1, "tickets");
+    bind_as_nginx(ssl, identity.leaf());
+    return;
+  }
+  SSL_set_verify(ssl, SSL_VERIFY_PEER, nullptr);
+  check(SSL_set_session_id_context(ssl, policy->session_context.data(),
+                                   static_cast<unsigned>(policy->session_context.size())) == 1,
+        "session id context");
+  // Even if none are named: a second ClientHello may come with another name.
+  STACK_OF(X509_NAME)* const names = policy->announced == nullptr
+                                         ? sk_X509_NAME_new_null()
+                                         : SSL_dup_CA_list(policy->announced.get());
+  check(names != nullptr);
+  SSL_set_client_CA_list(ssl, names);  // owns it now
+  auto client = std::make_unique<ClientCertificate>(std::move(policy));
+  allow_tickets(ssl, *client);
+  stream.set_client_certificate(std::move(client));
+}
+
+}  // namespace handfast::tls
