@@ -62,6 +62,9 @@ std::string directory_of(std::string_view path) {
 
 std::vector<std::string> tls_directories(const config::Shard& shard) {
   std::vector<std::string> directories;
+  const auto add_files = [&directories](const std::vector<config::FileRef>& files) {
+    for (const auto& file : files) directories.push_back(directory_of(file.path));
+  };
   const auto add_pair = [&directories](const std::optional<config::KeyPairRef>& pair) {
     if (!pair) return;
     directories.push_back(directory_of(pair->certificate));
@@ -69,10 +72,14 @@ std::vector<std::string> tls_directories(const config::Shard& shard) {
   };
   if (const auto* host = std::get_if<config::VirtualHost>(&shard)) {
     add_pair(host->certificate);
+    if (host->client) {
+      add_files(host->client->ca);
+      add_files(host->client->crl);
+    }
   } else if (const auto* tls = std::get_if<config::UpstreamTls>(&shard)) {
     add_pair(tls->identity);
-    for (const auto& file : tls->ca) directories.push_back(directory_of(file.path));
-    for (const auto& file : tls->crl) directories.push_back(directory_of(file.path));
+    add_files(tls->ca);
+    add_files(tls->crl);
   }
   std::sort(directories.begin(), directories.end());
   directories.erase(std::unique(directories.begin(), directories.end()), directories.end());

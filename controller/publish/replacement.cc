@@ -59,12 +59,32 @@ config::Shard host_without_certificate(const config::VirtualHost& rejected,
   return host;
 }
 
+// Its other routes are served; those that ask for a certificate let nobody in, unless what was good
+// before is of the same sources.
+config::Shard host_without_client(const config::VirtualHost& rejected,
+                                  const config::VirtualHost* last_good,
+                                  const config::Rejection& rejection) {
+  config::VirtualHost host = rejected;
+  const bool same_sources = last_good != nullptr && last_good->client &&
+                            has_same_sources(host.client->ca, last_good->client->ca) &&
+                            has_same_sources(host.client->crl, last_good->client->crl);
+  if (same_sources && is_about(rejection, "client.ca")) host.client->ca = last_good->client->ca;
+  if (same_sources && is_about(rejection, "client.crl")) host.client->crl = last_good->client->crl;
+  if (host.client != rejected.client) return host;
+  host.client.reset();
+  for (config::Route& route : host.routes) {
+    if (route.client && !route.client->refused) route.client->refused = refusal_of(rejection);
+  }
+  return host;
+}
+
 }  // namespace
 
 config::Shard refused(const config::Shard& shard, const config::Refusal& refusal) {
   config::Shard answer = shard;
   if (auto* host = std::get_if<config::VirtualHost>(&answer)) {
     for (config::Route& route : host->routes) route.refused = refusal;
+    host->client.reset();
     if (host->certificate) {
       host->certificate.reset();
       host->certificate_problem = refusal;
@@ -91,6 +111,9 @@ config::Shard replacement_for(const config::Shard& rejected,
   if (const auto* host = std::get_if<config::VirtualHost>(&rejected);
       host != nullptr && host->certificate && is_about(rejection, "certificate")) {
     answer = host_without_certificate(
+        *host, comparable ? std::get_if<config::VirtualHost>(&*last_good) : nullptr, rejection);
+  } else if (host != nullptr && host->client && is_about(rejection, "client.")) {
+    answer = host_without_client(
         *host, comparable ? std::get_if<config::VirtualHost>(&*last_good) : nullptr, rejection);
   } else if (const auto* tls = std::get_if<config::UpstreamTls>(&rejected);
              tls != nullptr && comparable) {

@@ -218,6 +218,8 @@ void Reconciler::tell_routes(const std::vector<config::Shard>& shards) {
       const config::Refusal* refusal = nullptr;
       if (route.refused) {
         refusal = &*route.refused;
+      } else if (route.client && route.client->refused) {
+        refusal = &*route.client->refused;
       } else if (tls != nullptr && tls->refused) {
         refusal = &*tls->refused;
       } else if (service != services.end() && service->second->refused) {

@@ -6,7 +6,8 @@
 namespace handfast::translate {
 namespace {
 
-constexpr std::array<std::string_view, 2> kOwnOnly{"upstream-ca", "upstream-http2"};
+constexpr std::array<std::string_view, 4> kOwnOnly{"auth-tls-announce-ca", "auth-tls-match-san",
+                                                   "upstream-ca", "upstream-http2"};
 
 constexpr auto kTable = std::to_array<AnnotationRow>({
     {"affinity", AnnotationClass::Ignored, "",
@@ -44,13 +45,15 @@ constexpr auto kTable = std::to_array<AnnotationRow>({
      "asks a service whether to let a request in"},
     {"auth-snippet", AnnotationClass::Refused, "",
      "raw nginx configuration, which can do any of these"},
-    {"auth-tls-error-page", AnnotationClass::Refused, "", "asks clients for a certificate"},
-    {"auth-tls-match-cn", AnnotationClass::Refused, "", "asks clients for a certificate"},
-    {"auth-tls-pass-certificate-to-upstream", AnnotationClass::Refused, "false",
-     "asks clients for a certificate"},
-    {"auth-tls-secret", AnnotationClass::Refused, "", "asks clients for a certificate"},
-    {"auth-tls-verify-client", AnnotationClass::Refused, "off", "asks clients for a certificate"},
-    {"auth-tls-verify-depth", AnnotationClass::Refused, "", "asks clients for a certificate"},
+    {"auth-tls-announce-ca", AnnotationClass::Implemented, "", "certificates of clients"},
+    {"auth-tls-error-page", AnnotationClass::Implemented, "", "certificates of clients"},
+    {"auth-tls-match-cn", AnnotationClass::Implemented, "", "certificates of clients"},
+    {"auth-tls-match-san", AnnotationClass::Implemented, "", "certificates of clients"},
+    {"auth-tls-pass-certificate-to-upstream", AnnotationClass::Implemented, "",
+     "certificates of clients"},
+    {"auth-tls-secret", AnnotationClass::Implemented, "", "certificates of clients"},
+    {"auth-tls-verify-client", AnnotationClass::Implemented, "", "certificates of clients"},
+    {"auth-tls-verify-depth", AnnotationClass::Implemented, "", "certificates of clients"},
     {"auth-type", AnnotationClass::Refused, "", "asks for credentials"},
     {"auth-url", AnnotationClass::Refused, "", "asks a service whether to let a request in"},
     {"backend-protocol", AnnotationClass::Implemented, "", "the protocol spoken to the Service"},

@@ -57,7 +57,12 @@ config::VirtualHost finish_host(HostPlan plan) {
   config::VirtualHost host = std::move(plan.shard);
   host.routes.reserve(plan.routes.size());
   for (auto& [key, each] : plan.routes) {
-    each.route.ssl_redirect = each.redirect_always || (each.redirect_with_tls && host.tls);
+    if (each.client != nullptr) {
+      each.route.client = access_for(each.route, *each.client, plan.client_owner);
+    }
+    // What asks for a certificate is served over TLS alone, with or without a tls section.
+    const bool has_tls = host.tls || each.route.client.has_value();
+    each.route.ssl_redirect = each.redirect_always || (each.redirect_with_tls && has_tls);
     host.routes.push_back(std::move(each.route));
   }
   std::sort(host.routes.begin(), host.routes.end(),

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "controller/objects/objects.h"
+#include "controller/translate/client_auth.h"
 #include "controller/translate/front_tls.h"
 #include "proxy/base/result.h"
 #include "proxy/config/model.h"
@@ -19,11 +20,13 @@ namespace handfast::translate {
 struct HostPlan {
   config::VirtualHost shard;  // without routes until finish_host()
   std::optional<FrontOwner> certificate_owner;
+  ClientOwner client_owner;
 
   struct Route {
     config::Route route;
     bool redirect_with_tls = false;
     bool redirect_always = false;
+    const ClientPlan* client = nullptr;  // borrowed; null: no Ingress'
   };
   std::map<std::pair<std::string, config::PathType>, Route> routes;
 
@@ -42,7 +45,7 @@ struct PathRule {
 // Why the path, though valid, may not match what its author expects; empty: nothing.
 [[nodiscard]] std::string find_path_doubt(const objects::IngressPath& path);
 
-// The shard: routes sorted, redirects decided.
+// The shard: routes sorted, redirects and access decided.
 [[nodiscard]] config::VirtualHost finish_host(HostPlan plan);
 
 }  // namespace handfast::translate

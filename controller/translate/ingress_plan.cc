@@ -14,7 +14,8 @@ std::optional<config::Refusal> require_tls(const Options& options, const objects
 }
 
 IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
-                      const BackendTls& backend_tls, ObjectReport& report) {
+                      const BackendTls& backend_tls, ClientAuth& client_auth,
+                      ObjectReport& report) {
   IngressPlan plan;
   const Annotations annotations{ingress};
   plan.refused = annotations.review(report);
@@ -23,6 +24,7 @@ IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
   plan.redirect_always =
       read_switch(annotations, "force-ssl-redirect", false, report, plan.refused);
   plan.route.access_log = read_switch(annotations, "enable-access-log", true, report, plan.refused);
+  plan.client = client_auth.plan(ingress, annotations, report, plan.refused);
 
   const auto protocol = read_protocol(annotations, report, plan.refused);
   plan.route.protocol = protocol.value_or(config::BackendProtocol::Http);

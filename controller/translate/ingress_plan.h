@@ -6,6 +6,7 @@
 #include "controller/objects/objects.h"
 #include "controller/translate/annotations.h"
 #include "controller/translate/backend_tls.h"
+#include "controller/translate/client_auth.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/options.h"
 #include "proxy/config/model.h"
@@ -17,6 +18,7 @@ struct IngressPlan {
   std::optional<config::Refusal> refused;
   // What the routes have in common: protocol, traffic, access log. No path, host or Service.
   config::Route route;
+  ClientPlan client;
   std::optional<bool> http2;  // absent: the appProtocol of each Service port decides
   // If the protocol is TLS. Read when a Service without a policy of its own needs it.
   std::optional<UpstreamPlan> upstream;
@@ -25,7 +27,8 @@ struct IngressPlan {
 };
 
 [[nodiscard]] IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
-                                    const BackendTls& backend_tls, ObjectReport& report);
+                                    const BackendTls& backend_tls, ClientAuth& client_auth,
+                                    ObjectReport& report);
 
 // For a route to a Service that no policy speaks of, without TLS: does the operator allow that?
 [[nodiscard]] std::optional<config::Refusal> require_tls(const Options& options,

@@ -69,6 +69,7 @@ class Translation {
         classes_(state, options),
         materials_(state, last_good, now, cache, out_.files, out_.items, out_.report),
         backend_tls_(options, materials_, now),
+        client_auth_(materials_),
         front_tls_(materials_),
         targets_(state),
         upstream_policies_(state, options, materials_, now, out_.report) {}
@@ -104,6 +105,7 @@ class Translation {
   ClassFilter classes_;
   Materials materials_;
   BackendTls backend_tls_;
+  ClientAuth client_auth_;
   FrontTls front_tls_;
   PolicyTargets targets_;
   UpstreamPolicies upstream_policies_;
@@ -143,12 +145,13 @@ void Translation::add_ingress(const objects::Ingress& ingress) {
     return;
   }
   Work& work = works_.emplace_back(ingress, out_.report);
-  work.plan = make_plan(ingress, options_, backend_tls_, work.report);
+  work.plan = make_plan(ingress, options_, backend_tls_, client_auth_, work.report);
   for (std::size_t i = 0; i < ingress.rules.size(); ++i) add_rule(work, i);
   if (!ingress.rules.empty()) return;
   if (ingress.default_backend) {
     HostPlan& place = host("");
     front_tls_.decide(ingress, place.shard, place.certificate_owner, work.report);
+    client_auth_.decide(ingress, work.plan.client, place.shard, place.client_owner, work.report);
   } else {
     work.report.warn(Reason::BadObject, "spec", "It has neither rules nor a default backend.",
                      "Add one of them.");
@@ -167,6 +170,7 @@ void Translation::add_rule(Work& work, std::size_t index) {
   }
   HostPlan& place = host(name);
   front_tls_.decide(work.ingress, place.shard, place.certificate_owner, work.report);
+  client_auth_.decide(work.ingress, work.plan.client, place.shard, place.client_owner, work.report);
   for (std::size_t j = 0; j < rule.paths.size(); ++j) {
     const objects::IngressPath& path = rule.paths[j];
     const std::string path_field = field + ".http.paths[" + std::to_string(j) + ']';
@@ -266,7 +270,8 @@ HostPlan::Route Translation::make_route(Work& work, const PathRule& rule,
                                         const std::string& field) {
   HostPlan::Route out{.route = work.plan.route,
                       .redirect_with_tls = work.plan.redirect_with_tls,
-                      .redirect_always = work.plan.redirect_always};
+                      .redirect_always = work.plan.redirect_always,
+                      .client = &work.plan.client};
   config::Route& route = out.route;
   route.path = rule.path;
   route.type = rule.type;

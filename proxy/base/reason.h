@@ -68,7 +68,7 @@ enum class Reason : std::uint8_t {
   BadClientCertificate,
   Misdirected,
   // The controller's own: what is wrong with an object, a file or the machine. Never answers a
-  // request.
+  // request, but for Conflict: rules for clients that another Ingress overrules (403).
   BadYaml,
   BadObject,
   Conflict,

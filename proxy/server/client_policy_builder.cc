@@ -1,12 +1,8 @@
 #include "proxy/server/client_policy_builder.h"
 
-#include <openssl/evp.h>
-
 #include <string>
-#include <string_view>
 #include <utility>
 
-#include "proxy/base/check.h"
 #include "proxy/server/policy_fields.h"
 
 namespace handfast::server {
@@ -30,14 +26,6 @@ std::string key_of(const config::ClientTls& client) {
   for (const auto& name : client.names) add_field(key, "name " + name);
   add_field(key, client.announce ? "announce" : "");
   return config::sha256_hex(key);
-}
-
-void bind_sessions(std::string_view rules, tls::ClientPolicy& policy) {
-  unsigned int size = 0;
-  check(EVP_Digest(rules.data(), rules.size(), policy.session_context.data(), &size, EVP_sha256(),
-                   nullptr) == 1 &&
-            size == policy.session_context.size(),
-        "SHA-256");
 }
 
 }  // namespace
@@ -74,7 +62,7 @@ Result<std::shared_ptr<const tls::ClientPolicy>> make_client_policy(const config
   policy->rules.crl_scope = scope_of(client.revocation);
   if (client.announce) policy->announce_authorities();
   policy->epoch = config::sha256_hex(epoch);
-  bind_sessions(policy->key + authorities, *policy);
+  policy->bind_sessions(policy->key + authorities);
   return policy;
 }
 

@@ -48,12 +48,9 @@ struct Collected {
   Series refused, insecure;
 };
 
-void collect_policy(const tls::UpstreamPolicy& policy, Collected& all) {
-  if (policy.refused) return;
-  if (policy.identity != nullptr) {
-    put_least(all.client_certificates, source_labels(policy.identity_source),
-              static_cast<double>(policy.identity->info().not_after));
-  }
+// Of backends and of clients alike.
+template <class Policy>
+void collect_trust(const Policy& policy, Collected& all) {
   for (std::size_t i = 0; i < policy.trust.size(); ++i) {
     put_least(all.authorities, source_labels(policy.trust_sources[i]),
               static_cast<double>(policy.trust[i]->earliest_not_after()));
@@ -65,6 +62,15 @@ void collect_policy(const tls::UpstreamPolicy& policy, Collected& all) {
   }
 }
 
+void collect_policy(const tls::UpstreamPolicy& policy, Collected& all) {
+  if (policy.refused) return;
+  if (policy.identity != nullptr) {
+    put_least(all.client_certificates, source_labels(policy.identity_source),
+              static_cast<double>(policy.identity->info().not_after));
+  }
+  collect_trust(policy, all);
+}
+
 void collect_host(const route::Snapshot& snapshot, const route::HostEntry& host, Collected& all) {
   const std::string name =
       "host=\"" + escape_label(host.config.host.empty() ? "_" : host.config.host) + "\"";
@@ -72,6 +78,7 @@ void collect_host(const route::Snapshot& snapshot, const route::HostEntry& host,
     put_least(all.front_certificates, name + "," + source_labels(host.config.certificate->source),
               static_cast<double>(host.certificate->info().not_after));
   }
+  if (host.client != nullptr && !host.client->refused) collect_trust(*host.client, all);
   if (host.config.certificate_problem) all.front_problems[name] = 1;
   for (const config::Route& route : host.config.routes) {
     const auto refused_as = [&all](Reason reason) {
@@ -79,6 +86,14 @@ void collect_host(const route::Snapshot& snapshot, const route::HostEntry& host,
     };
     if (route.refused) {
       refused_as(route.refused->reason);
+      continue;
+    }
+    if (route.client && route.client->refused) {
+      refused_as(route.client->refused->reason);
+      continue;
+    }
+    if (route.client && host.client != nullptr && host.client->refused) {
+      refused_as(host.client->refused->reason);
       continue;
     }
     if (const auto* service = snapshot.find_service(route.service);
@@ -109,8 +124,7 @@ void write_snapshot_metrics(std::string& out, const route::Snapshot& snapshot) {
                "When our client certificate for backends expires, Unix time.",
                all.client_certificates);
   write_family(out, "handfast_ca_not_after_seconds",
-               "When the first certificate of a CA bundle for backends expires, Unix time.",
-               all.authorities);
+               "When the first certificate of a CA bundle expires, Unix time.", all.authorities);
   write_family(out, "handfast_crl_next_update_seconds",
                "When the first of a source's CRLs is out of date, Unix time.", all.revocations);
   write_family(out, "handfast_front_certificate_not_after_seconds",
@@ -118,7 +132,8 @@ void write_snapshot_metrics(std::string& out, const route::Snapshot& snapshot) {
   write_family(out, "handfast_front_certificate_problems",
                "Hosts that are served with the default certificate because theirs can't be had.",
                all.front_problems);
-  write_family(out, "handfast_routes_refused", "Routes that answer 503, by reason.", all.refused);
+  write_family(out, "handfast_routes_refused",
+               "Routes that answer 503, or 403 for want of a clients' CA, by reason.", all.refused);
   write_family(out, "handfast_routes_insecure", "Routes whose backend is not verified.",
                all.insecure);
 }

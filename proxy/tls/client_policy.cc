@@ -1,5 +1,6 @@
 #include "proxy/tls/client_policy.h"
 
+#include <openssl/evp.h>
 #include <openssl/x509_vfy.h>
 
 #include <cstddef>
@@ -22,6 +23,14 @@ pki::Verdict ClientPolicy::judge(X509* leaf, STACK_OF(X509) * untrusted, UnixSec
           "no common name of the client's certificate (" + pki::describe(*leaf).subject +
               ") matches auth-tls-match-cn",
           X509_V_ERR_APPLICATION_VERIFICATION, 0};
+}
+
+void ClientPolicy::bind_sessions(std::string_view text) {
+  unsigned int size = 0;
+  check(EVP_Digest(text.data(), text.size(), session_context.data(), &size, EVP_sha256(),
+                   nullptr) == 1 &&
+            size == session_context.size(),
+        "SHA-256");
 }
 
 void ClientPolicy::announce_authorities() {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proxy/base/result.h"
@@ -39,6 +40,8 @@ struct ClientPolicy {
   // The chain first: a name proves nothing in a certificate that anybody could have made.
   [[nodiscard]] pki::Verdict judge(X509* leaf, STACK_OF(X509) * untrusted, UnixSeconds now) const;
 
+  // Sets session_context to the hash of `text`.
+  void bind_sessions(std::string_view text);
   // Names the subjects of the CAs to clients, unless they are too many for one message.
   void announce_authorities();
 };

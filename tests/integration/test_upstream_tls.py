@@ -208,7 +208,7 @@ class OtherAnnotations(UpstreamCase):
     def test_what_restricts_access_and_is_not_implemented_refuses_that_ingress_alone(self):
         backend = self.use(Backend())
         for name, value in (("whitelist-source-range", "10.0.0.0/8"), ("auth-url", "http://x/"),
-                            ("auth-tls-secret", "shop/ca"), ("rewrite-target", "/x"),
+                            ("server-alias", "x.test"), ("rewrite-target", "/x"),
                             ("configuration-snippet", "deny all;"), ("limit-rps", "1"),
                             ("no-such-annotation", "1")):
             for prefix in (manifests.NGINX, manifests.OWN):

@@ -81,6 +81,37 @@ TEST(Replacement, ServesAHostWithoutItsRejectedCertificate) {
   EXPECT_FALSE(instead.routes[0].refused);
 }
 
+config::VirtualHost asking_host(const std::string& hash) {
+  config::VirtualHost host;
+  host.host = "shop.example";
+  host.client.emplace().ca = {{"tls/shop/clients/" + hash + "/ca.crt", "Secret/shop/clients"}};
+  config::Route open;
+  open.path = "/";
+  open.service = "shop/orders:80";
+  config::Route closed = open;
+  closed.path = "/closed";
+  closed.client.emplace();
+  host.routes = {closed, open};
+  return host;
+}
+
+TEST(Replacement, LetsNobodyInWhoseCaWasRejectedAndServesTheOthers) {
+  const auto instead = std::get<config::VirtualHost>(
+      replacement_for(asking_host("1"), std::nullopt, about("client.ca")));
+
+  EXPECT_FALSE(instead.client);
+  EXPECT_TRUE(instead.routes[0].client->refused);
+  EXPECT_FALSE(instead.routes[1].refused);
+  EXPECT_TRUE(config::validate(config::Shard{instead}));
+}
+
+TEST(Replacement, KeepsTheLastGoodCaOfClientsFromTheSameSource) {
+  const auto instead = std::get<config::VirtualHost>(
+      replacement_for(asking_host("2"), asking_host("1"), about("client.ca")));
+
+  EXPECT_EQ(instead, asking_host("1"));
+}
+
 TEST(Replacement, FallsBackWholeForEverythingElse) {
   config::Service old;
   old.name = "shop/orders:443";

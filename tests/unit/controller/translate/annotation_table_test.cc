@@ -30,7 +30,7 @@ const char* title_of(AnnotationClass what) {
 
 TEST(AnnotationTable, HoldsEveryAnnotationOfIngressNginxWithAliasesAndRemovedOnes) {
   // 136 of ingress-nginx 1.15, 2 aliases, 14 removed ones, 2 of ours.
-  EXPECT_EQ(annotation_table().size(), 154U);
+  EXPECT_EQ(annotation_table().size(), 156U);
   EXPECT_NE(find_annotation(kNginxPrefix, "auth-tls-match-cn"), nullptr);
   EXPECT_NE(find_annotation(kOwnPrefix, "limit-whitelist"), nullptr);
 }
@@ -42,7 +42,8 @@ TEST(AnnotationTable, GivesAReasonInEveryRow) {
 }
 
 TEST(AnnotationTable, KnowsOurOwnNamesUnderOurPrefixOnly) {
-  for (const std::string_view name : {"upstream-ca", "upstream-http2"}) {
+  for (const std::string_view name :
+       {"auth-tls-announce-ca", "auth-tls-match-san", "upstream-ca", "upstream-http2"}) {
     EXPECT_NE(find_annotation(kOwnPrefix, name), nullptr) << name;
     EXPECT_EQ(find_annotation(kNginxPrefix, name), nullptr) << name;
   }
@@ -50,9 +51,9 @@ TEST(AnnotationTable, KnowsOurOwnNamesUnderOurPrefixOnly) {
 
 TEST(AnnotationTable, RefusesWhateverRestrictsAccess) {
   for (const std::string_view name :
-       {"auth-url", "auth-type", "auth-tls-secret", "allowlist-source-range",
-        "denylist-source-range", "limit-rps", "satisfy", "enable-modsecurity", "server-snippet",
-        "rewrite-target", "canary", "ssl-passthrough", "mirror-target", "upstream-vhost"}) {
+       {"auth-url", "auth-type", "allowlist-source-range", "denylist-source-range", "limit-rps",
+        "satisfy", "enable-modsecurity", "server-snippet", "rewrite-target", "canary",
+        "ssl-passthrough", "mirror-target", "upstream-vhost"}) {
     const AnnotationRow* row = find_annotation(kNginxPrefix, name);
     ASSERT_NE(row, nullptr) << name;
     EXPECT_EQ(row->what, AnnotationClass::Refused) << name;
