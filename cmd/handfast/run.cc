@@ -68,7 +68,8 @@ constexpr Flag kProxyLists[] = {
 constexpr const char* kControllerTexts[] = {"controller-class",        "ingress-class",
                                             "cluster-domain",          "default-ssl-certificate",
                                             "default-backend-service", "default-upstream-ca"};
-constexpr const char* kControllerLists[] = {"allow-insecure-upstream", "minimum-upstream-tls"};
+constexpr const char* kControllerLists[] = {"allow-insecure-upstream",
+                                            "upstream-verification-audit", "minimum-upstream-tls"};
 
 OptionSet make_options() {
   OptionSet options{"handfast run", "serves the manifests in DIR: controller and proxy in one"};

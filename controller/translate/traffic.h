@@ -3,8 +3,9 @@
 // bodies, from annotations, the operator's defaults and the appProtocol of Service ports.
 //
 // A value that is no value refuses every route of the Ingress. appProtocol only chooses between
-// HTTP/1.1 and HTTP/2: whether TLS is spoken is the annotation's alone to say (ingress-nginx
-// doesn't look at appProtocol at all), and where the two contradict each other a warning says so.
+// HTTP/1.1 and HTTP/2: whether TLS is spoken is the annotation's or a policy's to say
+// (ingress-nginx doesn't look at appProtocol at all), and where the two contradict each other a
+// warning says so.
 
 #include <optional>
 #include <string>

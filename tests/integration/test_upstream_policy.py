@@ -19,10 +19,10 @@ class PolicyCase(HandfastCase):
         self.roots = f"{self.name}-roots"
         self.client = self.ca.client(f"client-of-{self.name}")
 
-    def serve(self, leaf=None, *, protocol=None, client_ca=None, **options):
+    def serve(self, leaf=None, *, protocol=None, **options):
         """A TLS backend behind an Ingress that says `protocol`; absent: plain HTTP."""
-        backend = self.use(Backend(leaf or self.server(), client_ca=client_ca))
-        self.apply_ingress(backend.port, protocol=protocol, **options)
+        backend = self.use(Backend(leaf or self.server(), **options))
+        self.apply_ingress(backend.port, protocol=protocol)
         return backend
 
     def apply_roots(self, ca=None, key="ca.crt"):
@@ -72,7 +72,7 @@ class UpstreamPolicies(PolicyCase):
                           privateKeyPassphraseRef={"name": f"{self.name}-pass"})
         self.assertIn(f"client-of-{self.name}", self.answer()["client"])
 
-        # The pair that opens serves on, and so it does after a start with the state of before.
+        # What opened before serves on; a Secret that is gone doesn't.
         self.apply("pass", manifests.secret(f"{self.name}-pass", passphrase="third"))
         self.handfast.barrier()
         self.assertIn(f"client-of-{self.name}", self.answer()["client"])
@@ -159,6 +159,38 @@ class UpstreamPolicies(PolicyCase):
         self.apply("crl", manifests.config_map(f"{self.name}-crl", crl_pem=self.ca.crl([leaf])))
 
         self.assert_refused(502, "revoked")
+
+    def test_pin_must_be_that_of_the_leaf(self):
+        leaf = self.server()
+        self.serve(leaf)
+        pins = {"pins": [{"type": "CertificateSHA256", "value": leaf.sha256}]}
+        self.apply("policy", manifests.upstream_tls_policy(
+            self.name, self.name, validation={"pinOnly": True, **pins}))
+        self.wait_for(200)
+
+        self.apply_roots()
+        pins["pins"][0]["value"] = self.server().sha256
+        self.apply_policy(validation=pins)
+
+        self.assert_refused(502, "pin_mismatch")
+
+    def test_backend_that_asks_for_no_certificate_is_refused_unless_the_policy_allows_it(self):
+        self.serve()
+        self.apply_roots()
+        self.apply_secret(self.client)
+        self.apply_policy(client=f"{self.name}-tls")
+        self.assert_refused(502, "client_certificate_not_requested")
+
+        self.apply_policy(client=f"{self.name}-tls", requireClientCertificateRequest=False)
+
+        self.assertIsNone(self.answer()["client"])
+
+    def test_alpn_offers_http2(self):
+        self.serve(alpn=["http/1.1"])
+        self.apply_roots()
+        self.apply_policy(protocol={"alpn": ["h2"]})
+
+        self.assert_refused(502, "alpn")
 
     def test_mode_none_is_plaintext(self):
         backend = self.use(Backend())
@@ -357,6 +389,10 @@ class LastGood(PolicyCase):
         self.handfast.barrier()
 
         self.wait_for(200)
+        told = f"ConfigMap shop/{self.roots}: ca.crt: "
+        self.assertTrue(any(told in line.get("detail", "") and "last good" in line["detail"]
+                            for line in self.handfast.proxy.err.records()
+                            if line.get("object") == f"UpstreamTLSPolicy shop/{self.name}"))
 
 
 class Operator(PolicyCase):

@@ -78,6 +78,10 @@ class Leaf:
         return found[0].value if found else ""
 
     @property
+    def sha256(self):
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+    @property
     def not_after(self):
         """Unix seconds."""
         return _not_after(self.certificate)
