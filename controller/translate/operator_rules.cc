@@ -72,7 +72,7 @@ void apply_audit(const Options& options, const objects::Meta& meta, std::int64_t
     degraded.warn(Reason::Weak, std::string{field},
                   "Until " + utc_time(found->until) +
                       " what verification would refuse is forwarded and only counted.",
-                  "Correct what handfast_upstream_tls_handshakes_total counts as would_refuse.");
+                  "Correct what handfast_upstream_would_refuse_total counts.");
   }
 }
 

@@ -396,7 +396,22 @@ class LastGood(PolicyCase):
 
 
 class Operator(PolicyCase):
-    flags = ("--allow-insecure-upstream=shop/*", "--minimum-upstream-tls=strict=mutual")
+    flags = ("--allow-insecure-upstream=shop/*", "--minimum-upstream-tls=strict=mutual",
+             "--upstream-verification-audit=shop/audited@2099-01-01")
+
+    def test_audit_forwards_what_verification_would_refuse(self):
+        self.serve(self.other_ca.server("other.example"))
+        self.apply_roots()
+        self.apply_policy()
+        self.assert_refused(502, "untrusted_issuer")
+
+        self.apply_policy(name="audited")
+
+        self.wait_for(200)
+        self.assertIn("Degraded: VerificationAudit", self.lint(*self.flags))
+        self.assertTrue(self.handfast.metrics().value(
+            "handfast_upstream_would_refuse_total", service=self.name, namespace="shop",
+            reason="untrusted_issuer"))
 
     def test_verification_is_off_where_it_is_allowed(self):
         self.serve(self.other_ca.server("other.example"))
