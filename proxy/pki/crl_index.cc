@@ -282,8 +282,7 @@ Status CrlIndex::keep_signed_bytes(std::span<const unsigned char> der) {
 
 CrlIndex::Scope CrlIndex::scope_for(const X509& certificate, const X509& issuer,
                                     std::string& why) const {
-  if (X509_NAME_cmp(issuer_.get(), X509_get_issuer_name(&certificate)) != 0 ||
-      X509_NAME_cmp(issuer_.get(), X509_get_subject_name(&issuer)) != 0) {
+  if (X509_NAME_cmp(issuer_.get(), X509_get_issuer_name(&certificate)) != 0 || !is_of(issuer)) {
     return Scope::None;
   }
   auto* authority = const_cast<X509*>(&issuer);
@@ -345,6 +344,10 @@ CrlIndex::Scope CrlIndex::scope_of_point(const X509& certificate, std::string& w
     best = Scope::Partial;
   }
   return best;
+}
+
+bool CrlIndex::is_of(const X509& issuer) const {
+  return X509_NAME_cmp(issuer_.get(), X509_get_subject_name(&issuer)) == 0;
 }
 
 bool CrlIndex::signed_by(const X509& issuer) const {

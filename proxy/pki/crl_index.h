@@ -66,6 +66,8 @@ class CrlIndex {
   // could have meant this list.
   [[nodiscard]] Scope scope_for(const X509& certificate, const X509& issuer,
                                 std::string& why) const;
+  // By its name alone.
+  [[nodiscard]] bool is_of(const X509& issuer) const;
   [[nodiscard]] bool signed_by(const X509& issuer) const;
   [[nodiscard]] Date date_at(UnixSeconds now) const;
   [[nodiscard]] const Revocation* find(const X509& certificate) const;

@@ -167,6 +167,15 @@ UnixSeconds CrlSet::earliest_next_update() const noexcept {
   return earliest;
 }
 
+void CrlSet::meet(std::span<const X509Ptr> authorities) const {
+  const CleanErrorQueue clean;
+  for (const auto& list : impl_->lists) {
+    for (const X509Ptr& authority : authorities) {
+      if (list->is_of(*authority)) static_cast<void>(list->signed_by(*authority));
+    }
+  }
+}
+
 CrlSet::Coverage CrlSet::check(std::span<const std::shared_ptr<const CrlSet>> sets,
                                const X509& certificate, const X509& issuer, UnixSeconds now) {
   const CleanErrorQueue clean;

@@ -157,6 +157,7 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
   for (const auto& file : tls.crl) {
     auto crl = materials.crl(file);
     if (!crl) return reject(rejection, "crl", file.path, crl.error());
+    for (const auto& authorities : policy->trust) crl->object->meet(authorities->anchors());
     policy->crls.push_back(std::move(crl->object));
     policy->crl_sources.push_back(file.source);
     add_field(trust, crl->hash);

@@ -266,6 +266,31 @@ TEST_F(CrlSetTest, AnswersFromAHundredThousandEntriesInMicroseconds) {
   EXPECT_LT(spent, CLOCKS_PER_SEC);
 }
 
+TEST_F(CrlSetTest, ChecksTheSignaturesOfAuthoritiesThatItMeetsBeforeAnyHandshake) {
+  CrlOptions huge;
+  for (std::uint64_t i = 0; i < 100000; ++i) huge.serials.push_back(i * 7919 + (1ULL << 40));
+  const auto set = CrlSet::load(root_.crl_der({&orders_}, huge));
+  ASSERT_TRUE(set.has_value()) << set.error();
+  const TestAuthority impostor{"root"};
+  const auto anchors = CaBundle::load(impostor.cert_pem() + root_.cert_pem(), kYear2026);
+  ASSERT_TRUE(anchors.has_value()) << anchors.error();
+  (*set)->meet((*anchors)->anchors());
+
+  const X509& issuer = *root_.certificate().x509();
+  EXPECT_EQ((*set)->check(*orders_.x509(), issuer, kYear2026), Answer::Revoked);
+  // Of another key: what it met is no reason to believe it.
+  EXPECT_EQ((*set)->check(*impostor.issue("orders.svc").x509(), *impostor.certificate().x509(),
+                          kYear2026),
+            Answer::NotCovered);
+}
+
+TEST_F(CrlSetTest, TakesABaseListThatMentionsADelta) {
+  EXPECT_EQ(
+      ask(root_.crl_pem({&orders_}, {.extensions = {{"freshestCRL", "URI:http://crl.test/delta"}}}),
+          orders_),
+      Answer::Revoked);
+}
+
 TEST_F(CrlSetTest, AnswersManyThreadsAtOnce) {
   const auto set = CrlSet::load(root_.crl_pem({&orders_}));
   ASSERT_TRUE(set.has_value()) << set.error();
