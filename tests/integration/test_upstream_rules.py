@@ -39,14 +39,14 @@ class Standalone(Front):
         (self.folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
         return name
 
-    def configure(self, port, wait=True, **tls):
+    def configure(self, *ports, wait=True, **tls):
         rules = {"name": POLICY, "names": [NAME], "sni": NAME, **tls}
         config = {"format": "1.1",
                   "hosts": [{"host": HOST, "routes": [
                       {"path": "/", "type": "Prefix", "service": SERVICE, "protocol": "HTTPS",
-                       "upstream_tls": POLICY}]}],
+                       "upstream_tls": POLICY, "request_buffering": True}]}],
                   "services": [{"name": SERVICE, "endpoints": [
-                      {"address": "127.0.0.1", "port": port}]}],
+                      {"address": "127.0.0.1", "port": port} for port in ports]}],
                   "tls": [{k: v for k, v in rules.items() if v is not None}]}
         self.write("config.yaml", json.dumps(config))
         if self.proxy is None:
@@ -199,6 +199,51 @@ class UpstreamRules(unittest.TestCase):
         self.proxy.write("ca.crl", self.ca.crl([self.leaf.serial]))
         self.proxy.configure(backend.port, **self.trust, **crl)
         self.assert_answers(502, "revoked")
+
+    def begin_long_answer(self):
+        """An answer of which half has come."""
+        client = self.proxy.connect()
+        self.addCleanup(client.close)
+        client.send(f"GET /long HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        self.assertEqual(client.head().status, 200)
+        self.assertEqual(client.take(4), b"half")
+        return client
+
+    def test_connections_under_an_old_identity_drain_as_long_as_the_policy_says(self):
+        def half(connection, request):
+            connection.read_body(request)
+            if request.target == "/long":
+                connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+                time.sleep(6)
+            connection.reply(b"ok")
+
+        for drain, closed in ((1000, True), (None, False)):
+            with self.subTest(drain):
+                backend = self.backend(client_ca=self.ca.cert_pem, handle=half)
+                for name in ("before", "after"):
+                    client = self.ca.client(name)
+                    self.proxy.write("tls.key", client.key_pem)
+                    self.proxy.configure(backend.port, **self.trust, drain_ms=drain,
+                                         identity=self.identity(client))
+                    if name == "before":
+                        long = self.begin_long_answer()
+                self.assertEqual(long.is_closed(within=4), closed)
+                self.assert_answers(200)
+
+    def test_post_goes_elsewhere_when_our_certificate_is_refused_after_the_handshake(self):
+        client = self.ca.client("client")
+        self.proxy.write("tls.key", client.key_pem)
+        refusing = self.backend(client_ca=Authority("other").cert_pem)
+        taking = self.backend(client_ca=self.ca.cert_pem)
+        self.proxy.configure(refusing.port, taking.port, **self.trust, versions=["TLSv1.3"],
+                             identity=self.identity(client))
+        for _ in range(4):
+            self.assertEqual(self.proxy.get(HOST, "/", method="POST", body=b"once").status, 200)
+        self.assertEqual(len(taking.seen), 4)
+        self.assertEqual(refusing.seen, [])
+        self.assertGreaterEqual(self.proxy.metrics().value(
+            "handfast_upstream_tls_handshakes_total", service="orders",
+            reason="client_certificate_rejected"), 1)
 
     def test_audit_forwards_counts_and_ends_by_itself(self):
         backend = self.backend(Authority("stranger").server(NAME))
