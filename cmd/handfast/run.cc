@@ -67,7 +67,8 @@ constexpr Flag kProxyLists[] = {
 
 constexpr const char* kControllerTexts[] = {"controller-class",        "ingress-class",
                                             "cluster-domain",          "default-ssl-certificate",
-                                            "default-backend-service", "default-upstream-ca"};
+                                            "default-backend-service", "default-upstream-ca",
+                                            "session-ticket-secret"};
 constexpr const char* kControllerLists[] = {"allow-insecure-upstream",
                                             "upstream-verification-audit", "minimum-upstream-tls"};
 

@@ -98,6 +98,8 @@ config::Shard refused(const config::Shard& shard, const config::Refusal& refusal
     tls->crl.clear();
     tls->revocation = config::RevocationScope::Off;
     tls->refused = refusal;
+  } else if (auto* front = std::get_if<config::Front>(&answer)) {
+    front->ticket_keys.clear();
   }
   return answer;
 }

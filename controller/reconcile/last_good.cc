@@ -42,7 +42,13 @@ void remember_items(const config::Shard& shard, translate::LastGood& items) {
     if (host->certificate) remember_items(*host->certificate, items);
     if (!host->client) return;
     for (const auto& file : host->client->ca) remember(file, ItemKind::Ca, items);
-    for (const auto& file : host->client->crl) remember(file, ItemKind::Crl, items);
+    for (const auto& file : host->client->crl) {
+      remember(file, ItemKind::Crl, items);
+    }
+  } else if (const auto* front = std::get_if<config::Front>(&shard)) {
+    for (const auto& file : front->ticket_keys) {
+      remember(file, ItemKind::TicketKeys, items);
+    }
   } else if (const auto* tls = std::get_if<config::UpstreamTls>(&shard)) {
     if (tls->identity) remember_items(*tls->identity, items);
     for (const auto& file : tls->ca) remember(file, ItemKind::Ca, items);

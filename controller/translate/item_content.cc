@@ -20,6 +20,8 @@ Reason bad_reason(ItemKind item) {
       return Reason::BadCa;
     case ItemKind::Crl:
       return Reason::BadCrl;
+    case ItemKind::TicketKeys:
+      return Reason::BadKey;
   }
   return Reason::Internal;
 }
@@ -58,6 +60,25 @@ void join_parts(const state::ClusterState& state, const ItemKey& key, ItemConten
   content.joined = std::move(joined);
 }
 
+// ticket.key, ticket.key.1, … in the order of their names: one file, a line of hex digits each.
+void join_ticket_keys(const objects::DataMap& data, ItemContent& content) {
+  static constexpr std::string_view kHex = "0123456789abcdef";
+  auto joined = std::make_shared<objects::DataValue>();
+  for (const auto& [name, value] : data) {
+    if (!name.starts_with(file_name(ItemKind::TicketKeys))) continue;
+    for (const char c : value.bytes) {
+      const auto byte = static_cast<unsigned char>(c);
+      joined->bytes += kHex[byte >> 4];
+      joined->bytes += kHex[byte & 15];
+    }
+    joined->bytes += '\n';
+    if (joined->problem.empty()) joined->problem = value.problem;
+  }
+  if (joined->bytes.empty()) return;
+  content.files.emplace(file_name(ItemKind::TicketKeys), joined.get());
+  content.joined = std::move(joined);
+}
+
 std::string hash_of(const ItemContent& content) {
   std::map<std::string_view, std::string_view> files;
   for (const auto& [file, value] : content.files) files.emplace(file, value->bytes);
@@ -85,6 +106,10 @@ ItemContent read_content(const state::ClusterState& state, const ItemKey& key) {
   const auto put = [&](std::string_view file, std::string_view data_key) {
     if (const auto* value = find_value(*data, data_key)) content.files.emplace(file, value);
   };
+  if (key.item == ItemKind::TicketKeys) {
+    join_ticket_keys(*data, content);
+    return content;
+  }
   put(file_name(key.item), data_key_of(key));
   if (key.item != ItemKind::KeyPair) {
     if (!key.parts.empty()) join_parts(state, key, content);
@@ -145,6 +170,8 @@ MaterialCache::Facts parse_content(const ItemKey& key, const ItemContent& conten
       return parse_ca(first, now);
     case ItemKind::Crl:
       return parse_crl(first);
+    case ItemKind::TicketKeys:
+      return parse_ticket_keys(first);
   }
   return {};
 }

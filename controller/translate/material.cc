@@ -44,6 +44,8 @@ std::string_view file_name(ItemKind item) {
       return "ca.crt";
     case ItemKind::Crl:
       return "ca.crl";
+    case ItemKind::TicketKeys:
+      return "ticket.key";
   }
   return "";
 }

@@ -2,8 +2,9 @@
 // TLS material on its way from objects to files, and the memory of what was last good.
 //
 // An item is one thing that is good or bad by itself: a pair (tls.crt and tls.key, or PKCS#12), a
-// CA or a CRL of one object. A good item becomes files below tls/<namespace>/<name>/<16 hex digits
-// of its content's hash>/. A bad one keeps the last good one of that item alone.
+// CA, a CRL or the session ticket keys of one object. A good item becomes files below
+// tls/<namespace>/<name>/<16 hex digits of its content's hash>/. A bad one keeps the last good one
+// of that item alone.
 //
 // What the proxy is told of an item's source says which item it is, so that the last good ones can
 // be found again in the shards of a generation: "Secret/shop/orders-tls", with a data key that
@@ -22,7 +23,7 @@
 
 namespace handfast::translate {
 
-enum class ItemKind : std::uint8_t { KeyPair, Ca, Crl };
+enum class ItemKind : std::uint8_t { KeyPair, Ca, Crl, TicketKeys };
 
 struct ItemKey {
   std::string kind;  // "Secret", "ConfigMap" or "ClusterTrustBundle"

@@ -67,4 +67,20 @@ Facts parse_crl(std::string_view bytes) {
   return facts;
 }
 
+Facts parse_ticket_keys(std::string_view lines) {
+  constexpr std::size_t kMostKeys = 16;
+  Facts facts;
+  std::size_t count = 0;
+  while (!lines.empty()) {
+    const std::size_t end = lines.find('\n');
+    const std::size_t size = end / 2;
+    if ((size != 48 && size != 80) || ++count > kMostKeys) {
+      facts.error = Error{Reason::BadKey, "ticket.key: a key has " + std::to_string(size) +
+                                              " bytes and not 48 or 80, or there are too many"};
+    }
+    lines.remove_prefix(end + 1);
+  }
+  return facts;
+}
+
 }  // namespace handfast::translate

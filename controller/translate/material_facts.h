@@ -17,5 +17,7 @@ using Facts = MaterialCache::Facts;
 [[nodiscard]] Facts parse_pkcs12(std::string_view bytes, std::string_view passphrases);
 [[nodiscard]] Facts parse_ca(std::string_view pem, std::int64_t now);
 [[nodiscard]] Facts parse_crl(std::string_view bytes);
+// Lines of hex digits, a key each.
+[[nodiscard]] Facts parse_ticket_keys(std::string_view lines);
 
 }  // namespace handfast::translate

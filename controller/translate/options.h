@@ -61,6 +61,7 @@ struct Options {
   std::string cluster_domain = "cluster.local";
   std::optional<DefaultCa> default_upstream_ca;
   std::optional<NamespacedName> default_certificate;  // --default-ssl-certificate
+  std::optional<NamespacedName> session_tickets;      // --session-ticket-secret
   std::optional<NamespacedName> default_backend;      // --default-backend-service (first port)
   // --allow-insecure-upstream: "namespace/name" patterns of Ingresses and policies that may turn
   // verification off.

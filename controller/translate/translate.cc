@@ -82,6 +82,7 @@ class Translation {
   void add_default_backend(Work& work);
   void add_operator_default();
   void add_default_certificate();
+  void add_session_tickets();
 
   HostPlan& host(const std::string& name);
   HostPlan::Route make_route(Work& work, const PathRule& rule,
@@ -114,6 +115,7 @@ class Translation {
   std::set<std::string> default_roots_;  // hosts whose "/" is a default backend
   std::map<std::string, config::Service> services_;
   std::map<std::string, config::UpstreamTls> policies_;
+  config::Front front_;
 };
 
 Output Translation::run() {
@@ -126,6 +128,7 @@ Output Translation::run() {
   if (options_.default_certificate) add_default_certificate();
   targets_.tell(out_.report);
   for (const PolicyRef& policy : targets_.policies()) upstream_policies_.check(policy);
+  if (options_.session_tickets) add_session_tickets();
   collect_shards();
   std::stable_sort(out_.report.begin(), out_.report.end(), [](const Finding& a, const Finding& b) {
     return std::tie(a.object, a.field) < std::tie(b.object, b.field);
@@ -256,6 +259,21 @@ void Translation::add_default_certificate() {
         Reason::FrontCertificate, "data[tls.crt]",
         "The default certificate isn't there; a self-signed one is used.",
         "Create the Secret with tls.crt and tls.key, or correct --default-ssl-certificate.");
+  }
+}
+
+void Translation::add_session_tickets() {
+  const NamespacedName& ref = *options_.session_tickets;
+  const ItemKey key{.kind = "Secret", .ns = ref.ns, .name = ref.name, .item = ItemKind::TicketKeys};
+  const Item& item = materials_.find(key);
+  if (item.usable()) {
+    front_.ticket_keys = {materials_.use_file(key)};
+  } else if (item.state == Item::State::Absent) {
+    const objects::Meta meta = meta_of(ref);
+    ObjectReport{out_.report, "Secret", meta}.warn(
+        Reason::SecretMissing, "data[ticket.key]",
+        "The session ticket key isn't there; the proxy uses one of its own, which no other knows.",
+        "Create the Secret with 48 or 80 random bytes, or correct --session-ticket-secret.");
   }
 }
 
@@ -427,6 +445,7 @@ void Translation::collect_shards() {
   for (auto& [name, plan] : hosts_) add(finish_host(std::move(plan)));
   for (auto& [name, cluster] : services_) add(std::move(cluster));
   for (auto& [name, policy] : policies_) add(std::move(policy));
+  if (!front_.ticket_keys.empty()) add(std::move(front_));
   std::sort(named.begin(), named.end(),
             [](const auto& left, const auto& right) { return left.first < right.first; });
   out_.shards.reserve(named.size());

@@ -2,10 +2,10 @@
 // The contract between controller and proxy: what one generation says, as value types.
 //
 // A generation is a small Merkle tree (docs/generation-format.md): an index names 256 buckets by
-// the sha256 of their bytes, a bucket names its shards, a shard is one VirtualHost, one Service or
-// one UpstreamTls. A shard is stored once by its hash and never changes.
+// the sha256 of their bytes, a bucket names its shards, a shard is one VirtualHost, one Service,
+// one UpstreamTls or the Front. A shard is stored once by its hash and never changes.
 //
-//   Index -> 256 x Bucket -> (shard name -> sha256) -> VirtualHost | Service | UpstreamTls
+//   Index -> 256 x Bucket -> (shard name -> sha256) -> VirtualHost | Service | UpstreamTls | Front
 //
 // Shard names: "host/shop.example", "host/*.shop.example", "host/" (catch-all),
 // "service/<namespace>/<service>:<port>", "tls/<namespace>/<ingress>/<service>:<port>".
@@ -229,9 +229,16 @@ struct VirtualHost {
   friend bool operator==(const VirtualHost&, const VirtualHost&) = default;
 };
 
-using Shard = std::variant<VirtualHost, Service, UpstreamTls>;
+// What all hosts have in common. At most one shard of a generation, "front/".
+struct Front {
+  // Of session tickets: the first encrypts, all decrypt. None: the proxy makes its own.
+  std::vector<FileRef> ticket_keys;
+  friend bool operator==(const Front&, const Front&) = default;
+};
 
-// The shard's name in a bucket: "host/…", "service/…" or "tls/…".
+using Shard = std::variant<VirtualHost, Service, UpstreamTls, Front>;
+
+// The shard's name in a bucket: "host/…", "service/…", "tls/…" or "front/".
 [[nodiscard]] std::string shard_name(const Shard& shard);
 
 inline constexpr int kBucketCount = 256;

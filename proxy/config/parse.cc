@@ -289,6 +289,12 @@ UpstreamTls read_tls(Fields& fields, Problem& problem) {
   return tls;
 }
 
+Front read_front(Fields& fields, Problem& problem) {
+  Front front;
+  front.ticket_keys = find_files(fields, "ticket_keys", problem);
+  return front;
+}
+
 std::string read_hash(const Node& node, const std::string& path, Problem& problem) {
   std::string hash = scalar_text(node, path, problem);
   if (hash.size() != kSha256HexLength || hash.find_first_not_of(kLowerHex) != std::string::npos) {
@@ -356,8 +362,10 @@ Result<Shard> parse_shard(std::string_view text) {
     shard = read_service(fields, problem);
   } else if (kind == kKindTls) {
     shard = read_tls(fields, problem);
+  } else if (kind == kKindFront) {
+    shard = read_front(fields, problem);
   } else {
-    fields.problem("kind", "must be one of host, service, tls");
+    fields.problem("kind", "must be one of host, service, tls, front");
   }
   fields.done();
   if (problem.is_set()) return fail(problem.error());
@@ -378,7 +386,7 @@ Result<Bucket> parse_bucket(std::string_view text) {
     for (const auto& [name, hash] : shards->map) {
       const std::string path = "shards[" + name + "]";
       if (!name.starts_with("host/") && !name.starts_with("service/") &&
-          !name.starts_with("tls/")) {
+          !name.starts_with("tls/") && name != "front/") {
         problem.set(hash.line, path, "is not the name of a shard");
       }
       bucket.emplace(name, read_hash(hash, path, problem));
@@ -439,6 +447,9 @@ Result<Standalone> parse_standalone(std::string_view text) {
   read_shards(fields, "hosts", problem, read_host, standalone.shards);
   read_shards(fields, "services", problem, read_service, standalone.shards);
   read_shards(fields, "tls", problem, read_tls, standalone.shards);
+  if (Front front = read_front(fields, problem); !front.ticket_keys.empty()) {
+    standalone.shards.emplace_back(std::move(front));
+  }
   fields.done();
   if (!problem.is_set()) check_references(standalone.shards, problem);
   if (problem.is_set()) return fail(problem.error());

@@ -195,6 +195,11 @@ struct Serializer {
     }
   }
 
+  void operator()(const Front& front) {
+    header(out, kKindFront);
+    append_files(out, 0, "ticket_keys", front.ticket_keys);
+  }
+
   void operator()(const UpstreamTls& tls) {
     header(out, kKindTls);
     Lines lines{out, 0};

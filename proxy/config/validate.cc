@@ -277,6 +277,10 @@ Status check(const UpstreamTls& tls, FilePaths paths) {
   return tls.refused ? Status{} : check_trust(tls);
 }
 
+Status check(const Front& front, FilePaths paths) {
+  return check_files(front.ticket_keys, paths, "ticket_keys");
+}
+
 }  // namespace
 
 Status validate(const KeyPairRef& pair, FilePaths paths) {

@@ -30,6 +30,7 @@ Result<pki::Passphrases> read_passphrases(const std::string& path) {
 bool is_pkcs12(const config::KeyPairRef& files) {
   return files.certificate == files.key && files.key.ends_with(".p12");
 }
+constexpr std::size_t kMaxTicketKeys = 4096;
 
 }  // namespace
 
@@ -116,6 +117,17 @@ Result<Materials::Loaded<pki::CaBundle>> Materials::system_ca() {
   for (const auto& anchor : (*loaded)->anchors()) fingerprints += pki::describe(*anchor).sha256;
   cached = {*loaded, config::sha256_hex(fingerprints)};
   return Loaded<pki::CaBundle>{*loaded, cached.hash};
+}
+
+Result<std::shared_ptr<const tls::TicketKeyRing>> Materials::ticket_keys(
+    const std::vector<config::FileRef>& files) const {
+  std::vector<std::string> contents;
+  for (const config::FileRef& file : files) {
+    auto bytes = read_file(root_ + "/" + file.path, kMaxTicketKeys);
+    if (!bytes) return fail(bytes.error());
+    contents.push_back(std::move(*bytes));
+  }
+  return tls::TicketKeyRing::load(std::move(contents));
 }
 
 void Materials::collect() {

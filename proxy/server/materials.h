@@ -12,12 +12,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/base/clock.h"
 #include "proxy/base/result.h"
 #include "proxy/config/model.h"
 #include "proxy/pki/identity.h"
 #include "proxy/pki/trust.h"
+#include "proxy/tls/ticket_keys.h"
 
 namespace handfast::server {
 
@@ -40,6 +42,9 @@ class Materials {
   Result<Loaded<pki::CaBundle>> ca(const config::FileRef& file);
   Result<Loaded<pki::CrlSet>> crl(const config::FileRef& file);
   Result<Loaded<pki::CaBundle>> system_ca();
+  // Small, and read anew each time: nothing is kept here.
+  Result<std::shared_ptr<const tls::TicketKeyRing>> ticket_keys(
+      const std::vector<config::FileRef>& files) const;
 
   // Drops what nobody uses any more.
   void collect();

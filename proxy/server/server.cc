@@ -99,7 +99,7 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
       .process_metrics = *server->process_metrics_,
       .resolver = *server->resolver_,
       .connection_limits = *server->connection_limits_,
-      .tickets = tls::make_ticket_keys(),
+      .tickets = tls::TicketKeyRing::make(),
       .sessions = server->sessions_.get(),
       .limits = server->options_.limits,
       .pool_limits = server->options_.pool_limits,

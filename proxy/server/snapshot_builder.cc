@@ -209,6 +209,8 @@ config::Shard refuse(config::Shard shard, const config::Rejection& rejection) {
     service->endpoints.clear();
   } else if (auto* tls = std::get_if<config::UpstreamTls>(&shard)) {
     tls->refused = refusal;
+  } else if (auto* front = std::get_if<config::Front>(&shard)) {
+    front->ticket_keys.clear();
   }
   return shard;
 }
@@ -237,6 +239,8 @@ Status SnapshotBuilder::put(const config::Shard& shard, config::Rejection& rejec
     status = put_host(*host, rejection);
   } else if (const auto* service = std::get_if<config::Service>(&shard)) {
     status = put_service(*service);
+  } else if (const auto* front = std::get_if<config::Front>(&shard)) {
+    status = put_front(*front, rejection);
   } else {
     status = put_policy(std::get<config::UpstreamTls>(shard), rejection);
   }
@@ -325,6 +329,19 @@ Status SnapshotBuilder::put_policy(const config::UpstreamTls& tls, config::Rejec
   return {};
 }
 
+Status SnapshotBuilder::put_front(const config::Front& front, config::Rejection& rejection) {
+  if (front.ticket_keys.empty()) {
+    snapshot_->ticket_keys = nullptr;
+    return {};
+  }
+  auto keys = materials_.ticket_keys(front.ticket_keys);
+  if (!keys) {
+    return reject(rejection, "ticket_keys", front.ticket_keys.front().path, keys.error());
+  }
+  snapshot_->ticket_keys = std::move(*keys);
+  return {};
+}
+
 void SnapshotBuilder::remove(std::string_view shard_name) {
   const std::size_t slash = shard_name.find('/');
   const std::string_view kind = shard_name.substr(0, slash);
@@ -338,6 +355,8 @@ void SnapshotBuilder::remove(std::string_view shard_name) {
   } else if (kind == "service") {
     bucket(name).services.erase(name);
     changes_->services_gone.push_back(name);
+  } else if (kind == "front") {
+    snapshot_->ticket_keys = nullptr;
   } else {
     bucket(name).policies.erase(name);
     changes_->policies.insert(name);

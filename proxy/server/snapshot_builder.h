@@ -56,6 +56,7 @@ class SnapshotBuilder {
   void put_client_policy(route::HostEntry& entry, config::Rejection& rejection);
   void note_client_change(const tls::ClientPolicy* before, const tls::ClientPolicy* after);
   Status put_service(const config::Service& service);
+  Status put_front(const config::Front& front, config::Rejection& rejection);
   Status put_policy(const config::UpstreamTls& tls, config::Rejection& rejection);
 
   std::shared_ptr<route::Snapshot> snapshot_;

@@ -126,6 +126,8 @@ void Worker::swap(const Publication& publication) {
   snapshots_.replace(publication.snapshot);
   pool_.on_snapshot(*publication.snapshot, publication.changes->policies);
   balancer_.on_snapshot();
+  const auto& keys = publication.snapshot->ticket_keys;
+  server_tls_.set_ticket_keys(keys == nullptr ? shared_.tickets : keys);
   for (const std::string& service : publication.changes->services_gone) balancer_.forget(service);
   if (first) listen();
   if (publication.changes->clients) judge_clients();

@@ -1,7 +1,6 @@
 #include "proxy/tls/contexts.h"
 
 #include <openssl/err.h>
-#include <openssl/rand.h>
 
 #include <algorithm>
 #include <cctype>
@@ -57,6 +56,12 @@ int on_client_hello(SSL* ssl, int* alert, void* argument) {
     return SSL_CLIENT_HELLO_ERROR;
   }
   return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+int on_ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
+                  EVP_MAC_CTX* mac, int encrypt) {
+  const auto& keys = *static_cast<TicketKeys*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
+  return keys->apply(ssl, name, iv, cipher, mac, encrypt == 1);
 }
 
 // RFC 7301 section 3.2: a client that offers only what we don't speak is told so.
@@ -151,24 +156,17 @@ int on_certificate_request(SSL* ssl, void* /*argument*/) {
 
 }  // namespace
 
-TicketKeys make_ticket_keys() {
-  TicketKeys keys{};
-  check(RAND_bytes(keys.data(), static_cast<int>(keys.size())) == 1, "RAND_bytes");
-  return keys;
-}
-
-ServerContext::ServerContext(CertificateSelector& selector, const TicketKeys& tickets,
-                             const Clock& clock)
-    : context_(SSL_CTX_new(TLS_server_method())) {
+ServerContext::ServerContext(CertificateSelector& selector, TicketKeys tickets, const Clock& clock)
+    : tickets_(std::make_unique<TicketKeys>(std::move(tickets))),
+      context_(SSL_CTX_new(TLS_server_method())) {
   check(context_ != nullptr, "SSL_CTX_new");
   SSL_CTX* context = context_.get();
   configure_common(context);
   SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 1);
-  TicketKeys keys = tickets;
-  check(SSL_CTX_set_tlsext_ticket_keys(context, keys.data(), static_cast<int>(keys.size())) == 1,
-        "ticket keys");
+  SSL_CTX_set_app_data(context, tickets_.get());
+  check(SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket_key) == 1, "ticket keys");
   install_client_auth(context, clock);
   SSL_CTX_set_client_hello_cb(context, on_client_hello, &selector);
   SSL_CTX_set_alpn_select_cb(context, on_alpn, nullptr);

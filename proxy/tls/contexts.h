@@ -7,16 +7,17 @@
 // Threading: one worker's. Off, explicitly: renegotiation, compression, early data, kTLS,
 // SSL_OP_IGNORE_UNEXPECTED_EOF. Versions and security level are set here: openssl.cnf is ignored.
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "proxy/base/result.h"
 #include "proxy/net/address.h"
 #include "proxy/pki/identity.h"
 #include "proxy/tls/client_policy.h"
 #include "proxy/tls/session_store.h"
+#include "proxy/tls/ticket_keys.h"
 #include "proxy/tls/tls_stream.h"
 #include "proxy/tls/upstream_policy.h"
 
@@ -36,18 +37,20 @@ class CertificateSelector {
   }
 };
 
-// Keys of session tickets, made at start and shared by the workers, so that any of them resumes.
-using TicketKeys = std::array<unsigned char, 80>;
-[[nodiscard]] TicketKeys make_ticket_keys();
+// Shared by the workers, so that any of them resumes.
+using TicketKeys = std::shared_ptr<const TicketKeyRing>;
 
 class ServerContext {
  public:
   // `clock` judges certificates of clients. It and `selector` must outlive the context and its
   // streams.
-  ServerContext(CertificateSelector& selector, const TicketKeys& tickets, const Clock& clock);
+  ServerContext(CertificateSelector& selector, TicketKeys tickets, const Clock& clock);
+  // From now on.
+  void set_ticket_keys(TicketKeys tickets) { *tickets_ = std::move(tickets); }
   [[nodiscard]] std::unique_ptr<TlsStream> accept(net::Socket socket, BufferPool& pool);
 
  private:
+  std::unique_ptr<TicketKeys> tickets_;  // OpenSSL holds its address
   SslCtxPtr context_;
 };
 

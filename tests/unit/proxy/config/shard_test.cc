@@ -31,6 +31,10 @@ TEST(Shard, SurvivesTheTripThroughText) {
   expect_round_trip(full_policy());
   expect_round_trip(VirtualHost{});
 
+  expect_round_trip(Front{});
+  expect_round_trip(Front{
+      .ticket_keys = {{"tls/shop/tickets/00112233445566ff/ticket.key", "Secret/shop/tickets"}}});
+
   VirtualHost asking = sample_host();
   asking.client = sample_client();
   asking.routes[0].client = ClientAccess{.verify = ClientVerify::OptionalNoCa,

@@ -166,7 +166,7 @@ class WorkerFixture : public ::testing::Test {
       .process_metrics = process_metrics_,
       .resolver = resolver_,
       .connection_limits = connection_limits_,
-      .tickets = tls::make_ticket_keys(),
+      .tickets = tls::TicketKeyRing::make(),
       .limits = {},
       .pool_limits = {},
       .off_loop = [this](std::function<void()> task) { loader_.post(std::move(task)); },

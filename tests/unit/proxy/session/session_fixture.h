@@ -178,7 +178,7 @@ class SessionFixture : public ::testing::Test,
   BufferPool buffers_;
   TestAuthority root_{"shop-root"};
   std::shared_ptr<const pki::Identity> front_ = load_identity(root_.issue("shop.example"));
-  tls::ServerContext server_tls_{*this, tls::make_ticket_keys(), clock_};
+  tls::ServerContext server_tls_{*this, tls::TicketKeyRing::make(), clock_};
   tls::ClientContext client_tls_{clock_};
   std::vector<session::SnapshotHolder::SnapshotPtr> retired_;
   session::SnapshotHolder snapshots_{

@@ -110,7 +110,7 @@ class ClientAuthTest : public ::testing::TestWithParam<int> {
   TestAuthority other_{"others"};
   TestCertificate alice_ = below_.issue("alice");
   Hosts hosts_;
-  TicketKeys tickets_ = make_ticket_keys();
+  TicketKeys tickets_ = TicketKeyRing::make();
   ServerContext server_{hosts_, tickets_, clock_};
   std::unique_ptr<TlsPeer> peer_;
   std::unique_ptr<TlsStream> stream_;

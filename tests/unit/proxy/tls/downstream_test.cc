@@ -55,7 +55,7 @@ class DownstreamTlsTest : public ::testing::Test {
   BufferPool pool_;
   testing::TestAuthority root_{"root"};
   Certificates certificates_;
-  TicketKeys tickets_ = make_ticket_keys();
+  TicketKeys tickets_ = TicketKeyRing::make();
   testing::FakeClock clock_;
   ServerContext context_{certificates_, tickets_, clock_};
   testing::SslCtx client_ = testing::make_client_ctx();
@@ -141,7 +141,7 @@ TEST_P(DownstreamResumptionTest, AnotherWorkerWithTheSameKeysResumes) {
 
 TEST_P(DownstreamResumptionTest, OtherKeysMeanAFullHandshake) {
   const auto session = first_session();
-  ServerContext other(certificates_, make_ticket_keys(), clock_);
+  ServerContext other(certificates_, TicketKeyRing::make(), clock_);
   connect(other, client_, "shop.example", session.get());
   handshake();
 
