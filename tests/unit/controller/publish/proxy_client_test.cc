@@ -142,7 +142,8 @@ TEST(ProxyClient, CanBeCalledOff) {
 
 TEST(ProxyClient, ReadsTheState) {
   FakeProxy proxy;
-  proxy.answer("\r\n\r\n", http("200 OK", R"({"generation":7,"policies":[],"endpoints":[],"unwell":[]})"));
+  proxy.answer("\r\n\r\n",
+               http("200 OK", R"({"generation":7,"policies":[],"endpoints":[],"unwell":[]})"));
 
   const auto state = ProxyClient{proxy.path}.state();
 

@@ -38,7 +38,7 @@ TEST_F(HandshakeWarningsTest, TellsOnceAMinuteForAServiceAndReason) {
   EXPECT_EQ(lines("shop/orders:443", audited_), 1u);
   EXPECT_EQ(lines("shop/orders:443", audited_), 0u);
   EXPECT_EQ(lines("shop/billing:443", audited_), 1u);
-  EXPECT_EQ(lines("shop/orders:443", {.crl_skipped = Reason::CrlExpired}), 1u);
+  EXPECT_EQ(lines("shop/orders:443", {.detail = {}, .crl_skipped = Reason::CrlExpired}), 1u);
   clock_.advance(std::chrono::seconds(HandshakeWarnings::kEvery));
   EXPECT_EQ(lines("shop/orders:443", audited_), 1u);
 }
