@@ -1,5 +1,6 @@
 """Nothing fails open: one field, key, object or byte of a working set-up is dropped or altered at
-random, and no request reaches a backend unverified, under another identity, or in plaintext.
+random, and no request reaches a backend unverified, under another identity, or in plaintext; nor
+one of a client who shows no certificate where one is asked for.
 
 Under the operator's floor (mutual TLS, with a CRL), since without it a person may well ask for
 plain HTTP by dropping an annotation. HANDFAST_SEED repeats a run; HANDFAST_MUTATIONS says how many
@@ -8,13 +9,15 @@ plain HTTP by dropping an annotation. HANDFAST_SEED repeats a run; HANDFAST_MUTA
 import copy
 import json
 import os
+import pathlib
 import random
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import manifests  # noqa: E402
+from harness import clients, manifests  # noqa: E402
 from harness.backends import Backend  # noqa: E402
 from harness.handfast import Handfast  # noqa: E402
 from harness.pki import Authority, from_now  # noqa: E402
@@ -22,6 +25,10 @@ from harness.pki import Authority, from_now  # noqa: E402
 SEED = int(os.environ.get("HANDFAST_SEED") or random.SystemRandom().randrange(10**6))
 MUTATIONS = int(os.environ.get("HANDFAST_MUTATIONS", "500"))
 TENANTS = 10  # each round alters one thing of each
+
+# What a person writes to open a route to everybody is no alteration by chance.
+VERIFY_CLIENT = manifests.NGINX + "auth-tls-verify-client"
+OPENERS = ("off", "optional", "optional_no_ca")
 
 WORDS = ("", "off", "on", "none", "true", "false", "0", "1", "-1", "HTTP", "http", "optional",
          "system", "*", "null", "TLSv1", "\x00", "ffff", "é", " ", "/")
@@ -100,6 +107,8 @@ def alter(rng, documents):
                  if len(one) > 1 and one[-2] in ("annotations", "data")]
         document, path = rng.choice(kinds)
         title = f"{document['kind']} {document['metadata']['name']}"
+    if path[-1] == "annotations":  # all that was asked for at once: an Ingress that asks for nothing
+        path += (rng.choice(list(document["metadata"]["annotations"])),)
     where = holder(document, path)
     value = where[path[-1]]
     if kind <= 4:
@@ -115,16 +124,22 @@ def alter(rng, documents):
         new = rng.choice([True, False, None, 0, 1, -1, 65536, "x", [], {}])
     else:
         new = rng.choice([None, "x", 1, True, [], {}])
+    if path[-1] == VERIFY_CLIENT and str(new).strip().lower() in OPENERS:
+        new = "on "
     where[path[-1]] = new
     return manifests.dump(*documents).encode(), f"{title}: {path} is now {json.dumps(new)[:80]}"
 
 
 class FailOpen(unittest.TestCase):
+    """By annotations."""
+
     flags = ("--minimum-upstream-tls", "mutual,crl", "--access-log", "off")
+    share = MUTATIONS * 3 // 5
 
     @classmethod
     def setUpClass(cls):
         cls.ca, cls.foreign = Authority("backends"), Authority("foreign")
+        cls.people = Authority("people")
         cls.client = cls.ca.client("handfast")
         cls.decoy = cls.ca.client("decoy")  # as good to the backend, but nobody's to present
         revoked = cls.ca.server("revoked.shop.svc", "good.shop.svc")
@@ -143,6 +158,9 @@ class FailOpen(unittest.TestCase):
             "revoked": serve(revoked),
             "expired": serve(expired),
         }
+        cls.person = clients.any_client_context()
+        with tempfile.TemporaryDirectory() as folder:
+            cls.person.load_cert_chain(*cls.people.client("alice").write(pathlib.Path(folder), "a"))
         cls.handfast = Handfast(*cls.flags)
         cls.handfast.apply("class", manifests.ingress_class())
         cls.handfast.apply("decoy", manifests.secret(
@@ -158,22 +176,34 @@ class FailOpen(unittest.TestCase):
     # --- the working set-up ---------------------------------------------------------------------
 
     def peers(self):
-        return {"good": self.good, "wire": self.wire, **self.evil}
+        """By the first label of the host. "private" is the good one, for people with a
+        certificate."""
+        return {"good": self.good, "private": self.good, "wire": self.wire, **self.evil}
 
     def documents(self, tenant):
-        """One Ingress and Service for each backend, and the Secret of them all."""
+        """One Ingress and Service for each backend, and the Secrets of them all."""
         found = [manifests.secret(f"{tenant}-tls", tls_crt=self.client.chain_pem,
                                   tls_key=self.client.key_pem, ca_crt=self.ca.cert_pem,
-                                  ca_crl=self.crl)]
+                                  ca_crl=self.crl),
+                 manifests.secret(f"{tenant}-people", ca_crt=self.people.cert_pem)]
         for peer, backend in self.peers().items():
-            found += [manifests.ingress(f"{tenant}-{peer}", f"{peer}.{tenant}.test", annotations={
-                "backend-protocol": "HTTPS", "proxy-ssl-secret": f"shop/{tenant}-tls",
+            annotations = {**self.upstream(tenant), "proxy-next-upstream": "error timeout"}
+            if peer == "private":
+                annotations.update({"auth-tls-secret": f"shop/{tenant}-people",
+                                    "auth-tls-verify-client": "on", "ssl-redirect": "false"})
+            found += [manifests.ingress(f"{tenant}-{peer}", f"{peer}.{tenant}.test",
+                                        annotations=annotations)]
+            found += manifests.service(f"{tenant}-{peer}", backend.port)
+        return found + self.policies(tenant)
+
+    def upstream(self, tenant):
+        return {"backend-protocol": "HTTPS", "proxy-ssl-secret": f"shop/{tenant}-tls",
                 "proxy-ssl-verify": "on", "proxy-ssl-verify-depth": "2",
                 "proxy-ssl-name": "good.shop.svc", "proxy-ssl-server-name": "on",
-                "proxy-ssl-protocols": "TLSv1.2 TLSv1.3",
-                "proxy-next-upstream": "error timeout"})]
-            found += manifests.service(f"{tenant}-{peer}", backend.port)
-        return found
+                "proxy-ssl-protocols": "TLSv1.2 TLSv1.3"}
+
+    def policies(self, _tenant):
+        return []
 
     # --- what must hold -------------------------------------------------------------------------
 
@@ -181,9 +211,12 @@ class FailOpen(unittest.TestCase):
         """The statuses by peer."""
         statuses = {}
         for peer in self.peers():
-            answer = self.handfast.get(f"{peer}.{tenant}.test")
+            target = "/private" if peer == "private" else "/"
+            answer = self.handfast.get(f"{peer}.{tenant}.test", target)
             statuses[peer] = answer.status
-            self.assertIn(answer.status, {200, 404, 502, 503, 504}, peer)
+            self.assertIn(answer.status, {200, 308, 400, 403, 404, 502, 503, 504}, peer)
+        answer = self.handfast.get(f"private.{tenant}.test", "/private", tls=True)
+        statuses["private over TLS"] = answer.status
         return statuses
 
     def faults(self):
@@ -193,6 +226,8 @@ class FailOpen(unittest.TestCase):
                   for request in list(backend.seen)]
         found += [("identity", request.connection.client_name) for request in list(self.good.seen)
                   if request.connection.client_serial != self.client.serial]
+        found += [("a stranger", request.target) for request in list(self.good.seen)
+                  if request.target == "/private"]
         return found
 
     def test_one_thing_altered_opens_nothing(self):
@@ -201,14 +236,18 @@ class FailOpen(unittest.TestCase):
         originals = {tenant: self.documents(tenant) for tenant in tenants}
         print(f"\nHANDFAST_SEED={SEED}", file=sys.stderr)
         served = 0
-        for _ in range(0, MUTATIONS, TENANTS):
+        for _ in range(0, self.share, TENANTS):
             for tenant in tenants:
                 self.handfast.apply(tenant, originals[tenant])
             self.handfast.barrier()
             for tenant in tenants:
                 working = self.ask(tenant)
                 self.assertEqual(working.pop("good"), 200, "the set-up that is altered works")
+                for who in ("private", "private over TLS"):
+                    self.assertIn(working.pop(who), {400, 403}, who)
                 self.assertEqual(set(working.values()), {502}, working)
+                self.assertEqual(self.handfast.get(f"private.{tenant}.test", "/person",
+                                                   tls=self.person).status, 200)
 
             done = {}
             for tenant in tenants:
@@ -225,8 +264,28 @@ class FailOpen(unittest.TestCase):
                 self.assertEqual(self.faults(), [], f"after {done}")
             del self.good.seen[:]
         # Most single changes disturb another host than the good one, or nothing.
-        self.assertGreater(served, MUTATIONS // 4)
-        self.assertLess(served, MUTATIONS)
+        self.assertGreater(served, self.share // 4)
+        self.assertLess(served, self.share)
+
+
+class FailOpenByPolicy(FailOpen):
+    """By policy objects; the Ingresses say nothing of TLS."""
+
+    share = MUTATIONS - FailOpen.share
+
+    def upstream(self, _tenant):
+        return {}
+
+    def policies(self, tenant):
+        found = [manifests.config_map(f"{tenant}-roots", ca_crt=self.ca.cert_pem),
+                 manifests.config_map(f"{tenant}-lists", ca_crl=self.crl)]
+        for peer in self.peers():
+            found.append(manifests.upstream_tls_policy(
+                f"{tenant}-{peer}", f"{tenant}-{peer}", hostname="good.shop.svc",
+                client=f"{tenant}-tls", ca=[manifests.material_ref("ConfigMap", f"{tenant}-roots")],
+                validation={"verifyDepth": 2, "revocation": {"crlRefs": [
+                    manifests.material_ref("ConfigMap", f"{tenant}-lists")]}}))
+        return found
 
 
 if __name__ == "__main__":
