@@ -265,7 +265,14 @@ class Walk {
     Meta meta = read_meta(metadata, *known, key, fields);
     meta.origin = Origin{file_, root.line()};
     Object object = known->decode(root, std::move(meta), fields);
-    if (!fields.good() && !keep_fault(object, fields)) return tell(key, fields);
+    if (auto* grant = std::get_if<ReferenceGrant>(&object);
+        grant != nullptr && !fields.good() && !grant->meta.name.empty()) {
+      // One that is wrong grants nothing; its last good form, perhaps a wider one, would go on.
+      grant->from.clear();
+      tell(key, fields);
+    } else if (!fields.good() && !keep_fault(object, fields)) {
+      return tell(key, fields);
+    }
     out_.objects.push_back(std::move(object));
   }
 

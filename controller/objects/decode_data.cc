@@ -28,7 +28,8 @@ constexpr std::array<std::uint8_t, 256> kDigits = [] {
 // kept as bad, so that it doesn't pass for a key that was taken out.
 DataValue read_value(const Value& value, bool is_base64) {
   if (value.is_null()) return {};
-  if (auto why = why_not_text(value)) return {{}, std::move(*why)};
+  // Not why_not_text()'s sentence: it shows the value, which may be a passphrase.
+  if (why_not_text(value)) return {{}, "is not a string: quote it"};
   if (!is_base64) return {value.scalar, {}};
   auto bytes = decode_base64(value.scalar);
   if (!bytes) return {{}, std::move(bytes.error().detail)};

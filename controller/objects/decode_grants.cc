@@ -17,6 +17,7 @@ Object decode_reference_grant(const Place& root, Meta meta, Fields& fields) {
   const std::size_t from_count = fields.items(from);
   for (std::size_t n = 0; n < from_count && fields.good(); ++n) {
     const Place item = from.item(n);
+    (void)fields.only(item, {"group", "kind", "namespace"});
     grant.from.push_back({.group = fields.text(item.member("group")),
                           .kind = fields.text(item.member("kind")),
                           .ns = fields.text(item.member("namespace"))});
@@ -27,6 +28,7 @@ Object decode_reference_grant(const Place& root, Meta meta, Fields& fields) {
   const std::size_t to_count = fields.items(to);
   for (std::size_t n = 0; n < to_count && fields.good(); ++n) {
     const Place item = to.item(n);
+    (void)fields.only(item, {"group", "kind", "name"});  // a misspelt name would be every object
     const Place name = item.member("name");
     grant.to.push_back({.group = fields.text(item.member("group")),
                         .kind = fields.text(item.member("kind")),

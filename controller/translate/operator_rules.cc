@@ -44,6 +44,9 @@ void apply_floor(const Floor& floor, bool versions_given, const FloorWords& word
   }
   if (floor.crl_required && rules.crl.empty()) {
     below("The operator's minimum asks for a CRL, and there is none.", words.crl);
+  } else if (floor.crl_required && rules.allow_without_crl) {
+    below("The operator's minimum asks for a CRL, and onUnavailable goes without one.",
+          "Set onUnavailable to Fail.");
   }
   if (rules.versions.front() >= floor.least_version) return;
   if (versions_given) {

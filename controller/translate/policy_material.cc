@@ -195,9 +195,14 @@ ItemKey PolicyMaterial::join_parts(std::vector<ItemKey> keys) const {
   Materials& materials = context_.materials;
   if (keys.size() == 1 || materials.is_good(keys[0])) return keys[0];
   ItemKey joined = keys[0];
+  ItemKey rest = keys[1];
   for (std::size_t n = 1; n < keys.size(); ++n) {
     joined.parts.push_back(source_text(keys[n]));
-    if (materials.is_good(joined)) return joined;
+    if (n > 1) rest.parts.push_back(source_text(keys[n]));
+    if (!materials.is_good(joined)) continue;
+    // What is whole without the first doesn't continue it: the first is bad by itself.
+    if (materials.is_good(rest)) break;
+    return joined;
   }
   // Bad now; it was good together before.
   const ItemKey* before = materials.find_joined(keys[0]);

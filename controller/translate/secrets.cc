@@ -104,9 +104,13 @@ const MaterialCache::Facts& Materials::facts_of(const ItemKey& key, const ItemCo
 }
 
 bool Materials::is_good(const ItemKey& key) {
-  const ItemContent content = read_content(state_, key);
-  return !content.files.empty() && !find_obvious_fault(key, content) &&
-         !facts_of(key, content).error;
+  const auto [known, is_new] = good_.try_emplace(key, false);
+  if (is_new) {
+    const ItemContent content = read_content(state_, key);
+    known->second = !content.files.empty() && !find_obvious_fault(key, content) &&
+                    !facts_of(key, content).error;
+  }
+  return known->second;
 }
 
 const ItemKey* Materials::find_joined(const ItemKey& key) const {

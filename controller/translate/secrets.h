@@ -93,6 +93,7 @@ class Materials {
   LastGood& items_;
   Report& report_;
   std::map<ItemKey, Item> known_;
+  std::map<ItemKey, bool> good_;  // what is_good() said
   std::set<std::pair<ItemKey, Side>> dates_told_;
 };
 

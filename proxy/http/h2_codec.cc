@@ -43,6 +43,8 @@ H2Option H2Codec::Impl::make_option() {
   nghttp2_option_set_no_auto_window_update(made, 1);
   nghttp2_option_set_no_closed_streams(made, 1);  // H2ClosedStreams costs less
   nghttp2_option_set_max_continuations(made, kLibraryContinuations);
+  // A head as large as we take, and a client's certificate in our own fields.
+  nghttp2_option_set_max_send_header_block_length(made, 256 * 1024);
   nghttp2_option_set_stream_reset_rate_limit(made, UINT64_MAX / 2, 1);  // H2Floods decides
   return H2Option(made);
 }

@@ -107,6 +107,8 @@ HeaderId identify_plain_header(std::string_view name) {
   switch (to_lower(name.front())) {
     case 'c':
       if (name.size() == 10) return match(name, "connection", HeaderId::Connection);
+      // RFC 9440: nobody but us could say them of the client.
+      if (name.size() == 11 || name.size() == 17) return protect_prefix(name, "client-cert");
       return match(name, "content-length", HeaderId::ContentLength);
     case 'd':
       return match(name, "date", HeaderId::Date);

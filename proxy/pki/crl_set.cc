@@ -92,10 +92,14 @@ CrlSet::Coverage judge(const Candidates& found, const X509& issuer) {
   using Answer = CrlSet::Answer;
   const Candidate* expired = nullptr;
   const Candidate* early = nullptr;
+  UnixSeconds until = found.newest != nullptr ? found.newest->info().next_update : 0;
   for (const Candidate& candidate : found.all) {
     // A list from the future neither vouches nor condemns.
     if (candidate.date == CrlIndex::Date::NotYetValid) {
       if (candidate.scope == CrlIndex::Scope::Full) early = &candidate;
+      // From then on the answer may be another.
+      const UnixSeconds before = candidate.list->info().this_update - 1;
+      if (until == 0 || before < until) until = before;
       continue;
     }
     const bool superseded = found.newest != nullptr && found.newest->newer_than(*candidate.list);
@@ -104,21 +108,21 @@ CrlSet::Coverage judge(const Candidates& found, const X509& issuer) {
       expired = &candidate;
     }
   }
-  if (found.newest != nullptr) return {Answer::Good, found.newest->info().next_update, {}};
+  if (found.newest != nullptr) return {Answer::Good, until, {}};
   if (expired != nullptr) {
-    return {Answer::Expired, 0,
+    return {Answer::Expired, until,
             "can't be judged: " + list_text(expired->list->info()) + " expired " +
                 rfc3339(expired->list->info().next_update) + ": publish a fresh one"};
   }
   if (early != nullptr) {
-    return {Answer::NotYetValid, 0,
+    return {Answer::NotYetValid, until,
             "can't be judged: " + list_text(early->list->info()) + " is valid only from " +
                 rfc3339(early->list->info().this_update)};
   }
   std::string detail =
       "no CRL covers it: add the CRL of " + printable(name_text(X509_get_subject_name(&issuer)));
   if (!found.why_not.empty()) detail += " (" + found.why_not + ")";
-  return {Answer::NotCovered, 0, std::move(detail)};
+  return {Answer::NotCovered, until, std::move(detail)};
 }
 
 void consider(const CrlIndex& list, const X509& certificate, const X509& issuer, UnixSeconds now,

@@ -97,7 +97,7 @@ class Judge {
   }
 
   // Why the issuer didn't let this one speak for it.
-  [[nodiscard]] std::optional<std::string> not_delegated(X509* responder) const {
+  [[nodiscard]] std::optional<std::string> not_delegated(X509* responder) {
     const std::string who =
         "is signed by " + printable(name_text(X509_get_subject_name(responder))) + ", which ";
     if (X509_check_purpose(responder, -1, 0) != 1 ||
@@ -115,6 +115,7 @@ class Judge {
     const auto from = to_unix(X509_get0_notBefore(responder));
     const auto until = to_unix(X509_get0_notAfter(responder));
     if (!from || !until || now_ < *from || now_ > *until) return who + "is not valid at this time";
+    vouched_until_ = *until;
     auto weak = key_weakness(X509_get0_pubkey(responder));
     if (!weak) weak = signature_weakness(responder);
     if (weak) return who + *weak;
@@ -124,7 +125,7 @@ class Judge {
     return std::nullopt;
   }
 
-  [[nodiscard]] std::optional<std::string> unsigned_by_responder() const {
+  [[nodiscard]] std::optional<std::string> unsigned_by_responder() {
     if (has_weak_digest()) return "has a signature that is too weak or not known";
     if (is_responder(issuer_) && is_signed_with(issuer_)) return std::nullopt;
     const STACK_OF(X509)* certificates = OCSP_resp_get0_certs(basic_);
@@ -192,7 +193,8 @@ class Judge {
       return refuse("expired " + rfc3339(newest.next_update) +
                     ": the backend must fetch a fresh one");
     }
-    return {Reason::Ok, {}, newest.next_update + kOcspSkew};
+    const UnixSeconds end = newest.next_update + kOcspSkew;
+    return {Reason::Ok, {}, vouched_until_ == 0 ? end : std::min(end, vouched_until_)};
   }
 
   OCSP_BASICRESP* basic_;
@@ -200,6 +202,7 @@ class Judge {
   X509* issuer_;
   std::span<const std::shared_ptr<const CrlSet>> crls_;
   UnixSeconds now_;
+  UnixSeconds vouched_until_ = 0;  // the end of a delegated responder's certificate
 };
 
 }  // namespace

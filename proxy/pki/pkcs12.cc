@@ -27,6 +27,8 @@ using Pkcs8Ptr = std::unique_ptr<PKCS8_PRIV_KEY_INFO, OpensslDeleter<PKCS8_PRIV_
 constexpr std::string_view kDamaged = "is damaged: export it again";
 // Bags lie in bags; no tool nests them deeper than once.
 constexpr int kMaxNesting = 4;
+// Each costs what its iterations say; openssl pkcs12 -export makes two.
+constexpr int kMaxEncrypted = 4;
 
 // As OpenSSL takes it: null is not the same as empty.
 struct Secret {
@@ -104,7 +106,10 @@ class Reader {
                safe->d.encrypted->enc_data != nullptr &&
                safe->d.encrypted->enc_data->algorithm != nullptr) {
       const X509_ALGOR& algorithm = *safe->d.encrypted->enc_data->algorithm;
-      if (auto problem = encryption_problem(algorithm, 1)) {
+      if (++encrypted_ > kMaxEncrypted) {
+        return fail(Reason::BadKey, "is encrypted in too many pieces: export it again");
+      }
+      if (auto problem = encryption_problem(algorithm, kMaxEncrypted)) {
         return fail(Reason::BadKey, std::move(*problem));
       }
       bags.reset(PKCS12_unpack_p7encdata(safe, secret_.text, secret_.size));
@@ -139,9 +144,13 @@ class Reader {
   }
 
   Status take_encrypted_key(const PKCS12_SAFEBAG* bag) {
+    if (content_.key) {
+      return fail(Reason::BadKey, "holds more than one private key: keep one");
+    }
+    if (++encrypted_ > kMaxEncrypted) return fail(Reason::BadKey, std::string(kDamaged));
     const X509_ALGOR* algorithm = nullptr;
     X509_SIG_get0(PKCS12_SAFEBAG_get0_pkcs8(bag), &algorithm, nullptr);
-    if (auto problem = encryption_problem(*algorithm, 1)) {
+    if (auto problem = encryption_problem(*algorithm, kMaxEncrypted)) {
       return fail(Reason::BadKey, "the private key " + *problem);
     }
     const Pkcs8Ptr info{PKCS12_decrypt_skey(bag, secret_.text, secret_.size)};
@@ -171,6 +180,7 @@ class Reader {
 
   Secret secret_;
   Pkcs12 content_;
+  int encrypted_ = 0;  // pieces opened
 };
 
 }  // namespace

@@ -84,7 +84,8 @@ class CrlSet {
   // What the lists say of one certificate.
   struct Coverage {
     Answer answer = Answer::NotCovered;
-    // Good: when the list that vouches expires; 0: it names no time.
+    // Until when the answer holds: the end of the list that vouches, or just before one begins
+    // that isn't valid yet. 0: no such time is known. Not for Revoked.
     UnixSeconds next_update = 0;
     std::string
         detail;  // for the operator: which list, since when, or why none covers. Not for Good.

@@ -239,6 +239,7 @@ void judge_crls(const Request& request, STACK_OF(X509) * chain, Verdict& verdict
     Verdict refused = refuse_uncovered(coverage, certificate, i);
     if (refused.reason != Reason::Revoked && rules.allow_without_crl) {
       // The rest is looked at all the same: it may be revoked.
+      lower(verdict.valid_until, coverage.next_update);
       verdict.crl_skipped = refused.reason;
       verdict.detail = std::move(refused.detail);
       continue;

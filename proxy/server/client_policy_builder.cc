@@ -47,6 +47,7 @@ Result<std::shared_ptr<const tls::ClientPolicy>> make_client_policy(const config
   for (const auto& file : client.crl) {
     auto crl = materials.crl(file);
     if (!crl) return reject(rejection, "client.crl", file.path, crl.error());
+    for (const auto& bundle : policy->trust) crl->object->meet(bundle->anchors());
     policy->crls.push_back(std::move(crl->object));
     policy->crl_sources.push_back(file.source);
     add_field(epoch, crl->hash);

@@ -136,7 +136,10 @@ void Worker::swap(const Publication& publication) {
 // What the host that the handshake named asks for today, if that isn't what it was judged by.
 std::shared_ptr<const tls::ClientPolicy> Worker::find_newer_rules(session::Session& session) {
   const tls::TlsStream* const stream = session.tls();
-  if (stream == nullptr || stream->state() != tls::TlsStream::State::Open) return nullptr;
+  // Closed: the client has ended its side, but a tunnel may still send to it.
+  const bool usable = stream != nullptr && (stream->state() == tls::TlsStream::State::Open ||
+                                            stream->state() == tls::TlsStream::State::Closed);
+  if (!usable) return nullptr;
   auto policy = select_client_policy(stream->server_name());
   if (policy == nullptr || policy->refused) return nullptr;
   const tls::ClientCertificate* const client = stream->client_certificate();

@@ -5,6 +5,9 @@
 namespace handfast::session {
 namespace {
 
+// What anybody may write into a certificate of their own goes into fields for the Service.
+constexpr int kMostUnknownBytes = 16 * 1024;
+
 // Brings the verdict up to date. False: the connection was never asked what this host asks.
 bool is_asked(const route::Snapshot& snapshot, const route::HostEntry& host,
               const ClientFacts& client, UnixSeconds now) {
@@ -38,7 +41,8 @@ std::optional<ClientDenial> judge(const config::ClientAccess& access,
     return ClientDenial{tolerant ? 403 : 400, Reason::NoClientCertificate, verdict.detail};
   }
   const bool unknown = verdict.reason == Reason::UntrustedIssuer;
-  if (unknown && access.verify == config::ClientVerify::OptionalNoCa && !filtered) {
+  if (unknown && access.verify == config::ClientVerify::OptionalNoCa && !filtered &&
+      i2d_X509(certificate.leaf(), nullptr) <= kMostUnknownBytes) {
     return std::nullopt;
   }
   return ClientDenial{400, Reason::BadClientCertificate, verdict.detail};

@@ -36,7 +36,9 @@ Result<std::shared_ptr<const TicketKeyRing>> TicketKeyRing::load(std::vector<std
   ring->keys_.reserve(kMostKeys);  // never moved: no copy of a key stays behind
   bool good = true;
   for (std::string& file : files) {
-    const bool raw = file.size() == kSmall || file.size() == kLarge;
+    // Not the text of a shorter key: `openssl rand -hex 24` gives 48 characters.
+    const bool raw = (file.size() == kSmall || file.size() == kLarge) &&
+                     file.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos;
     good = good && (raw ? ring->add(file) : ring->add_lines(file));
     OPENSSL_cleanse(file.data(), file.size());
   }

@@ -33,6 +33,22 @@ std::unique_ptr<T> take_out(std::vector<std::unique_ptr<T>>& owners, std::size_t
   return taken;
 }
 
+// Whether a policy that is refused for this has lost what its backends were believed by. What is
+// wrong with our own pair says nothing against them.
+bool takes_trust_away(Reason reason) {
+  switch (reason) {
+    case Reason::CaMissing:
+    case Reason::BadCa:
+    case Reason::CrlMissing:
+    case Reason::BadCrl:
+    case Reason::NotPermitted:
+    case Reason::BelowMinimum:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 std::size_t Pool::KeyHash::operator()(const KeyView& key) const noexcept {
@@ -372,7 +388,7 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
     }
   }
   std::vector<Connection*> closing;
-  std::vector<std::uint64_t> refused;
+  std::vector<std::pair<std::uint64_t, Error>> refused;
   std::vector<JudgeRequest> judging;
   for (const auto& [id, connection] : by_id_) {
     if (!policies.contains(connection->facts_.policy->name)) continue;
@@ -384,6 +400,10 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
       continue;
     }
     if (!same_rules) connection->superseded_ = true;
+    if (policy != nullptr && policy->refused && takes_trust_away(policy->refused->reason)) {
+      refused.emplace_back(id, *policy->refused);
+      continue;
+    }
     if (!gone && policy->drain &&
         !same_identity(policy->identity.get(), connection->facts_.policy->identity.get())) {
       // A further change doesn't begin the time anew.
@@ -392,7 +412,9 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
     }
     if (!gone && policy->require_certificate_request &&
         !connection->facts_.tls.certificate_requested) {
-      refused.push_back(id);
+      refused.emplace_back(id, Error{Reason::ClientCertificateNotRequested,
+                                     "the backend didn't ask for our certificate, which it must "
+                                     "now"});
       continue;
     }
     if (gone || (same_rules && policy->epoch == connection->epoch_)) continue;
@@ -408,12 +430,11 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
     hooks_.on_closed_by_change("identity");
     close(*connection);
   }
-  for (const std::uint64_t id : refused) {
+  for (auto& [id, error] : refused) {
     const auto found = by_id_.find(id);  // what one user does may end others
     if (found == by_id_.end()) continue;
     hooks_.on_closed_by_change("trust");
-    found->second->fail({Reason::ClientCertificateNotRequested,
-                         "the backend didn't ask for our certificate, which it must now"});
+    found->second->fail(std::move(error));
   }
   if (!judging.empty()) hooks_.judge(std::move(judging));
 }

@@ -105,6 +105,28 @@ class UpstreamPolicies(PolicyCase):
 
         self.assert_refused(502, "revoked")
 
+    def test_emptied_crl_before_a_good_one_is_bad_and_not_its_beginning(self):
+        leaf = self.server()
+        self.serve(leaf)
+        self.apply_roots()
+        names = [f"{self.name}-crl-{number}" for number in range(2)]
+        other = self.other_ca.crl()
+
+        def apply_lists(first):
+            for name, text in zip(names, (first, other)):
+                self.apply(name, manifests.config_map(name, ca_crl=text))
+
+        apply_lists(self.ca.crl([leaf]))
+        self.apply_policy(validation={"revocation": {"crlRefs": [
+            manifests.material_ref("ConfigMap", name) for name in names],
+            "onUnavailable": "AllowWithWarning"}})
+        self.assert_refused(502, "revoked")
+
+        for bad in ("", "<html/>\n"):
+            apply_lists(bad)
+            self.handfast.barrier()
+            self.assert_refused(502, "revoked")  # by the last good one
+
     def test_policy_verifies_against_its_own_ca_alone(self):
         self.serve(protocol="HTTPS")
         self.apply_secret(ca=self.ca)

@@ -134,6 +134,20 @@ TEST(DecodeGrant, RefusesAnEmptyNameWhichWouldMeanEveryObject) {
             "spec.to[0].name: is empty");
 }
 
+TEST(DecodeGrant, OneThatIsWrongIsThereAndGrantsNothing) {
+  const Decoded decoded = decode_yaml(
+      "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\n"
+      "metadata: {name: g, namespace: pki}\n"
+      "spec:\n  from: [{kind: UpstreamTLSPolicy, namespace: shop}]\n"
+      "  to: [{kind: Secret, nmae: roots}]\n");
+
+  ASSERT_EQ(decoded.problems.size(), 1U);
+  ASSERT_EQ(decoded.objects.size(), 1U);
+  const auto* grant = std::get_if<ReferenceGrant>(&decoded.objects[0]);
+  ASSERT_NE(grant, nullptr);
+  EXPECT_TRUE(grant->from.empty());
+}
+
 TEST(DecodeTrustBundle, HasNoNamespaceAndMayHaveASignersName) {
   const Decoded decoded = decode_yaml(
       "apiVersion: certificates.k8s.io/v1beta1\nkind: ClusterTrustBundle\n"

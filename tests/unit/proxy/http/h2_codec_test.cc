@@ -177,7 +177,7 @@ TEST_F(H2CodecTest, IgnoresSendsOnStreamsThatAreGone) {
 TEST_F(H2CodecTest, ResetsAStreamWhoseHeadCantBeWritten) {
   const H2StreamId id = send(request(), {}, true);
   talk(client, server);
-  const std::string large(100'000, 'x');
+  const std::string large(300'000, 'x');
   const std::array fields = {Header{"x-large", large}};
   server.codec.send_head(id, 200, fields, false);
   server.codec.send_body(id, "x");

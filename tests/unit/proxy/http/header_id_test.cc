@@ -54,7 +54,7 @@ TEST(HeaderId, ProtectsWhatTheProxyAssertsInEverySpelling) {
        {"x-forwarded-for", "x-forwarded-host", "x-forwarded-client-cert", "x-forwarded-anything",
         "x-real-ip", "x-scheme", "x-request-id", "x-original-uri", "x-original-forwarded-for",
         "ssl-client-verify", "ssl-client-subject-dn", "x-ssl-client-dn", "x-client-cert",
-        "x-client-cert-chain", "x-client-certificate"}) {
+        "x-client-cert-chain", "x-client-certificate", "client-cert", "client-cert-chain"}) {
     for (const char separator : {'-', '_', '.', '!', '~'}) {
       std::string spelling(name);
       for (char& c : spelling) {

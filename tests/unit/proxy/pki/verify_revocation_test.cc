@@ -137,6 +137,15 @@ TEST_F(WithoutCrl, WhatNoListInDateCoversPassesAndSaysSo) {
   EXPECT_EQ(allow({root_.crl_pem(), issuing_.crl_pem()}).crl_skipped, Reason::Ok);
 }
 
+// Or what it revokes would pass until a certificate ends, on every connection that was verified.
+TEST_F(WithoutCrl, AVerdictEndsWhereAListBegins) {
+  const std::string later = issuing_.crl_pem({&leaf_}, {.this_update = kYear2026 + 9});
+
+  EXPECT_EQ(allow({root_.crl_pem(), later}).valid_until, kYear2026 + 8);
+  EXPECT_EQ(judge(root_.cert_pem(), {root_.crl_pem(), issuing_.crl_pem(), later}).valid_until,
+            kYear2026 + 8);
+}
+
 TEST_F(WithoutCrl, WhatIsRevokedIsRefusedWhereverTheListsHaveHoles) {
   EXPECT_EQ(allow({issuing_.crl_pem({&leaf_})}).reason, Reason::Revoked);
   // The leaf is covered by none, its issuer is revoked.

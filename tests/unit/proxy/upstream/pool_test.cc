@@ -138,6 +138,26 @@ TEST_F(PoolTest, ClosesIdleConnectionsOfAPolicyThatIsGoneOrRefused) {
   EXPECT_EQ(pool_.total(), 0u);
 }
 
+// A trust that is gone altogether has shrunk; a bad pair of ours says nothing against the backend.
+TEST_F(PoolTest, ClosesConnectionsInUseWhoseTrustIsGone) {
+  for (const Reason reason : {Reason::CaMissing, Reason::NotPermitted, Reason::KeyMismatch}) {
+    RecordingUser user;
+    open_tls(user, policy_);
+    request(user);
+    driver_.settle();
+    const auto refused = policy_with("", "");
+    refused->refused = Error{reason, "refused"};
+
+    pool_.on_snapshot(snapshot_with(refused), changed_);
+
+    if (reason == Reason::KeyMismatch) {
+      EXPECT_FALSE(user.failure);
+    } else {
+      EXPECT_EQ(user.reason(), reason);
+    }
+  }
+}
+
 TEST_F(PoolTest, LeavesAConnectionInUseAloneWhenItsIdentityIsReplaced) {
   RecordingUser user;
   open_tls(user, policy_);
