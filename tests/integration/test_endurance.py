@@ -567,7 +567,9 @@ class ResetsByHttp2Backends(EnduranceCase):
     def test_at_every_state_they_leave_nothing(self):
         self.backends["h2"]._on_stream = self.play
         for state in self.STATES:
-            expected = {"answered": {200, 502}, "in_answer": {"cut"}}.get(state, {502, 503})
+            # A busy machine may send the head of an answer and not the rest before the reset.
+            expected = {"answered": {200, 502, "cut"},
+                        "in_answer": {"cut"}}.get(state, {502, 503})
             with self.subTest(state), self.nothing_stays(8 * 1024):
                 seen = set()
                 with http2.connect(self.handfast) as peer:
