@@ -304,7 +304,8 @@ class Handfast(Contestant):
             [*prefix, binaries / "handfast", "run", place / "manifests", "--state-dir",
              place / "state", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--metrics",
              "127.0.0.1:0", "--admin", "off", "--workers", workers, "--access-log",
-             self.log or "off", "--default-ssl-certificate", "bench/front"], place, name=name)
+             self.log or "off", "--keep-alive-requests", "0", "--default-ssl-certificate",
+             "bench/front"], place, name=name)
         ports = [int(wait_for_line(self.process, name, message="listening", listener=listener)
                      ["address"].rpartition(":")[2]) for listener in ("http", "https")]
         self.plain, self.tls = ports
