@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <set>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -88,14 +90,17 @@ Status check_cipher_suites(const std::string& suites) {
 
 Status check_groups(const std::string& groups) {
   const pki::CleanErrorQueue clean;
+  std::set<std::string> seen;
   for (const std::string& name : split(groups)) {
+    // OpenSSL 3.0 refuses it, 3.5 doesn't.
+    if (!seen.insert(name).second) return unusable(name, "stands twice");
     const ContextPtr context = make_context();
     if (std::ranges::find(kGroups, name) == kGroups.end() ||
         SSL_CTX_set1_groups_list(context.get(), name.c_str()) != 1) {
       return unusable(name, "is no key exchange group that may be used");
     }
   }
-  // As a whole: the same twice is refused by OpenSSL.
+  // As a whole: OpenSSL 3.0 refuses two names of one group.
   const ContextPtr context = make_context();
   if (SSL_CTX_set1_groups_list(context.get(), groups.c_str()) == 1) return {};
   return unusable(groups, "is no list of different key exchange groups");

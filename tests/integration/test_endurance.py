@@ -184,8 +184,8 @@ class Idle(EnduranceCase):
                 self.assertEqual(self.handfast.get("web.test").status, 200)
                 full = resident_kilobytes(self.pid)
                 print(f"\n{(full - empty) / IDLE * 1024:.0f} bytes a connection", file=sys.stderr)
-                if not is_sanitized():
-                    self.assertLess((full - empty) * 1024, IDLE * 8 * 1024)
+                if not is_sanitized():  # a tenth is TLS, whose objects grew with OpenSSL 3.5
+                    self.assertLess((full - empty) * 1024, IDLE * 12 * 1024)
 
 
 class Slow(EnduranceCase):
