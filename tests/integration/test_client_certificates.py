@@ -4,6 +4,7 @@ shouldn't."""
 
 import os
 import pathlib
+import re
 import socket
 import ssl
 import subprocess
@@ -191,11 +192,14 @@ class VerifyClient(ClientCase):
     def test_openssl_sees_the_names_of_the_authorities_unless_they_are_kept_back(self):
         self.serve()
         self.wait_for(200, self.clients.client("alice"))
-        self.assertIn(f"CN = {self.name}-clients", self.s_client())
+        self.assertRegex(self.s_client(), self.authority())
 
         self.serve(**{"handfast.dev/auth-tls-announce-ca": "false"})
-        eventually(lambda: f"CN = {self.name}-clients" not in self.s_client(), "no names")
+        eventually(lambda: not re.search(self.authority(), self.s_client()), "no names")
         self.wait_for(200, self.clients.client("alice"))
+
+    def authority(self):
+        return f"CN ?= ?{self.name}-clients"  # OpenSSL 3.0 writes "CN = x", 3.5 "CN=x"
 
     def s_client(self):
         done = subprocess.run(
