@@ -12,18 +12,6 @@
 namespace handfast {
 namespace {
 
-upstream::Wire wire_of(config::Http2 http2) {
-  switch (http2) {
-    case config::Http2::Off:
-      return upstream::Wire::Http1;
-    case config::Http2::Offer:
-      return upstream::Wire::Either;
-    case config::Http2::Require:
-      return upstream::Wire::Http2;
-  }
-  return upstream::Wire::Http1;
-}
-
 std::string object_of(const config::Route& route) {
   if (!route.upstream_tls.empty()) return owner_of(route.upstream_tls).text();
   if (route.ingress.empty()) return "--default-backend-service";
@@ -54,7 +42,7 @@ class Collector {
                     .service = route.service,
                     .host = {},
                     .tls = config::is_tls(route.protocol),
-                    .wire = wire_of(route.http2),
+                    .wire = upstream::wire_of(route.http2),
                     .refused = {},
                     .change = {}};
     const auto key = std::tuple(backend.object, backend.service, backend.tls, backend.wire,

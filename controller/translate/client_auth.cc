@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "controller/translate/item_findings.h"
 #include "controller/translate/names.h"
 #include "controller/translate/tls_values.h"
 #include "proxy/pki/common_name.h"
@@ -87,8 +88,6 @@ Result<std::string> parse_url(std::string_view value) {
   }
   return std::string{value};
 }
-
-std::string object_text(const ItemKey& key) { return key.kind + ' ' + key.ns + '/' + key.name; }
 
 std::string name_of(const objects::Ingress& ingress) {
   return ingress.meta.ns + '/' + ingress.meta.name;
@@ -207,11 +206,9 @@ void ClientAuth::apply_secret(const NamespacedName& ref, const objects::Ingress&
   use(crl, materials_.find(crl), plan.rules.crl);
   if (!plan.rules.crl.empty()) {
     plan.rules.revocation = config::RevocationScope::Chain;
-  } else if (materials_.find(crl).state == Item::State::Absent && materials_.was_there(crl)) {
-    report.warn(Reason::CrlMissing, plan.field,
-                object_text(crl) +
-                    " lost its ca.crl; revoked certificates of clients are no longer refused.",
-                "Put it back, if that wasn't meant.");
+  } else if (materials_.find(crl).state == Item::State::Absent) {
+    warn_if_gone(materials_, crl, Reason::CrlMissing, plan.field,
+                 "ca.crl; revoked certificates of clients are no longer refused.", report);
   }
 }
 

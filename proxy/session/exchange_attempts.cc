@@ -131,16 +131,7 @@ bool Exchange::policy_for_now(std::shared_ptr<const tls::UpstreamPolicy>& policy
 }
 
 upstream::Wire Exchange::wire() const {
-  if (!head.upgrade.empty()) return upstream::Wire::Http1;
-  switch (route_->http2) {
-    case config::Http2::Off:
-      return upstream::Wire::Http1;
-    case config::Http2::Offer:
-      return upstream::Wire::Either;
-    case config::Http2::Require:
-      return upstream::Wire::Http2;
-  }
-  return upstream::Wire::Http1;
+  return head.upgrade.empty() ? upstream::wire_of(route_->http2) : upstream::Wire::Http1;
 }
 
 void Exchange::try_endpoint(const net::Address& address) {

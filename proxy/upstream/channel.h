@@ -20,6 +20,7 @@
 
 #include "proxy/base/intrusive_list.h"
 #include "proxy/base/result.h"
+#include "proxy/config/traffic.h"
 #include "proxy/http/forwarding.h"
 #include "proxy/http/message.h"
 #include "proxy/net/address.h"
@@ -30,6 +31,19 @@ namespace handfast::upstream {
 // What is spoken to a backend. Http2 without TLS is by prior knowledge (RFC 9113 section 3.3);
 // Either is decided by ALPN.
 enum class Wire : std::uint8_t { Http1, Http2, Either };
+
+// What a route asks for.
+[[nodiscard]] constexpr Wire wire_of(config::Http2 http2) {
+  switch (http2) {
+    case config::Http2::Off:
+      return Wire::Http1;
+    case config::Http2::Offer:
+      return Wire::Either;
+    case config::Http2::Require:
+      return Wire::Http2;
+  }
+  return Wire::Http1;
+}
 
 // Where a request goes and how: what pools are keyed by, and how long a connect may take.
 struct Target {

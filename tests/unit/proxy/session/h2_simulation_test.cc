@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "proxy/http/h2_codec.h"
+#include "tests/unit/proxy/session/seeds.h"
 #include "tests/unit/proxy/session/session_fixture.h"
 
 namespace handfast::session {
@@ -439,20 +440,13 @@ class H2SimulationTest : public handfast::testing::SessionFixture {
 };
 
 TEST_F(H2SimulationTest, NothingIsMixedUpRepeatedOrLeftOverManySeeds) {
-  unsigned first = 1;
-  unsigned last = 100;
-  if (const char* replay = std::getenv("HANDFAST_SEED"); replay != nullptr) {
-    first = last = static_cast<unsigned>(std::strtoul(replay, nullptr, 10));
-  }
-  if (const char* many = std::getenv("HANDFAST_SEEDS"); many != nullptr) {
-    last = static_cast<unsigned>(std::strtoul(many, nullptr, 10));
-  }
-  for (unsigned seed = first; seed <= last; ++seed) {
+  const Seeds seeds = seeds_from_environment(100);
+  for (unsigned seed = seeds.first; seed <= seeds.last; ++seed) {
     SCOPED_TRACE("HANDFAST_SEED=" + std::to_string(seed));
     run_seed(seed);
     if (HasFailure()) return;
   }
-  if (first != last) {
+  if (seeds.many()) {
     EXPECT_GT(complete_, 300u) << "the simulation must get something done";
   }
 }

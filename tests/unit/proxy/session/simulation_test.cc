@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "tests/unit/proxy/session/seeds.h"
 #include "tests/unit/proxy/session/session_fixture.h"
 
 namespace handfast::session {
@@ -203,17 +204,13 @@ class SimulationTest : public handfast::testing::SessionFixture {
 };
 
 TEST_F(SimulationTest, NoAnswerIsMixedUpOrPassesForWholeOverManySeeds) {
-  unsigned first = 1;
-  unsigned last = 600;
-  if (const char* replay = std::getenv("HANDFAST_SEED"); replay != nullptr) {
-    first = last = static_cast<unsigned>(std::strtoul(replay, nullptr, 10));
-  }
-  for (unsigned seed = first; seed <= last; ++seed) {
+  const Seeds seeds = seeds_from_environment(600);
+  for (unsigned seed = seeds.first; seed <= seeds.last; ++seed) {
     SCOPED_TRACE("HANDFAST_SEED=" + std::to_string(seed));
     run_seed(seed);
     if (HasFailure()) return;
   }
-  if (first != last) {
+  if (seeds.many()) {
     EXPECT_GT(complete_, 300u) << "the simulation must get something done";
   }
 }
