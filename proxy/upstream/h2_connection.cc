@@ -197,9 +197,11 @@ std::size_t H2Connection::room() const {
   return free > unborn ? free - unborn : 0;
 }
 
-// Not for what the connection before was allowed, which is most likely the answer.
+// Not for what the connection before was allowed, which is most likely the answer. Who asks between
+// the SETTINGS and the end of the round, when those before are served, waits behind them.
 bool H2Connection::may_be_waited_for() const {
-  return !spent() && !codec_.stream_limit() && guess_.value_or(0) == 0;
+  if (spent()) return false;
+  return codec_.stream_limit() ? !waiting_.empty() : guess_.value_or(0) == 0;
 }
 
 void H2Connection::wait(ChannelUser& user) {

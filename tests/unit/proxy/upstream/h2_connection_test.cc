@@ -181,6 +181,25 @@ TEST_F(H2ConnectionTest, ANewConnectionCarriesOneRequestUntilItsPeerSaysHowManyI
   EXPECT_EQ(backend_.peers.size(), 1u);
 }
 
+TEST_F(H2ConnectionTest, WhoComesWithThePeersSettingsWaitsBehindThoseWhoWaited) {
+  far_speaks_ = false;
+  RecordingUser first;
+  RecordingUser second;
+  RecordingUser third;
+  ask(first);
+  ASSERT_TRUE(arrived(1));
+  ask(second);
+  first.when_ended = [&] { ask(third); };  // what has come is read: SETTINGS, then the answer
+
+  far().answer(1, "ok");
+  far().speaks = true;
+
+  ASSERT_TRUE(arrived(3));
+  EXPECT_EQ(backends_.size(), 1U);
+  EXPECT_TRUE(second.ready);
+  EXPECT_TRUE(third.ready);
+}
+
 TEST_F(H2ConnectionTest, WhatThePeerAllowedBeforeIsGoodForTheNextConnection) {
   far_limits_.max_streams = 3;
   std::array<RecordingUser, 3> first;
