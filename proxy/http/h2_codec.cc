@@ -58,8 +58,11 @@ H2Codec::Impl::Impl(Role role, Events& to, const H2Limits& bounds)
   const H2Callbacks callbacks = make_callbacks();
   const H2Option option = make_option();
   nghttp2_session* made = nullptr;
-  must(server ? nghttp2_session_server_new2(&made, callbacks.get(), this, option.get())
-              : nghttp2_session_client_new2(&made, callbacks.get(), this, option.get()));
+  must(server ? nghttp2_session_server_new3(&made, callbacks.get(), this, option.get(),
+                                            memory.functions())
+              : nghttp2_session_client_new3(&made, callbacks.get(), this, option.get(),
+                                            memory.functions()));
+  memory.seal();
   session.reset(made);
   submit_settings();
 }
@@ -126,6 +129,11 @@ void H2Codec::produce(Buffer& out, std::size_t mark) {
     impl.draw_frames();
   } while (impl.tell_drained() && out.size() < mark);
   impl.out = nullptr;
+}
+
+void H2Codec::release_memory() {
+  impl_->streams.release_memory();
+  if (!wants_produce()) impl_->memory.release_frame();
 }
 
 bool H2Codec::wants_produce() const {

@@ -113,6 +113,8 @@ class H2Codec {
   // Appends what is to be sent until `out` holds `mark` bytes or nothing is left for now.
   void produce(Buffer& out, std::size_t mark);
   [[nodiscard]] bool wants_produce() const;
+  // For a connection that has been without streams for a while: what the next need is made anew.
+  void release_memory();
   // Both sides are through: nothing more will be read or written.
   [[nodiscard]] bool finished() const;
 

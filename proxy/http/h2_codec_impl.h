@@ -2,7 +2,7 @@
 // What is behind H2Codec: nghttp2's session, and our judgement of what comes before and after it.
 //
 // h2_codec.cc makes it and takes the caller's part; h2_codec_frames.cc has what frames do, received
-// and sent. No other header includes nghttp2, and none includes this one.
+// and sent. This header and h2_memory.h alone include nghttp2, and no header includes this one.
 //
 // Threading and ownership: the H2Codec's.
 
@@ -19,6 +19,7 @@
 #include "proxy/http/h2_codec.h"
 #include "proxy/http/h2_floods.h"
 #include "proxy/http/h2_head.h"
+#include "proxy/http/h2_memory.h"
 #include "proxy/http/h2_streams.h"
 
 namespace handfast::http {
@@ -50,6 +51,7 @@ struct H2Codec::Impl {
   const H2Limits limits;
   const H2HeadLimits head_limits;
   const bool server;
+  H2Memory memory;
   H2Session session;
   H2StreamTable streams;
   H2FrameCutter cutter;

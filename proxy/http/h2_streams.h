@@ -127,11 +127,14 @@ class H2StreamTable {
     return stream;
   }
   void give_back(std::unique_ptr<H2Stream> stream) {
-    // A connection without streams keeps memory for one.
-    if (streams_.empty() && spares_.size() > 1) spares_.resize(1);
-    if (spares_.size() >= (streams_.empty() ? 1 : kMaxSpares)) return;
+    if (spares_.size() >= kMaxSpares) return;
     stream->clear();
     spares_.push_back(std::move(stream));
+  }
+  void release_memory() {
+    spares_.clear();
+    spares_.shrink_to_fit();
+    if (streams_.empty()) streams_.shrink_to_fit();
   }
   [[nodiscard]] std::size_t size() const { return streams_.size(); }
 

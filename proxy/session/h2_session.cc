@@ -19,6 +19,8 @@ constexpr std::size_t kFlushMark = 64 * 1024;
 constexpr std::size_t kMaxSpareStreams = 16;
 // How long a drain waits for the round trip that shows that its notice has arrived.
 constexpr std::chrono::milliseconds kNotice{1'000};
+// Without a stream for so long, a connection gives back the memory for them.
+constexpr std::chrono::milliseconds kQuiet{250};
 // More than what may have been on its way isn't read any more.
 constexpr std::size_t kLingerBytes = 256 * 1024;
 
@@ -42,7 +44,7 @@ H2Session::H2Session(Context& context, SessionOwner& owner, ClientConnection con
 H2Session::~H2Session() = default;
 
 void H2Session::start() {
-  timer_.set(context_.loop.now() + context_.limits.head);
+  rest(context_.limits.head);
   schedule();  // our settings
   if (context_.draining) drain();
   if (!feed(in_.view())) return;
@@ -122,11 +124,9 @@ void H2Session::on_h2_closed(http::H2StreamId stream, http::H2Error /*error*/) {
   std::unique_ptr<H2ClientStream> closed = std::move(*at);
   streams_.erase(at);
   closed->on_closed();
-  const std::size_t kept = streams_.empty() ? 1 : kMaxSpareStreams;
-  if (spares_.size() > kept) spares_.resize(kept);
-  if (spares_.size() < kept) spares_.push_back(std::move(closed));
+  if (spares_.size() < kMaxSpareStreams) spares_.push_back(std::move(closed));
   if (!streams_.empty()) return;
-  if (state_ == State::Open) timer_.set(context_.loop.now() + context_.limits.keep_alive);
+  if (state_ == State::Open) rest(context_.limits.keep_alive);
   if (state_ == State::Leaving) timer_.set(context_.loop.now() + context_.limits.linger);
 }
 
@@ -255,9 +255,21 @@ void H2Session::linger() {
   read_out();
 }
 
+void H2Session::rest(std::chrono::milliseconds limit) {
+  rests_until_ = context_.loop.now() + limit;
+  timer_.set(std::min(rests_until_, context_.loop.now() + kQuiet));
+}
+
 void H2Session::on_timeout() {
   switch (state_) {
     case State::Open:  // idle, or nothing has come at all
+      if (context_.loop.now() < rests_until_) {
+        spares_.clear();
+        codec_.release_memory();
+        timer_.set(rests_until_);
+        return;
+      }
+      [[fallthrough]];
     case State::Noticed:
       leave();
       return;

@@ -8,17 +8,22 @@
 // a round trip. All that a round brings is written at its end in as few records as it takes. When
 // the client takes too little, each stream has room for less: what waits for one client is bounded.
 //
+// A connection without streams gives back the memory for them, not at once, since clients ask for
+// one thing after another, but after a moment.
+//
 // After the last byte the connection lingers: it ends its own side and reads on for a moment, so
 // that what was said isn't lost to a reset.
 //
 // Threading: one worker's. Ownership: the SessionOwner's; ends itself through it.
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "proxy/base/buffer.h"
+#include "proxy/base/clock.h"
 #include "proxy/event/loop.h"
 #include "proxy/http/h2_codec.h"
 #include "proxy/net/stream.h"
@@ -69,6 +74,8 @@ class H2Session final : public Session, public event::RoundEnd, private http::H2
   void leave();
   void linger();
   void schedule();
+  // No stream is open: it ends after `limit` unless one is opened.
+  void rest(std::chrono::milliseconds limit);
   void on_timeout();
   void abort_all();
   void close();
@@ -80,6 +87,7 @@ class H2Session final : public Session, public event::RoundEnd, private http::H2
   std::string peer_address_;
   ClientFacts facts_;
   event::Timer timer_;       // idle, the round trip of a drain, or lingering: by state
+  Monotonic rests_until_{};  // while no stream is open
   event::Timer send_timer_;  // while the socket takes nothing
   http::H2Codec codec_;
   Buffer in_;                                             // read before the session began

@@ -46,7 +46,7 @@ FOREIGN = {
     "pplx/*": ["controller/kube/*.cc", "controller/metrics/*.cc"],
     "ares.h": ["proxy/upstream/dns_client.cc"],
     "nghttp2/*": ["proxy/http/h2_codec.cc", "proxy/http/h2_codec_frames.cc",
-                  "proxy/http/h2_codec_impl.h"],
+                  "proxy/http/h2_codec_impl.h", "proxy/http/h2_memory.h"],
     "openssl/*": ["proxy/pki/*", "proxy/tls/*", "proxy/config/*.cc", "tests/*"],
     "openssl/tls1.h": ["proxy/server/snapshot_builder.cc"],  # the numbers of the versions
     "tl/expected.hpp": ["proxy/base/result.h"],

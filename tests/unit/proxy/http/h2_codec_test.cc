@@ -253,6 +253,29 @@ TEST_F(H2CodecTest, ReusesStreamsWithoutLeavingsOfThePreviousOne) {
   EXPECT_EQ(server.codec.open_streams(), 0U);
 }
 
+TEST_F(H2CodecTest, GoesOnAfterItGaveItsMemoryBack) {
+  const std::array fields = {Header{"x-kept-in-the-table", "1"}};
+  for (int request_number = 0; request_number < 3; ++request_number) {
+    forget();
+    const H2StreamId id = send(request("POST"), fields, false);
+    talk(client, server);
+    server.codec.release_memory();  // with a stream open
+    client.codec.send_body(id, "body");
+    client.codec.send_end(id, {});
+    server.codec.send_head(id, 200, fields, true);
+    client.codec.release_memory();  // with frames to be sent
+    talk(client, server);
+    const std::string name = std::to_string(id);
+    EXPECT_EQ(server.log.text,
+              name + " request POST / at a.example streamed [x-kept-in-the-table: 1]\n" + name +
+                  " data body\n" + name + " end\n" + name + " closed 0\n");
+    EXPECT_EQ(client.log.text, name + " response 200 length 0 [x-kept-in-the-table: 1]\n" + name +
+                                   " end\n" + name + " closed 0\n");
+    server.codec.release_memory();
+    client.codec.release_memory();
+  }
+}
+
 TEST(H2Codec, NamesTheLibrary) { EXPECT_TRUE(nghttp2_version().starts_with("nghttp2 1.")); }
 
 // The client is told that it had no effect, and may send it again.
