@@ -19,6 +19,7 @@
 #include "proxy/http/h2_codec.h"
 #include "proxy/pki/library.h"
 #include "proxy/server/server.h"
+#include "proxy/tls/record_buffers.h"
 
 namespace {
 
@@ -209,6 +210,7 @@ handfast::LogLevel level_of(const std::string& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  handfast::tls::keep_record_buffers();
   handfast::pki::start_openssl();
   const OptionSet options = make_options();
   const auto parsed = options.parse(argc, argv, environ);
