@@ -15,6 +15,7 @@
 #include <system_error>
 #include <utility>
 
+#include "controller/source/volume.h"
 #include "proxy/base/unique_fd.h"
 
 namespace handfast::source {
@@ -26,18 +27,17 @@ constexpr std::int64_t kSettledAfterNs = 50'000'000;
 constexpr int kReadAttempts = 3;
 constexpr int kMaxLinks = 40;  // as the kernel's
 
-std::string describe(int error) { return std::generic_category().message(error); }
-
-bool is_absent(int error) { return error == ENOENT || error == ENOTDIR; }
-
 std::int64_t nanoseconds(const timespec& time) {
   return static_cast<std::int64_t>(time.tv_sec) * kNanosecondsPerSecond + time.tv_nsec;
 }
 
-FileId id_of(const struct stat& info) {
-  return {info.st_dev, info.st_ino, static_cast<std::int64_t>(info.st_size),
-          nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
+bool is_settled_at(const timespec& now, const FileId& id) {
+  return nanoseconds(now) - id.changed_ns > kSettledAfterNs;
 }
+
+std::string describe(int error) { return std::generic_category().message(error); }
+
+bool is_absent(int error) { return error == ENOENT || error == ENOTDIR; }
 
 std::string join(const std::string& directory, std::string_view name) {
   std::string path = directory;
@@ -62,6 +62,13 @@ void push_front(std::deque<std::string>& names, std::string_view path) {
     path.remove_prefix(std::min(slash + 1, path.size()));
   }
   names.insert(names.begin(), parts.begin(), parts.end());
+}
+
+}  // namespace
+
+FileId id_of(const struct stat& info) {
+  return {info.st_dev, info.st_ino, static_cast<std::int64_t>(info.st_size),
+          nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
 }
 
 // Tells of every directory on the way to `path` where a link stands, of the one that holds what
@@ -89,6 +96,8 @@ void watch_way(const std::string& path, const WatchDirectory& watch) {
   }
 }
 
+namespace {
+
 class Lister {
  public:
   Lister(FileTree& tree, const WatchDirectory& watch) : tree_(tree), watch_(watch) {}
@@ -107,6 +116,7 @@ class Lister {
       return tell(root, "is not a directory");
     }
     const bool needs_slash = !prefix.empty() && !prefix.ends_with('/');
+    prefix_ = prefix.size() + (needs_slash ? 1 : 0);
     const int error = directory(root, needs_slash ? prefix + "/" : prefix);
     if (error != 0) {
       tree_.root = is_absent(error) ? FileTree::Root::Missing : FileTree::Root::Unreadable;
@@ -181,6 +191,9 @@ class Lister {
       if (is_manifest_name(name)) add_file(path, name, info);
       return;
     }
+    if (auto key = volume_key(std::string_view(name).substr(prefix_))) {
+      return volume(path, name, std::move(*key));
+    }
     const int error = directory(path, name + "/");
     if (error == 0 || is_absent(error)) return;
     tell(name, "can't be listed: " + describe(error));
@@ -190,15 +203,26 @@ class Lister {
   void unreadable(const std::string& path, const std::string& name, int error) {
     if (is_manifest_name(name)) {
       tree_.files[name] =
-          FoundFile{path, {}, Error{Reason::Io, "can't be read: " + describe(error)}};
+          FoundFile{path, {}, Error{Reason::Io, "can't be read: " + describe(error)}, {}};
     } else {
       tell(name, "can't be followed: " + describe(error));
       tree_.unknown.push_back(name + "/");
     }
   }
 
+  void volume(const std::string& path, const std::string& name, VolumeKey key) {
+    FoundFile file{path, {}, std::nullopt, std::move(key)};
+    const auto id = look_at_volume(path, watch_);
+    if (id) {
+      file.id = *id;
+    } else {
+      file.problem = id.error();
+    }
+    tree_.files[name] = std::move(file);
+  }
+
   void add_file(const std::string& path, const std::string& name, const struct stat& info) {
-    FoundFile file{path, id_of(info), std::nullopt};
+    FoundFile file{path, id_of(info), std::nullopt, std::nullopt};
     if (!S_ISREG(info.st_mode)) file.problem = Error{Reason::Io, "is not a regular file"};
     tree_.files[name] = std::move(file);
   }
@@ -207,6 +231,7 @@ class Lister {
   const WatchDirectory& watch_;
   std::vector<DirectoryId> way_;  // from the root to here
   std::set<DirectoryId> visited_;
+  std::size_t prefix_ = 0;  // bytes of a name that aren't relative to the root
 };
 
 // Nothing: the file changed while it was read.
@@ -244,12 +269,18 @@ std::optional<ReadFile> try_read(const std::string& path) {
   }
   struct stat after{};
   if (::fstat(fd.get(), &after) != 0 || id_of(after) != out.id) return std::nullopt;
-  out.is_settled = nanoseconds(now) - out.id.changed_ns > kSettledAfterNs;
+  out.is_settled = is_settled_at(now, out.id);
   out.text = std::move(text);
   return out;
 }
 
 }  // namespace
+
+bool is_settled(const FileId& id) {
+  timespec now{};
+  (void)::clock_gettime(CLOCK_REALTIME, &now);
+  return is_settled_at(now, id);
+}
 
 bool is_manifest_name(std::string_view name) {
   return name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json");

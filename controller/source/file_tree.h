@@ -1,7 +1,8 @@
 #pragma once
 // The manifest files below a directory, as they are at one moment; internal to controller/source.
 //
-// Files named *.yaml, *.yml and *.json count. Names that begin with '.' are passed over, but links
+// Files named *.yaml, *.yml and *.json count, and directories named *.secret and *.configmap as one
+// object each (volume.h). Names that begin with '.' are passed over, but links
 // are followed wherever they lead: in a volume that kubelet mounts, x.yaml is a link to
 // ..data/x.yaml and
 // ..data a link to a directory that is swapped. A directory that is reached twice is read once.
@@ -40,10 +41,18 @@ struct FileId {
   friend bool operator==(const FileId&, const FileId&) = default;
 };
 
+// An object that lies on disk as a directory: see volume.h.
+struct VolumeKey {
+  std::string kind;
+  std::string ns;
+  std::string name;
+};
+
 struct FoundFile {
   std::string path;  // to open
   FileId id;
-  std::optional<Error> problem;  // it is there and can't be read
+  std::optional<Error> problem;     // it is there and can't be read
+  std::optional<VolumeKey> volume;  // it is no file
 };
 
 struct FileTree {
@@ -66,6 +75,14 @@ using WatchDirectory = std::function<void(const std::string& path)>;
 // with `prefix`.
 [[nodiscard]] FileTree list_manifests(const std::string& root, const std::string& prefix,
                                       bool allow_file, const WatchDirectory& watch);
+
+// Tells of every directory in which a change could make `path` lead elsewhere.
+void watch_way(const std::string& path, const WatchDirectory& watch);
+
+// Whether a file of that id, read now, could have been changed since without another id.
+[[nodiscard]] bool is_settled(const FileId& id);
+
+[[nodiscard]] FileId id_of(const struct stat& info);
 
 [[nodiscard]] bool is_manifest_name(std::string_view name);
 

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "controller/source/volume.h"
 #include "controller/source/yaml_reader.h"
 
 namespace handfast::source {
@@ -71,7 +72,18 @@ void ManifestStore::refresh(const std::string& name, const FoundFile& file, bool
   Record& record = known != records_.end() ? known->second : records_[name];
   std::optional<Error> problem = file.problem;
   record.is_settled = false;
-  if (!problem) {
+  if (!problem && file.volume) {
+    ReadVolume read = read_volume(file.path, *file.volume);
+    record.id = read.id;
+    record.is_settled = read.is_settled;
+    if (read.document) {
+      Parsed parsed;
+      add_document(*read.document, name, parsed);
+      merge(name, record, std::move(parsed));
+    } else {
+      problem = std::move(read.document.error());
+    }
+  } else if (!problem) {
     ReadFile read = read_file(file.path);
     record.id = read.id;
     record.is_settled = read.is_settled;
@@ -96,27 +108,32 @@ ManifestStore::Parsed ManifestStore::parse(const std::string& name, std::string_
       out.problems.push_back({{}, {name, line}, {}, std::move(document.error())});
       return;
     }
-    objects::Decoded decoded = objects::decode(*document, name);
-    out.skipped += decoded.skipped.size();
-    std::ranges::move(decoded.problems, std::back_inserter(out.problems));
-    for (objects::Object& object : decoded.objects) {
-      ObjectKey key = objects::key(object);
-      const objects::Origin origin = objects::meta(object).origin;
-      const auto [held, is_new] = out.objects.try_emplace(std::move(key), nullptr);
-      if (is_new) {
-        held->second = std::make_shared<const objects::Object>(std::move(object));
-        continue;
-      }
-      const int first_line = objects::meta(*held->second).origin.line;
-      out.problems.push_back(
-          {held->first,
-           origin,
-           {},
-           {Reason::Conflict, objects::to_string(held->first) + " is in this file twice: line " +
-                                  std::to_string(first_line) + " is used"}});
-    }
+    add_document(*document, name, out);
   });
   return out;
+}
+
+void ManifestStore::add_document(const objects::Value& document, const std::string& name,
+                                 Parsed& out) {
+  objects::Decoded decoded = objects::decode(document, name);
+  out.skipped += decoded.skipped.size();
+  std::ranges::move(decoded.problems, std::back_inserter(out.problems));
+  for (objects::Object& object : decoded.objects) {
+    ObjectKey key = objects::key(object);
+    const objects::Origin origin = objects::meta(object).origin;
+    const auto [held, is_new] = out.objects.try_emplace(std::move(key), nullptr);
+    if (is_new) {
+      held->second = std::make_shared<const objects::Object>(std::move(object));
+      continue;
+    }
+    const int first_line = objects::meta(*held->second).origin.line;
+    out.problems.push_back(
+        {held->first,
+         origin,
+         {},
+         {Reason::Conflict, objects::to_string(held->first) + " is in this file twice: line " +
+                                std::to_string(first_line) + " is used"}});
+  }
 }
 
 void ManifestStore::merge(const std::string& name, Record& record, Parsed parsed) {

@@ -196,6 +196,37 @@ TEST(ManifestSource, FollowsADirectoryThatIsRemovedAndMadeAgain) {
   EXPECT_TRUE(source->is_told({{"a", "2"}}));
 }
 
+TEST(ManifestSource, TellsOfKubeletsSwapOfAVolume) {
+  const TemporaryDirectory directory;
+  directory.write("a.configmap/..1/value", "1");
+  fs::create_symlink("..1", directory / "a.configmap/..data");
+  fs::create_symlink("..data/value", directory / "a.configmap/value");
+  Running source(directory.path());
+  ASSERT_TRUE(source->is_told({{"a", "1"}}));
+
+  directory.write("a.configmap/..2/value", "2");
+  fs::create_symlink("..2", directory / "a.configmap/..data_tmp");
+  fs::rename(directory / "a.configmap/..data_tmp", directory / "a.configmap/..data");
+  EXPECT_TRUE(source->is_told({{"a", "2"}}));
+
+  fs::remove_all(directory / "a.configmap");
+  EXPECT_TRUE(source->is_told({}));
+}
+
+TEST(ManifestSource, KeepsAVolumeWhoseFilesAreGoneUntilItGoesItself) {
+  const TemporaryDirectory directory;
+  directory.write("a.configmap/value", "1");
+  Running source(directory.path());
+  ASSERT_TRUE(source->is_told({{"a", "1"}}));
+
+  fs::remove(directory / "a.configmap/value");
+  EXPECT_TRUE(source->has_problem("holds no file"));
+  EXPECT_TRUE(source->is_told({{"a", "1"}}));
+
+  directory.write("a.configmap/value", "2");
+  EXPECT_TRUE(source->is_told({{"a", "2"}}));
+}
+
 TEST(ManifestSource, FollowsADirectoryThatIsSwappedByRename) {
   const TemporaryDirectory parent;
   parent.write("d/a.yaml", config_map("a", "1"));

@@ -1,0 +1,144 @@
+#include "controller/source/volume.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace handfast::source {
+namespace {
+
+constexpr int kReadAttempts = 3;
+constexpr std::size_t kMaxKeys = 1'000;
+
+std::string describe(int error) { return std::generic_category().message(error); }
+
+// The names of its files, in order.
+Result<std::vector<std::string>> list_keys(const std::string& path) {
+  const auto close = [](DIR* handle) { ::closedir(handle); };
+  const std::unique_ptr<DIR, decltype(close)> handle(::opendir(path.c_str()), close);
+  if (!handle) return fail(Reason::Io, "can't be listed: " + describe(errno));
+  std::vector<std::string> keys;
+  for (;;) {
+    errno = 0;
+    const dirent* const found = ::readdir(handle.get());
+    if (found == nullptr) break;
+    const std::string_view name(found->d_name);
+    if (!name.starts_with('.')) keys.emplace_back(name);
+  }
+  if (errno != 0) return fail(Reason::Io, "can't be listed: " + describe(errno));
+  if (keys.size() > kMaxKeys) return fail(Reason::Io, "holds more than 1,000 files");
+  std::ranges::sort(keys);
+  return keys;
+}
+
+// What is no file (a directory in it, say) is no key.
+void add_to_id(FileId& all, std::string_view key, const FileId& one) {
+  all.inode = all.inode * 31 + one.inode + std::hash<std::string_view>{}(key);
+  all.device ^= one.device;
+  all.size += one.size;
+  all.modified_ns = std::max(all.modified_ns, one.modified_ns);
+  all.changed_ns = std::max(all.changed_ns, one.changed_ns);
+}
+
+objects::Value scalar(std::string text) {
+  objects::Value value;
+  value.kind = objects::Value::Kind::Scalar;
+  value.quoted = true;
+  value.scalar = std::move(text);
+  return value;
+}
+
+objects::Value map_of(std::vector<std::pair<std::string, objects::Value>> members) {
+  objects::Value value;
+  value.kind = objects::Value::Kind::Map;
+  value.map = std::move(members);
+  return value;
+}
+
+Result<objects::Value> read_document(const std::string& path, const VolumeKey& volume) {
+  const auto keys = list_keys(path);
+  if (!keys) return fail(keys.error());
+  std::vector<std::pair<std::string, objects::Value>> data;
+  std::int64_t bytes = 0;
+  for (const std::string& key : *keys) {
+    const std::string file = path + "/" + key;
+    struct stat info{};
+    if (::stat(file.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) continue;
+    ReadFile read = read_file(file);
+    if (!read.text) return fail(Reason::Io, key + " " + read.text.error().detail);
+    bytes += static_cast<std::int64_t>(read.text->size());
+    if (bytes > kMaxFileBytes) return fail(Reason::Io, "is larger than 64 MiB");
+    data.emplace_back(key, scalar(std::move(*read.text)));
+  }
+  // As between the two steps of who empties and fills it.
+  if (data.empty()) return fail(Reason::Io, "holds no file");
+  const bool is_secret = volume.kind == "Secret";
+  std::vector<std::pair<std::string, objects::Value>> metadata;
+  metadata.emplace_back("name", scalar(volume.name));
+  metadata.emplace_back("namespace", scalar(volume.ns));
+  std::vector<std::pair<std::string, objects::Value>> root;
+  root.emplace_back("apiVersion", scalar("v1"));
+  root.emplace_back("kind", scalar(volume.kind));
+  root.emplace_back("metadata", map_of(std::move(metadata)));
+  root.emplace_back(is_secret ? "stringData" : "data", map_of(std::move(data)));
+  return map_of(std::move(root));
+}
+
+}  // namespace
+
+std::optional<VolumeKey> volume_key(std::string_view name) {
+  constexpr std::string_view kSecret = ".secret";
+  constexpr std::string_view kConfigMap = ".configmap";
+  const std::size_t slash = name.rfind('/');
+  std::string_view last = slash == std::string_view::npos ? name : name.substr(slash + 1);
+  std::string_view around = slash == std::string_view::npos ? "" : name.substr(0, slash);
+  around = around.substr(around.rfind('/') + 1);  // npos + 1 is 0
+  const bool is_secret = last.ends_with(kSecret);
+  if (!is_secret && !last.ends_with(kConfigMap)) return std::nullopt;
+  last.remove_suffix(is_secret ? kSecret.size() : kConfigMap.size());
+  if (last.empty()) return std::nullopt;
+  return VolumeKey{is_secret ? "Secret" : "ConfigMap",
+                   around.empty() ? "default" : std::string(around), std::string(last)};
+}
+
+Result<FileId> look_at_volume(const std::string& path, const WatchDirectory& watch) {
+  watch(path);
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) {
+    return fail(Reason::Io, "can't be read: " + describe(errno));
+  }
+  FileId id = id_of(info);
+  const auto keys = list_keys(path);
+  if (!keys) return fail(keys.error());
+  for (const std::string& key : *keys) {
+    const std::string file = path + "/" + key;
+    if (::lstat(file.c_str(), &info) == 0 && S_ISLNK(info.st_mode)) watch_way(file, watch);
+    // Gone since it was listed: the id says so too.
+    if (::stat(file.c_str(), &info) != 0) info = {};
+    add_to_id(id, key, id_of(info));
+  }
+  return id;
+}
+
+ReadVolume read_volume(const std::string& path, const VolumeKey& key) {
+  const WatchDirectory nobody = [](const std::string&) {};
+  for (int n = 0; n < kReadAttempts; ++n) {
+    const auto before = look_at_volume(path, nobody);
+    if (!before) return {fail(before.error()), {}, false};
+    const bool settled = is_settled(*before);
+    auto document = read_document(path, key);
+    const auto after = look_at_volume(path, nobody);
+    if (!after || *after != *before) continue;
+    if (!document) return {std::move(document), *before, false};
+    return {std::move(document), *before, settled};
+  }
+  return {fail(Reason::Io, "is being written"), {}, false};
+}
+
+}  // namespace handfast::source
