@@ -109,7 +109,7 @@ int run(const Settings& settings, const sigset_t& signals) {
   reconcile::Reconciler reconciler{
       {writer, publisher, metrics, clock}, settings.translate, std::move(*last_good)};
   reconcile::Controller controller{reconciler};
-  source::ManifestSource source{settings.manifests};
+  source::ManifestSource source{settings.manifests, settings.translate.crl_directory};
 
   std::unique_ptr<metrics::Endpoint> endpoint;
   if (settings.metrics != "off") {

@@ -69,7 +69,7 @@ class PrivateDirectory {
 Manifests read_manifests(const std::vector<std::string>& paths, const translate::Options& options,
                          UnixSeconds now) {
   Manifests out;
-  source::Batch batch = source::read_once(paths);
+  source::Batch batch = source::read_once(paths, options.crl_directory);
   out.unreadable = batch.events.empty() && !batch.problems.empty();
   out.skipped_documents = batch.skipped_documents;
   for (const auto& problem : batch.problems) {

@@ -29,6 +29,8 @@ std::string_view scope_text(config::RevocationScope scope) {
   switch (scope) {
     case config::RevocationScope::Off:
       return "no CRL is looked at";
+    case config::RevocationScope::Listed:
+      return "whatever a CRL of --crl-dir names is refused";
     case config::RevocationScope::Leaf:
       return "the backend's certificate must be covered by a CRL";
     case config::RevocationScope::Chain:

@@ -185,7 +185,7 @@ void note_peer(const TlsStream& stream, const tls::UpstreamPolicy& policy, UnixS
     // An anchor is believed as it stands.
     const bool asked =
         judged &&
-        (i == 0 || (policy.rules.crl_scope == pki::CrlScope::Chain && !is_anchor(certificate)));
+        (i == 0 || (policy.rules.crl_scope != pki::CrlScope::Leaf && !is_anchor(certificate)));
     result.chain.push_back(
         {pki::describe(*certificate),
          asked ? revocation_text(certificate, shown, policy, now) : std::string()});

@@ -68,7 +68,7 @@ constexpr Flag kProxyLists[] = {
 constexpr const char* kControllerTexts[] = {"controller-class",        "ingress-class",
                                             "cluster-domain",          "default-ssl-certificate",
                                             "default-backend-service", "default-upstream-ca",
-                                            "session-ticket-secret"};
+                                            "session-ticket-secret",   "crl-dir"};
 constexpr const char* kControllerLists[] = {"allow-insecure-upstream",
                                             "upstream-verification-audit", "minimum-upstream-tls"};
 

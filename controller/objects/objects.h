@@ -87,6 +87,9 @@ struct ConfigMap {
   friend bool operator==(const ConfigMap&, const ConfigMap&) = default;
 };
 
+// The ConfigMap, in no namespace, that the files of --crl-dir are known as.
+inline constexpr std::string_view kCrlDirectoryName = "crl-dir";
+
 enum class ServiceType : std::uint8_t { ClusterIp, NodePort, LoadBalancer, ExternalName };
 
 // TCP only: ports of other protocols are left out, since HTTP can't be sent there and DNS or QUIC

@@ -192,7 +192,8 @@ class Lister {
       return;
     }
     if (auto key = volume_key(std::string_view(name).substr(prefix_))) {
-      return volume(path, name, std::move(*key));
+      tree_.files[name] = look_at_volume(path, std::move(*key), watch_);
+      return;
     }
     const int error = directory(path, name + "/");
     if (error == 0 || is_absent(error)) return;
@@ -208,17 +209,6 @@ class Lister {
       tell(name, "can't be followed: " + describe(error));
       tree_.unknown.push_back(name + "/");
     }
-  }
-
-  void volume(const std::string& path, const std::string& name, VolumeKey key) {
-    FoundFile file{path, {}, std::nullopt, std::move(key)};
-    const auto id = look_at_volume(path, watch_);
-    if (id) {
-      file.id = *id;
-    } else {
-      file.problem = id.error();
-    }
-    tree_.files[name] = std::move(file);
   }
 
   void add_file(const std::string& path, const std::string& name, const struct stat& info) {

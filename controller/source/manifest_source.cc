@@ -18,6 +18,7 @@
 
 #include "controller/source/file_tree.h"
 #include "controller/source/manifest_store.h"
+#include "controller/source/volume.h"
 #include "proxy/base/check.h"
 #include "proxy/base/unique_fd.h"
 
@@ -31,6 +32,12 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 constexpr std::uint32_t kWatched = IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE |
                                    IN_DELETE | IN_ATTRIB | IN_MODIFY | IN_DELETE_SELF |
                                    IN_MOVE_SELF | IN_ONLYDIR;
+
+const FoundFile& add_crl_directory(FileTree& tree, const std::string& path,
+                                   const WatchDirectory& watch) {
+  watch_way(path, watch);
+  return tree.files[path] = look_at_volume(path, crl_directory_key(), watch);
+}
 
 }  // namespace
 
@@ -139,8 +146,13 @@ class ManifestSource::Watch {
 // One run().
 class ManifestSource::Loop {
  public:
-  Loop(const std::string& directory, const Timing& timing, Watch& watch, Sink& sink)
-      : directory_(directory), timing_(timing), watch_(watch), sink_(sink) {}
+  Loop(const std::string& directory, const std::string& crl_directory, const Timing& timing,
+       Watch& watch, Sink& sink)
+      : directory_(directory),
+        crl_directory_(crl_directory),
+        timing_(timing),
+        watch_(watch),
+        sink_(sink) {}
 
   void run() {
     while (!watch_.stopped().stop_requested()) {
@@ -154,8 +166,13 @@ class ManifestSource::Loop {
  private:
   void scan() {
     watch_.begin_listing();
-    FileTree tree = list_manifests(directory_, {}, /*allow_file=*/false,
-                                   [&](const std::string& path) { watch_.add(path); });
+    const WatchDirectory watch = [&](const std::string& path) { watch_.add(path); };
+    FileTree tree = list_manifests(directory_, {}, /*allow_file=*/false, watch);
+    bool is_whole = tree.root == FileTree::Root::Listed;
+    if (!crl_directory_.empty()) {
+      const FoundFile& found = add_crl_directory(tree, crl_directory_, watch);
+      is_whole = is_whole && !found.problem;
+    }
     watch_.end_listing();
     if (watch_.error() != 0) {
       tree.problems.push_back({{},
@@ -169,7 +186,7 @@ class ManifestSource::Loop {
     if (watch_.stopped().stop_requested()) return;
     should_retry_ = update.should_retry || watch_.error() != 0;
     const bool was_synced = is_synced_;
-    is_synced_ = is_synced_ || tree.root == FileTree::Root::Listed;
+    is_synced_ = is_synced_ || is_whole;
     update.batch.synced = is_synced_;
     if (!update.is_news && is_synced_ == was_synced) return;
     sink_.on_batch(std::move(update.batch));
@@ -185,6 +202,7 @@ class ManifestSource::Loop {
   }
 
   const std::string& directory_;
+  const std::string& crl_directory_;
   const Timing& timing_;
   Watch& watch_;
   Sink& sink_;
@@ -193,22 +211,28 @@ class ManifestSource::Loop {
   bool is_synced_ = false;
 };
 
-ManifestSource::ManifestSource(std::string directory, Timing timing)
-    : directory_(std::move(directory)), timing_(timing), watch_(std::make_unique<Watch>()) {}
+ManifestSource::ManifestSource(std::string directory, std::string crl_directory, Timing timing)
+    : directory_(std::move(directory)),
+      crl_directory_(std::move(crl_directory)),
+      timing_(timing),
+      watch_(std::make_unique<Watch>()) {}
 
 ManifestSource::~ManifestSource() = default;
 
-void ManifestSource::run(Sink& sink) { Loop(directory_, timing_, *watch_, sink).run(); }
+void ManifestSource::run(Sink& sink) {
+  Loop(directory_, crl_directory_, timing_, *watch_, sink).run();
+}
 
 void ManifestSource::stop() { watch_->stop(); }
 
-Batch read_once(const std::vector<std::string>& paths) {
+Batch read_once(const std::vector<std::string>& paths, const std::string& crl_directory) {
   FileTree all;
   for (const std::string& path : paths) {
     FileTree tree = list_manifests(path, path, /*allow_file=*/true, [](const std::string&) {});
     all.files.merge(tree.files);
     std::ranges::move(tree.problems, std::back_inserter(all.problems));
   }
+  if (!crl_directory.empty()) add_crl_directory(all, crl_directory, [](const std::string&) {});
   ManifestStore store;
   return store.update(all, std::stop_token{}).batch;
 }

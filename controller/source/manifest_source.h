@@ -30,8 +30,11 @@ class ManifestSource final : public Source {
     std::chrono::milliseconds retry{1'000};
   };
 
-  explicit ManifestSource(std::string directory) : ManifestSource(std::move(directory), Timing{}) {}
-  ManifestSource(std::string directory, Timing timing);
+  // `crl_directory`: of --crl-dir, watched in the same way; empty: none. Nothing is synced before
+  // it is there.
+  ManifestSource(std::string directory, std::string crl_directory)
+      : ManifestSource(std::move(directory), std::move(crl_directory), Timing{}) {}
+  ManifestSource(std::string directory, std::string crl_directory, Timing timing);
   ~ManifestSource() override;
   ManifestSource(const ManifestSource&) = delete;
   ManifestSource& operator=(const ManifestSource&) = delete;
@@ -44,12 +47,14 @@ class ManifestSource final : public Source {
   class Loop;
 
   std::string directory_;
+  std::string crl_directory_;
   Timing timing_;
   std::unique_ptr<Watch> watch_;
 };
 
 // Reads files and directories once, for tools. Files are named as given, those below a directory
 // with its path before theirs. What can't be read is in the problems (Reason::Io).
-[[nodiscard]] Batch read_once(const std::vector<std::string>& paths);
+[[nodiscard]] Batch read_once(const std::vector<std::string>& paths,
+                              const std::string& crl_directory = {});
 
 }  // namespace handfast::source

@@ -73,15 +73,15 @@ void ManifestStore::refresh(const std::string& name, const FoundFile& file, bool
   std::optional<Error> problem = file.problem;
   record.is_settled = false;
   if (!problem && file.volume) {
-    ReadVolume read = read_volume(file.path, *file.volume);
+    ReadVolume read = read_volume(file, name);
     record.id = read.id;
     record.is_settled = read.is_settled;
-    if (read.document) {
+    if (read.decoded) {
       Parsed parsed;
-      add_document(*read.document, name, parsed);
+      add_decoded(*std::move(read.decoded), parsed);
       merge(name, record, std::move(parsed));
     } else {
-      problem = std::move(read.document.error());
+      problem = std::move(read.decoded.error());
     }
   } else if (!problem) {
     ReadFile read = read_file(file.path);
@@ -108,14 +108,12 @@ ManifestStore::Parsed ManifestStore::parse(const std::string& name, std::string_
       out.problems.push_back({{}, {name, line}, {}, std::move(document.error())});
       return;
     }
-    add_document(*document, name, out);
+    add_decoded(objects::decode(*document, name), out);
   });
   return out;
 }
 
-void ManifestStore::add_document(const objects::Value& document, const std::string& name,
-                                 Parsed& out) {
-  objects::Decoded decoded = objects::decode(document, name);
+void ManifestStore::add_decoded(objects::Decoded decoded, Parsed& out) {
   out.skipped += decoded.skipped.size();
   std::ranges::move(decoded.problems, std::back_inserter(out.problems));
   for (objects::Object& object : decoded.objects) {

@@ -77,7 +77,7 @@ class ManifestStore final {
   void settle(std::vector<Event>& events);
   void add_conflicts(std::vector<objects::Decoded::Problem>& problems) const;
 
-  static void add_document(const objects::Value& document, const std::string& name, Parsed& out);
+  static void add_decoded(objects::Decoded decoded, Parsed& out);
   [[nodiscard]] static Parsed parse(const std::string& name, std::string_view text);
   [[nodiscard]] static const Claim* winner(const Entry& entry);
 

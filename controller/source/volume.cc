@@ -10,6 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "controller/objects/objects.h"
+#include "controller/objects/value.h"
+
 namespace handfast::source {
 namespace {
 
@@ -61,10 +64,12 @@ objects::Value map_of(std::vector<std::pair<std::string, objects::Value>> member
   return value;
 }
 
-Result<objects::Value> read_document(const std::string& path, const VolumeKey& volume) {
+using Files = std::vector<std::pair<std::string, std::string>>;
+
+Result<Files> read_files(const std::string& path) {
   const auto keys = list_keys(path);
   if (!keys) return fail(keys.error());
-  std::vector<std::pair<std::string, objects::Value>> data;
+  Files files;
   std::int64_t bytes = 0;
   for (const std::string& key : *keys) {
     const std::string file = path + "/" + key;
@@ -74,20 +79,55 @@ Result<objects::Value> read_document(const std::string& path, const VolumeKey& v
     if (!read.text) return fail(Reason::Io, key + " " + read.text.error().detail);
     bytes += static_cast<std::int64_t>(read.text->size());
     if (bytes > kMaxFileBytes) return fail(Reason::Io, "is larger than 64 MiB");
-    data.emplace_back(key, scalar(std::move(*read.text)));
+    files.emplace_back(key, *std::move(read.text));
   }
   // As between the two steps of who empties and fills it.
-  if (data.empty()) return fail(Reason::Io, "holds no file");
-  const bool is_secret = volume.kind == "Secret";
-  std::vector<std::pair<std::string, objects::Value>> metadata;
+  if (files.empty()) return fail(Reason::Io, "holds no file");
+  return files;
+}
+
+objects::Decoded decode_object(const VolumeKey& volume, Files files, const std::string& origin) {
+  using Members = std::vector<std::pair<std::string, objects::Value>>;
+  Members data;
+  for (auto& [key, bytes] : files) data.emplace_back(std::move(key), scalar(std::move(bytes)));
+  Members metadata;
   metadata.emplace_back("name", scalar(volume.name));
   metadata.emplace_back("namespace", scalar(volume.ns));
-  std::vector<std::pair<std::string, objects::Value>> root;
+  Members root;
   root.emplace_back("apiVersion", scalar("v1"));
   root.emplace_back("kind", scalar(volume.kind));
   root.emplace_back("metadata", map_of(std::move(metadata)));
-  root.emplace_back(is_secret ? "stringData" : "data", map_of(std::move(data)));
-  return map_of(std::move(root));
+  root.emplace_back(volume.kind == "Secret" ? "stringData" : "data", map_of(std::move(data)));
+  return objects::decode(map_of(std::move(root)), origin);
+}
+
+objects::Decoded decode_crl_directory(Files files, const std::string& origin) {
+  objects::ConfigMap lists;
+  lists.meta.name = objects::kCrlDirectoryName;
+  lists.meta.origin.file = origin;
+  for (auto& [key, bytes] : files) lists.data[key].bytes = std::move(bytes);
+  objects::Decoded decoded;
+  decoded.objects.emplace_back(std::move(lists));
+  return decoded;
+}
+
+Result<FileId> id_of_all(const std::string& path, const WatchDirectory& watch) {
+  watch(path);
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) {
+    return fail(Reason::Io, "can't be read: " + describe(errno));
+  }
+  FileId id = id_of(info);
+  const auto keys = list_keys(path);
+  if (!keys) return fail(keys.error());
+  for (const std::string& key : *keys) {
+    const std::string file = path + "/" + key;
+    if (::lstat(file.c_str(), &info) == 0 && S_ISLNK(info.st_mode)) watch_way(file, watch);
+    // Gone since it was listed: the id says so too.
+    if (::stat(file.c_str(), &info) != 0) info = {};
+    add_to_id(id, key, id_of(info));
+  }
+  return id;
 }
 
 }  // namespace
@@ -107,36 +147,31 @@ std::optional<VolumeKey> volume_key(std::string_view name) {
                    around.empty() ? "default" : std::string(around), std::string(last)};
 }
 
-Result<FileId> look_at_volume(const std::string& path, const WatchDirectory& watch) {
-  watch(path);
-  struct stat info{};
-  if (::stat(path.c_str(), &info) != 0) {
-    return fail(Reason::Io, "can't be read: " + describe(errno));
+VolumeKey crl_directory_key() { return {"ConfigMap", {}, std::string(objects::kCrlDirectoryName)}; }
+
+FoundFile look_at_volume(const std::string& path, VolumeKey key, const WatchDirectory& watch) {
+  FoundFile file{path, {}, std::nullopt, std::move(key)};
+  if (const auto id = id_of_all(path, watch)) {
+    file.id = *id;
+  } else {
+    file.problem = id.error();
   }
-  FileId id = id_of(info);
-  const auto keys = list_keys(path);
-  if (!keys) return fail(keys.error());
-  for (const std::string& key : *keys) {
-    const std::string file = path + "/" + key;
-    if (::lstat(file.c_str(), &info) == 0 && S_ISLNK(info.st_mode)) watch_way(file, watch);
-    // Gone since it was listed: the id says so too.
-    if (::stat(file.c_str(), &info) != 0) info = {};
-    add_to_id(id, key, id_of(info));
-  }
-  return id;
+  return file;
 }
 
-ReadVolume read_volume(const std::string& path, const VolumeKey& key) {
+ReadVolume read_volume(const FoundFile& volume, const std::string& origin) {
   const WatchDirectory nobody = [](const std::string&) {};
   for (int n = 0; n < kReadAttempts; ++n) {
-    const auto before = look_at_volume(path, nobody);
+    const auto before = id_of_all(volume.path, nobody);
     if (!before) return {fail(before.error()), {}, false};
     const bool settled = is_settled(*before);
-    auto document = read_document(path, key);
-    const auto after = look_at_volume(path, nobody);
+    auto files = read_files(volume.path);
+    const auto after = id_of_all(volume.path, nobody);
     if (!after || *after != *before) continue;
-    if (!document) return {std::move(document), *before, false};
-    return {std::move(document), *before, settled};
+    if (!files) return {fail(files.error()), *before, false};
+    return {volume.volume->ns.empty() ? decode_crl_directory(*std::move(files), origin)
+                                      : decode_object(*volume.volume, *std::move(files), origin),
+            *before, settled};
   }
   return {fail(Reason::Io, "is being written"), {}, false};
 }

@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include "controller/objects/value.h"
+#include "controller/objects/decode.h"
 #include "controller/source/file_tree.h"
 #include "proxy/base/result.h"
 
@@ -21,15 +21,20 @@ namespace handfast::source {
 // What the directory `name`, relative to the root, is; nothing: an ordinary one.
 [[nodiscard]] std::optional<VolumeKey> volume_key(std::string_view name);
 
-// One id for all files of the volume, which changes when any of them does. Failure: Reason::Io.
-[[nodiscard]] Result<FileId> look_at_volume(const std::string& path, const WatchDirectory& watch);
+// Of --crl-dir: an object that no cluster can hold, since it is in no namespace.
+[[nodiscard]] VolumeKey crl_directory_key();
+
+// The volume as a file of a tree: its id changes when any of its files does.
+[[nodiscard]] FoundFile look_at_volume(const std::string& path, VolumeKey key,
+                                       const WatchDirectory& watch);
 
 struct ReadVolume {
-  Result<objects::Value> document;  // as the API server would have it
+  Result<objects::Decoded> decoded;  // as if the API server had sent it; failure: Reason::Io
   FileId id;
   bool is_settled = false;  // as in ReadFile
 };
 
-[[nodiscard]] ReadVolume read_volume(const std::string& path, const VolumeKey& key);
+// `origin`: the name to tell.
+[[nodiscard]] ReadVolume read_volume(const FoundFile& volume, const std::string& origin);
 
 }  // namespace handfast::source

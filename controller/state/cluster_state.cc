@@ -88,6 +88,10 @@ const objects::ConfigMap* ClusterState::find_config_map(std::string_view ns,
   return find<objects::ConfigMap>(objects_, "ConfigMap", ns, name);
 }
 
+const objects::ConfigMap* ClusterState::find_crl_directory() const {
+  return find_config_map({}, objects::kCrlDirectoryName);
+}
+
 const objects::Service* ClusterState::find_service(std::string_view ns,
                                                    std::string_view name) const {
   return find<objects::Service>(objects_, "Service", ns, name);

@@ -25,6 +25,8 @@ class ClusterState {
                                                    std::string_view name) const;
   [[nodiscard]] const objects::ConfigMap* find_config_map(std::string_view ns,
                                                           std::string_view name) const;
+  // The files of --crl-dir; null: there is none.
+  [[nodiscard]] const objects::ConfigMap* find_crl_directory() const;
   [[nodiscard]] const objects::Service* find_service(std::string_view ns,
                                                      std::string_view name) const;
   [[nodiscard]] const objects::IngressClass* find_ingress_class(std::string_view name) const;

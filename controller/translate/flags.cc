@@ -85,6 +85,7 @@ void add_flags(OptionSet& options) {
   options.add_text("default-backend-service", "NS/NAME", "",
                    "Service for what no Ingress routes (first port)");
   add_traffic_flags(options);
+  options.add_text("crl-dir", "DIR", "", "CRLs that hold for everybody: who is in one is refused");
   options.add_text("default-upstream-ca", "REF", "",
                    "secret:ns/name, configmap:ns/name or system, if no CA is given");
   options.add_list("allow-insecure-upstream", "NS/NAME",
@@ -99,6 +100,7 @@ Result<Options> read_flags(const ParsedOptions& parsed) {
   Options options;
   options.controller_name = parsed.text("controller-class");
   options.ingress_class = parsed.text("ingress-class");
+  options.crl_directory = parsed.text("crl-dir");
   options.watch_ingress_without_class = parsed.flag("watch-ingress-without-class");
   options.cluster_domain = parsed.text("cluster-domain");
   for (const char* flag : {"controller-class", "ingress-class", "cluster-domain"}) {

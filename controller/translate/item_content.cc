@@ -34,7 +34,8 @@ const objects::DataMap* find_data(const state::ClusterState& state, const ItemKe
     meta = &secret->meta;
     return &secret->data;
   }
-  const auto* config_map = state.find_config_map(key.ns, key.name);
+  const auto* config_map = key.kind == kCrlDirectory ? state.find_crl_directory()
+                                                     : state.find_config_map(key.ns, key.name);
   if (config_map == nullptr) return nullptr;
   meta = &config_map->meta;
   return &config_map->data;

@@ -26,6 +26,10 @@ std::optional<ItemKey> parse_source(std::string_view source, ItemKind item) {
   if (parts[0] == kBundle && parts.size() == 2) {
     return ItemKey{std::string(kBundle), {}, std::string(parts[1]), item};
   }
+  if (parts[0] == kCrlDirectory && parts.size() == 3 && item == ItemKind::Crl) {
+    return ItemKey{
+        std::string(kCrlDirectory), {}, std::string(parts[1]), item, std::string(parts[2])};
+  }
   if (parts[0] != "Secret" && parts[0] != "ConfigMap") return std::nullopt;
   const bool has_data_key = parts.size() == 4 && item != ItemKind::KeyPair;
   if (parts.size() != 3 && !has_data_key) return std::nullopt;

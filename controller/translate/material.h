@@ -25,9 +25,12 @@ namespace handfast::translate {
 
 enum class ItemKind : std::uint8_t { KeyPair, Ca, Crl, TicketKeys };
 
+// Not of Kubernetes: the files of --crl-dir, one data key each.
+inline constexpr std::string_view kCrlDirectory = "CrlDirectory";
+
 struct ItemKey {
-  std::string kind;  // "Secret", "ConfigMap" or "ClusterTrustBundle"
-  std::string ns;    // empty for the last
+  std::string kind;  // "Secret", "ConfigMap", "ClusterTrustBundle" or kCrlDirectory
+  std::string ns;    // empty for the last two
   std::string name;
   ItemKind item = ItemKind::KeyPair;
   std::string data_key = {};  // of a CA or a CRL that isn't in ca.crt or ca.crl

@@ -60,6 +60,7 @@ struct Options {
   bool watch_ingress_without_class = false;
   std::string cluster_domain = "cluster.local";
   std::optional<DefaultCa> default_upstream_ca;
+  std::string crl_directory;                          // --crl-dir
   std::optional<NamespacedName> default_certificate;  // --default-ssl-certificate
   std::optional<NamespacedName> session_tickets;      // --session-ticket-secret
   std::optional<NamespacedName> default_backend;      // --default-backend-service (first port)

@@ -17,6 +17,7 @@
 #include "controller/translate/ingress_class.h"
 #include "controller/translate/ingress_plan.h"
 #include "controller/translate/names.h"
+#include "controller/translate/operator_crls.h"
 #include "controller/translate/operator_rules.h"
 #include "controller/translate/policy_targets.h"
 #include "controller/translate/secrets.h"
@@ -442,9 +443,16 @@ void Translation::collect_shards() {
     std::string name = config::shard_name(shard);
     named.emplace_back(std::move(name), std::move(shard));
   };
-  for (auto& [name, plan] : hosts_) add(finish_host(std::move(plan)));
+  OperatorCrls operator_crls{state_, materials_, out_.report};
+  for (auto& [name, plan] : hosts_) {
+    if (plan.shard.client) operator_crls.add_to(*plan.shard.client);
+    add(finish_host(std::move(plan)));
+  }
   for (auto& [name, cluster] : services_) add(std::move(cluster));
-  for (auto& [name, policy] : policies_) add(std::move(policy));
+  for (auto& [name, policy] : policies_) {
+    operator_crls.add_to(policy);
+    add(std::move(policy));
+  }
   if (!front_.ticket_keys.empty()) add(std::move(front_));
   std::sort(named.begin(), named.end(),
             [](const auto& left, const auto& right) { return left.first < right.first; });

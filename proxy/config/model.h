@@ -63,8 +63,9 @@ struct KeyPairRef {
 
 enum class TlsVersion : std::uint8_t { Tls12, Tls13 };
 
-// Which certificates of a chain must be covered by a CRL. Off: no CRL was configured.
-enum class RevocationScope : std::uint8_t { Off, Leaf, Chain };
+// Which certificates of a chain must be covered by a CRL. Off: no CRL was configured. Listed: none
+// must, but whichever a CRL names is refused.
+enum class RevocationScope : std::uint8_t { Off, Listed, Leaf, Chain };
 
 // The digest that a pin holds: of the SubjectPublicKeyInfo (RFC 7469 section 2.4) or of the whole
 // certificate, both in DER.

@@ -15,7 +15,8 @@ using Words = std::array<std::pair<Enum, std::string_view>, kCount>;
 
 inline constexpr Words<TlsVersion, 2> kTlsVersions{
     {{TlsVersion::Tls12, "TLSv1.2"}, {TlsVersion::Tls13, "TLSv1.3"}}};
-inline constexpr Words<RevocationScope, 3> kRevocationScopes{{{RevocationScope::Off, "Off"},
+inline constexpr Words<RevocationScope, 4> kRevocationScopes{{{RevocationScope::Off, "Off"},
+                                                              {RevocationScope::Listed, "Listed"},
                                                               {RevocationScope::Leaf, "Leaf"},
                                                               {RevocationScope::Chain, "Chain"}}};
 inline constexpr Words<PinType, 2> kPinTypes{

@@ -236,6 +236,10 @@ void judge_crls(const Request& request, STACK_OF(X509) * chain, Verdict& verdict
       lower(verdict.valid_until, coverage.next_update);
       continue;
     }
+    if (coverage.answer != CrlSet::Answer::Revoked && rules.crl_scope == CrlScope::Listed) {
+      lower(verdict.valid_until, coverage.next_update);
+      continue;
+    }
     Verdict refused = refuse_uncovered(coverage, certificate, i);
     if (refused.reason != Reason::Revoked && rules.allow_without_crl) {
       // The rest is looked at all the same: it may be revoked.

@@ -43,7 +43,8 @@
 namespace handfast::pki {
 
 enum class Purpose : std::uint8_t { Server, Client };
-enum class CrlScope : std::uint8_t { Off, Leaf, Chain };
+// Which certificates a list must cover. Listed: none, but whichever a list names is refused.
+enum class CrlScope : std::uint8_t { Off, Listed, Leaf, Chain };
 
 struct VerifyRules {
   Purpose purpose = Purpose::Server;

@@ -13,6 +13,8 @@ namespace handfast::server {
   switch (scope) {
     case config::RevocationScope::Off:
       return pki::CrlScope::Off;
+    case config::RevocationScope::Listed:
+      return pki::CrlScope::Listed;
     case config::RevocationScope::Leaf:
       return pki::CrlScope::Leaf;
     case config::RevocationScope::Chain:

@@ -77,7 +77,8 @@ constexpr ManifestSource::Timing kNoticesOnly{milliseconds(10), milliseconds(100
 class Running final {
  public:
   explicit Running(const fs::path& directory, ManifestSource::Timing timing = kNoticesOnly)
-      : source_(directory.string(), timing), thread_([this] { source_.run(recorder_); }) {}
+      : source_(directory.string(), std::string(), timing),
+        thread_([this] { source_.run(recorder_); }) {}
   ~Running() {
     source_.stop();
     thread_.join();
@@ -289,7 +290,7 @@ TEST(ManifestSource, ManyChangesAtOnceAreFewBatches) {
 
 TEST(ManifestSource, AStopBeforeRunCounts) {
   const TemporaryDirectory directory;
-  ManifestSource source(directory.path().string());
+  ManifestSource source(directory.path().string(), {});
   Recorder recorder;
 
   source.stop();

@@ -77,8 +77,7 @@ TEST(Volume, HasAnotherIdWhenAnyOfItsFilesChanges) {
   directory.write("a.secret/one", "1");
   directory.write("a.secret/two", "2");
   const auto look = [&] {
-    const auto id = look_at_volume((directory / "a.secret").string(), [](const std::string&) {});
-    return id ? *id : FileId{};
+    return look_at_volume((directory / "a.secret").string(), {}, [](const std::string&) {}).id;
   };
   const FileId first = look();
   EXPECT_EQ(look(), first);

@@ -70,6 +70,18 @@ TEST_F(VerifyRevocation, RefusesARevokedIntermediateUnlessOnlyTheLeafIsJudged) {
   EXPECT_EQ(judge(root_.cert_pem(), lists, CrlScope::Off).reason, Reason::Ok);
 }
 
+TEST_F(VerifyRevocation, RefusesWhomAListNamesThoughNoneMustCover) {
+  const auto listed = [&](const std::vector<std::string>& lists) {
+    return judge(root_.cert_pem(), lists, CrlScope::Listed);
+  };
+  EXPECT_TRUE(listed({}).ok());
+  EXPECT_TRUE(listed({root_.crl_pem()}).ok());
+  EXPECT_EQ(listed({root_.crl_pem()}).crl_skipped, Reason::Ok);
+  EXPECT_TRUE(listed({issuing_.crl_pem({&leaf_}, {.break_signature = true})}).ok());
+  EXPECT_EQ(listed({issuing_.crl_pem({&leaf_})}).reason, Reason::Revoked);
+  EXPECT_EQ(listed({root_.crl_pem({&issuing_.certificate()})}).reason, Reason::Revoked);
+}
+
 TEST_F(VerifyRevocation, RefusesWhereNoListCovers) {
   const auto missing = [&](const std::vector<std::string>& lists, CrlScope scope) {
     const Verdict verdict = judge(root_.cert_pem(), lists, scope);

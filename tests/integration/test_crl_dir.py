@@ -1,0 +1,134 @@
+"""--crl-dir: lists of the operator, as kubelet mounts them, that hold for everybody who verifies."""
+
+import os
+import pathlib
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from harness import apps  # noqa: E402
+from harness.backends import Backend  # noqa: E402
+from harness.case import HandfastCase  # noqa: E402
+from harness.handfast import Handfast  # noqa: E402
+from harness.pki import from_now  # noqa: E402
+from harness.waiting import eventually  # noqa: E402
+
+
+class Volume:
+    """A directory that is swapped whole, as kubelet does it."""
+
+    def __init__(self, folder):
+        self.folder, self.version = pathlib.Path(folder), 0
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, **files):
+        self.version += 1
+        data = self.folder / f"..{self.version}"
+        data.mkdir()
+        for name, content in files.items():
+            content = content.encode() if isinstance(content, str) else content
+            (data / name).write_bytes(content)
+        (self.folder / "..next").symlink_to(data.name)
+        (self.folder / "..next").rename(self.folder / "..data")
+        for link in self.folder.iterdir():
+            if not link.name.startswith("..") and link.name not in files:
+                link.unlink()
+        for name in files:
+            link = self.folder / name
+            if not link.is_symlink():
+                link.symlink_to(f"..data/{name}")
+
+
+class CrlDirectory(HandfastCase):
+    @classmethod
+    def setUpClass(cls):
+        temporary = tempfile.TemporaryDirectory(prefix="handfast-crls-")
+        cls.addClassCleanup(temporary.cleanup)
+        cls.volume = Volume(pathlib.Path(temporary.name) / "crls")
+        cls.flags = ("--crl-dir", cls.volume.folder)
+        cls.volume.put(none="not read as a list")
+        super().setUpClass()
+
+    def setUp(self):
+        super().setUp()
+        self.leaf = self.server()
+        self.backend = self.use(Backend(self.leaf, handle=apps.h1))
+        self.volume.put(backends=self.ca.crl_der(), others=self.other_ca.crl())
+
+    def route(self, **secret):
+        self.apply_secret(self.ca.client(), self.ca, **secret)
+        self.apply_ingress(self.backend.port)
+
+    def test_who_is_in_a_list_is_refused_and_who_is_in_none_is_not(self):
+        self.route()
+        self.wait_for(200)
+
+        self.volume.put(backends=self.ca.crl([self.leaf]))
+        self.assert_refused(502, "revoked")
+
+        self.volume.put(backends=self.ca.crl())
+        self.wait_for(200)
+
+    def test_lists_that_cover_nobody_or_are_expired_change_nothing(self):
+        self.volume.put(others=self.other_ca.crl(),
+                        backends=self.ca.crl(last_update=from_now(days=-2),
+                                             next_update=from_now(days=-1)))
+        self.route()
+
+        self.wait_for(200)
+
+    def test_they_stand_beside_the_lists_that_objects_name(self):
+        self.route(crl=self.ca.crl())
+        self.wait_for(200)
+
+        self.volume.put(backends=self.ca.crl([self.leaf]))
+        self.assert_refused(502, "revoked")
+
+    def test_a_list_of_ones_own_must_still_cover(self):
+        self.route(crl=self.other_ca.crl())
+        self.volume.put(others=self.other_ca.crl())
+
+        self.assert_refused(502, "crl_missing")
+
+    def test_a_torn_file_keeps_what_it_said_and_hurts_no_other(self):
+        self.volume.put(backends=self.ca.crl([self.leaf]), others=self.other_ca.crl())
+        self.route()
+        self.assert_refused(502, "revoked")
+
+        self.volume.put(backends=self.ca.crl()[:200], others=self.other_ca.crl())
+        self.handfast.barrier()
+        self.assert_refused(502, "revoked")
+
+    def test_an_open_connection_to_who_is_named_now_is_cut(self):
+        self.route()
+        self.wait_for(200)
+        connection = self.handfast.connect()
+        self.addCleanup(connection.close)
+        connection.send(f"GET /stream/100000000 HTTP/1.1\r\nHost: {self.host}\r\n\r\n")
+        self.assertEqual(connection.head().status, 200)
+
+        self.volume.put(backends=self.ca.crl([self.leaf]))
+        self.wait_for(502)
+
+        with self.assertRaises((EOFError, ConnectionError)):
+            for _ in connection.chunks():
+                pass
+
+
+class Start(unittest.TestCase):
+    def test_nothing_is_served_before_the_directory_is_there(self):
+        with tempfile.TemporaryDirectory() as folder:
+            handfast = Handfast("--crl-dir", pathlib.Path(folder) / "late", start=False)
+            self.addCleanup(handfast.close)
+            handfast.start(wait_ready=False)
+            self.assertFalse(handfast.is_ready())
+
+            Volume(pathlib.Path(folder) / "late").put(none="x")
+
+            eventually(handfast.is_ready, "readiness")
+
+
+if __name__ == "__main__":
+    unittest.main()
