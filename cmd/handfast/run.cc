@@ -68,7 +68,8 @@ constexpr Flag kProxyLists[] = {
 constexpr const char* kControllerTexts[] = {"controller-class",        "ingress-class",
                                             "cluster-domain",          "default-ssl-certificate",
                                             "default-backend-service", "default-upstream-ca",
-                                            "session-ticket-secret",   "crl-dir"};
+                                            "session-ticket-secret",   "crl-dir",
+                                            "configmap"};
 constexpr const char* kControllerLists[] = {"allow-insecure-upstream",
                                             "upstream-verification-audit", "minimum-upstream-tls"};
 

@@ -78,6 +78,25 @@ config::Shard host_without_client(const config::VirtualHost& rejected,
   return host;
 }
 
+// What is bad by itself goes back by itself: a list of ciphers holds up no rotation of keys.
+config::Shard front_without(const config::Front& rejected, const config::Front* last_good,
+                            const config::Rejection& rejection) {
+  static const config::Front kDefault;
+  config::Front front = rejected;
+  const auto take_back = [&](auto member) {
+    const bool other = last_good != nullptr && last_good->*member != rejected.*member;
+    front.*member = (other ? *last_good : kDefault).*member;
+  };
+  if (is_about(rejection, "ciphers")) {
+    take_back(&config::Front::ciphers);
+  } else if (is_about(rejection, "groups")) {
+    take_back(&config::Front::groups);
+  } else {
+    take_back(&config::Front::ticket_keys);
+  }
+  return front;
+}
+
 }  // namespace
 
 config::Shard refused(const config::Shard& shard, const config::Refusal& refusal) {
@@ -100,6 +119,8 @@ config::Shard refused(const config::Shard& shard, const config::Refusal& refusal
     tls->refused = refusal;
   } else if (auto* front = std::get_if<config::Front>(&answer)) {
     front->ticket_keys.clear();
+    front->ciphers.clear();
+    front->groups.clear();
   }
   return answer;
 }
@@ -120,6 +141,9 @@ config::Shard replacement_for(const config::Shard& rejected,
   } else if (const auto* tls = std::get_if<config::UpstreamTls>(&rejected);
              tls != nullptr && comparable) {
     answer = last_good_policy(*tls, std::get<config::UpstreamTls>(*last_good), rejection);
+  } else if (const auto* front = std::get_if<config::Front>(&rejected); front != nullptr) {
+    answer = front_without(*front, comparable ? std::get_if<config::Front>(&*last_good) : nullptr,
+                           rejection);
   } else if (tls == nullptr && comparable) {
     answer = last_good;
   }

@@ -46,6 +46,7 @@ void remember_items(const config::Shard& shard, translate::LastGood& items) {
       remember(file, ItemKind::Crl, items);
     }
   } else if (const auto* front = std::get_if<config::Front>(&shard)) {
+    items.front = *front;
     for (const auto& file : front->ticket_keys) {
       remember(file, ItemKind::TicketKeys, items);
     }

@@ -82,6 +82,7 @@ void add_flags(OptionSet& options) {
   options.add_text("default-ssl-certificate", "NS/NAME", "", "Secret of the default certificate");
   options.add_text("session-ticket-secret", "NS/NAME", "",
                    "Secret of session ticket keys: ticket.key, ticket.key.1, …");
+  options.add_text("configmap", "NS/NAME", "", "ConfigMap with keys of ingress-nginx's");
   options.add_text("default-backend-service", "NS/NAME", "",
                    "Service for what no Ingress routes (first port)");
   add_traffic_flags(options);
@@ -110,6 +111,7 @@ Result<Options> read_flags(const ParsedOptions& parsed) {
   }
   Status read = read_name(parsed, "default-ssl-certificate", options.default_certificate);
   if (read) read = read_name(parsed, "session-ticket-secret", options.session_tickets);
+  if (read) read = read_name(parsed, "configmap", options.config_map);
   if (read) read = read_name(parsed, "default-backend-service", options.default_backend);
   if (!read) return fail(std::move(read.error()));
 

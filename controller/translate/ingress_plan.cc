@@ -21,8 +21,8 @@ IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
   plan.refused = annotations.review(report);
   plan.redirect_with_tls =
       read_switch(annotations, "ssl-redirect", options.ssl_redirect, report, plan.refused);
-  plan.redirect_always =
-      read_switch(annotations, "force-ssl-redirect", false, report, plan.refused);
+  plan.redirect_always = read_switch(annotations, "force-ssl-redirect", options.force_ssl_redirect,
+                                     report, plan.refused);
   plan.route.access_log = read_switch(annotations, "enable-access-log", true, report, plan.refused);
   plan.client = client_auth.plan(ingress, annotations, report, plan.refused);
 

@@ -74,7 +74,10 @@ struct PassphraseKey {
 [[nodiscard]] std::optional<ItemKey> find_key(const config::FileRef& file, ItemKind item);
 
 // What the last acknowledged generation used. Rebuilt from its shards at start.
-using LastGood = std::map<ItemKey, GoodItem>;
+struct LastGood : std::map<ItemKey, GoodItem> {
+  using map::map;
+  config::Front front;  // what it offers to all clients; its ticket keys are an item
+};
 
 // Files of the new generation by path; bytes for those that are new, absent bytes are never needed:
 // a path that is already on disk need not be written again, but the content is here all the same

@@ -63,6 +63,7 @@ struct Options {
   std::string crl_directory;                          // --crl-dir
   std::optional<NamespacedName> default_certificate;  // --default-ssl-certificate
   std::optional<NamespacedName> session_tickets;      // --session-ticket-secret
+  std::optional<NamespacedName> config_map;           // --configmap
   std::optional<NamespacedName> default_backend;      // --default-backend-service (first port)
   // --allow-insecure-upstream: "namespace/name" patterns of Ingresses and policies that may turn
   // verification off.
@@ -70,7 +71,8 @@ struct Options {
   std::vector<Floor> minimum_upstream_tls;
   std::vector<VerificationAudit> verification_audits;  // the first that matches decides
   TrafficDefaults traffic;
-  bool ssl_redirect = true;  // default of the annotation
+  bool ssl_redirect = true;  // default of the annotation, as the next
+  bool force_ssl_redirect = false;
 };
 
 // '*' matches any run of characters (also '/'-free parts only: never across '/').

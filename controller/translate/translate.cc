@@ -11,6 +11,7 @@
 
 #include "controller/objects/names.h"
 #include "controller/translate/backend_tls.h"
+#include "controller/translate/config_map.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/front_tls.h"
 #include "controller/translate/hosts_paths.h"
@@ -66,14 +67,15 @@ class Translation {
   Translation(const state::ClusterState& state, const LastGood& last_good, const Options& options,
               std::int64_t now, MaterialCache& cache)
       : state_(state),
-        options_(options),
-        classes_(state, options),
+        settings_(read_config_map(state, options, last_good.front, out_.report)),
+        options_(settings_.options),
+        classes_(state, options_),
         materials_(state, last_good, now, cache, out_.files, out_.items, out_.report),
-        backend_tls_(options, materials_, now),
+        backend_tls_(options_, materials_, now),
         client_auth_(materials_),
         front_tls_(materials_),
         targets_(state),
-        upstream_policies_(state, options, materials_, now, out_.report) {}
+        upstream_policies_(state, options_, materials_, now, out_.report) {}
 
   Output run();
 
@@ -102,8 +104,9 @@ class Translation {
   void collect_shards();
 
   const state::ClusterState& state_;
-  const Options& options_;
   Output out_;
+  Settings settings_;
+  const Options& options_;  // its
   ClassFilter classes_;
   Materials materials_;
   BackendTls backend_tls_;
@@ -116,7 +119,6 @@ class Translation {
   std::set<std::string> default_roots_;  // hosts whose "/" is a default backend
   std::map<std::string, config::Service> services_;
   std::map<std::string, config::UpstreamTls> policies_;
-  config::Front front_;
 };
 
 Output Translation::run() {
@@ -226,6 +228,7 @@ void Translation::add_operator_default() {
   route.route.ingress_namespace = ref.ns;
   route.route.service = cluster.name;
   route.redirect_with_tls = options_.ssl_redirect;
+  route.redirect_always = options_.force_ssl_redirect;
   apply_defaults(options_.traffic, route.route);
   const objects::Meta absent = meta_of(ref);
   ObjectReport report{out_.report, "Service", found == nullptr ? absent : found->meta};
@@ -268,7 +271,7 @@ void Translation::add_session_tickets() {
   const ItemKey key{.kind = "Secret", .ns = ref.ns, .name = ref.name, .item = ItemKind::TicketKeys};
   const Item& item = materials_.find(key);
   if (item.usable()) {
-    front_.ticket_keys = {materials_.use_file(key)};
+    settings_.front.ticket_keys = {materials_.use_file(key)};
   } else if (item.state == Item::State::Absent) {
     const objects::Meta meta = meta_of(ref);
     ObjectReport{out_.report, "Secret", meta}.warn(
@@ -453,7 +456,8 @@ void Translation::collect_shards() {
     operator_crls.add_to(policy);
     add(std::move(policy));
   }
-  if (!front_.ticket_keys.empty()) add(std::move(front_));
+  out_.items.front = settings_.front;
+  if (settings_.front != config::Front{}) add(std::move(settings_.front));
   std::sort(named.begin(), named.end(),
             [](const auto& left, const auto& right) { return left.first < right.first; });
   out_.shards.reserve(named.size());

@@ -234,6 +234,11 @@ struct VirtualHost {
 struct Front {
   // Of session tickets: the first encrypts, all decrypt. None: the proxy makes its own.
   std::vector<FileRef> ticket_keys;
+  std::vector<TlsVersion> versions{TlsVersion::Tls12, TlsVersion::Tls13};  // sorted, not empty
+  std::string ciphers;          // OpenSSL list for TLS 1.2; empty: the proxy's default
+  std::string groups;           // OpenSSL list of key exchange groups; empty: the default
+  bool http2 = true;            // offered to clients by ALPN
+  bool session_tickets = true;  // off: each handshake is a full one
   friend bool operator==(const Front&, const Front&) = default;
 };
 

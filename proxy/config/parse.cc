@@ -253,6 +253,15 @@ std::vector<Pin> find_pins(Fields& fields, Problem& problem) {
   return pins;
 }
 
+std::vector<TlsVersion> read_versions(Fields& fields) {
+  if (fields.find_list("versions") == nullptr) return {TlsVersion::Tls12, TlsVersion::Tls13};
+  std::vector<TlsVersion> versions;
+  for (const std::string& version : fields.texts("versions")) {
+    versions.push_back(word_from(fields, "versions", version, kTlsVersions));
+  }
+  return versions;
+}
+
 UpstreamTls read_tls(Fields& fields, Problem& problem) {
   UpstreamTls tls;
   tls.name = fields.text("name");
@@ -271,12 +280,7 @@ UpstreamTls read_tls(Fields& fields, Problem& problem) {
   tls.ocsp = word_from(fields, "ocsp", fields.text_or("ocsp", "Off"), kOcspWords);
   tls.require_certificate_request = fields.flag_or("require_certificate_request", false);
   tls.sni = fields.optional_text("sni");
-  if (fields.find_list("versions") == nullptr) {
-    tls.versions = {TlsVersion::Tls12, TlsVersion::Tls13};
-  }
-  for (const std::string& version : fields.texts("versions")) {
-    tls.versions.push_back(word_from(fields, "versions", version, kTlsVersions));
-  }
+  tls.versions = read_versions(fields);
   tls.ciphers = fields.text_or("ciphers", "");
   tls.cipher_suites = fields.text_or("cipher_suites", "");
   tls.groups = fields.text_or("groups", "");
@@ -292,6 +296,11 @@ UpstreamTls read_tls(Fields& fields, Problem& problem) {
 Front read_front(Fields& fields, Problem& problem) {
   Front front;
   front.ticket_keys = find_files(fields, "ticket_keys", problem);
+  front.versions = read_versions(fields);
+  front.ciphers = fields.text_or("ciphers", "");
+  front.groups = fields.text_or("groups", "");
+  front.http2 = fields.flag_or("http2", true);
+  front.session_tickets = fields.flag_or("session_tickets", true);
   return front;
 }
 
@@ -447,7 +456,7 @@ Result<Standalone> parse_standalone(std::string_view text) {
   read_shards(fields, "hosts", problem, read_host, standalone.shards);
   read_shards(fields, "services", problem, read_service, standalone.shards);
   read_shards(fields, "tls", problem, read_tls, standalone.shards);
-  if (Front front = read_front(fields, problem); !front.ticket_keys.empty()) {
+  if (Front front = read_front(fields, problem); front != Front{}) {
     standalone.shards.emplace_back(std::move(front));
   }
   fields.done();

@@ -45,6 +45,12 @@ void append_files(std::string& out, int indent, std::string_view key,
   }
 }
 
+void append_versions(std::string& out, const std::vector<TlsVersion>& versions) {
+  std::vector<std::string> words;
+  for (const TlsVersion version : versions) words.emplace_back(word_of(kTlsVersions, version));
+  Lines{out, 0}.texts("versions", words);
+}
+
 void append_pins(std::string& out, const std::vector<Pin>& pins) {
   if (pins.empty()) return;
   Lines{out, 0}.open("pins");
@@ -198,6 +204,15 @@ struct Serializer {
   void operator()(const Front& front) {
     header(out, kKindFront);
     append_files(out, 0, "ticket_keys", front.ticket_keys);
+    static const Front kDefault;
+    Lines lines{out, 0};
+    if (front.versions != kDefault.versions) {
+      append_versions(out, front.versions);
+    }
+    if (!front.ciphers.empty()) lines.text("ciphers", front.ciphers);
+    if (!front.groups.empty()) lines.text("groups", front.groups);
+    if (!front.http2) lines.flag("http2", false);
+    if (!front.session_tickets) lines.flag("session_tickets", false);
   }
 
   void operator()(const UpstreamTls& tls) {
@@ -213,11 +228,7 @@ struct Serializer {
     lines.text("revocation", word_of(kRevocationScopes, tls.revocation));
     append_files(out, 0, "crl", tls.crl);
     if (tls.sni) lines.text("sni", *tls.sni);
-    std::vector<std::string> versions;
-    for (const TlsVersion version : tls.versions) {
-      versions.emplace_back(word_of(kTlsVersions, version));
-    }
-    lines.texts("versions", versions);
+    append_versions(out, tls.versions);
     if (!tls.ciphers.empty()) lines.text("ciphers", tls.ciphers);
     append_policy_rules(out, tls);
     append_refusal(out, 0, "refused", tls.refused);

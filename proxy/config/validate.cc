@@ -246,6 +246,13 @@ Status check_trust(const UpstreamTls& tls) {
   return {};
 }
 
+Status check_versions(const std::vector<TlsVersion>& versions) {
+  for (std::size_t i = 1; i < versions.size(); ++i) {
+    if (versions[i - 1] >= versions[i]) return bad("versions", "must be sorted, each once");
+  }
+  return {};
+}
+
 Status check(const UpstreamTls& tls, FilePaths paths) {
   if (!is_cluster_name(tls.name)) {
     return bad("name", "must be <namespace>/<ingress>/<service>:<port>");
@@ -271,13 +278,15 @@ Status check(const UpstreamTls& tls, FilePaths paths) {
   for (const Pin& pin : tls.pins) {
     if (!is_sha256_hex(pin.sha256)) return bad("pins", "must be a sha256 in lower-case hex");
   }
-  for (std::size_t i = 1; i < tls.versions.size(); ++i) {
-    if (tls.versions[i - 1] >= tls.versions[i]) return bad("versions", "must be sorted, each once");
-  }
+  if (Status good = check_versions(tls.versions); !good) return good;
   return tls.refused ? Status{} : check_trust(tls);
 }
 
 Status check(const Front& front, FilePaths paths) {
+  if (front.versions.empty()) return bad("versions", "is empty");
+  if (Status good = check_versions(front.versions); !good) return good;
+  if (has_control(front.ciphers)) return bad("ciphers", "must not hold control characters");
+  if (has_control(front.groups)) return bad("groups", "must not hold control characters");
   return check_files(front.ticket_keys, paths, "ticket_keys");
 }
 

@@ -23,6 +23,7 @@
 #include "proxy/pki/identity.h"
 #include "proxy/route/route_table.h"
 #include "proxy/tls/client_policy.h"
+#include "proxy/tls/front_offer.h"
 #include "proxy/tls/ticket_keys.h"
 #include "proxy/tls/upstream_policy.h"
 
@@ -65,6 +66,7 @@ class Snapshot {
   std::array<std::shared_ptr<const SnapshotBucket>, config::kBucketCount> buckets;
   std::shared_ptr<const pki::Identity> default_certificate;  // never null
   std::shared_ptr<const tls::TicketKeyRing> ticket_keys;     // null: the process' own
+  tls::FrontOffer front;
 
   // `host`: lower case, without port. Exact, else "*." with the first label cut, else the
   // catch-all. Null: nothing serves it. Borrowed.

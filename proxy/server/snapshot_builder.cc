@@ -3,6 +3,7 @@
 #include <openssl/tls1.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 #include "proxy/base/log.h"
@@ -114,6 +115,16 @@ tl::unexpected<Error> reject(config::Rejection& rejection, std::string field, st
   return fail(std::move(error));
 }
 
+Status check_lists(std::initializer_list<AlgorithmList> lists, config::Rejection& rejection) {
+  for (const auto& [field, list, check_list] : lists) {
+    if (list.empty()) continue;
+    if (const Status known = check_list(list); !known) {
+      return reject(rejection, field, {}, known.error());
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::UpstreamTls& tls,
@@ -162,14 +173,13 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
     policy->crl_sources.push_back(file.source);
     add_field(trust, crl->hash);
   }
-  for (const auto& [field, list, check_list] :
-       {AlgorithmList{"ciphers", tls.ciphers, tls::check_cipher_list},
-        AlgorithmList{"cipher_suites", tls.cipher_suites, tls::check_cipher_suites},
-        AlgorithmList{"groups", tls.groups, tls::check_groups}}) {
-    if (list.empty()) continue;
-    if (const Status known = check_list(list); !known) {
-      return reject(rejection, field, {}, known.error());
-    }
+  if (const Status known =
+          check_lists({{"ciphers", tls.ciphers, tls::check_cipher_list},
+                       {"cipher_suites", tls.cipher_suites, tls::check_cipher_suites},
+                       {"groups", tls.groups, tls::check_groups}},
+                      rejection);
+      !known) {
+    return fail(known.error());
   }
   policy->verify = tls.verify;
   policy->rules.purpose = pki::Purpose::Server;
@@ -211,6 +221,8 @@ config::Shard refuse(config::Shard shard, const config::Rejection& rejection) {
     tls->refused = refusal;
   } else if (auto* front = std::get_if<config::Front>(&shard)) {
     front->ticket_keys.clear();
+    front->ciphers.clear();
+    front->groups.clear();
   }
   return shard;
 }
@@ -330,15 +342,27 @@ Status SnapshotBuilder::put_policy(const config::UpstreamTls& tls, config::Rejec
 }
 
 Status SnapshotBuilder::put_front(const config::Front& front, config::Rejection& rejection) {
-  if (front.ticket_keys.empty()) {
-    snapshot_->ticket_keys = nullptr;
-    return {};
+  std::shared_ptr<const tls::TicketKeyRing> ring;
+  if (!front.ticket_keys.empty()) {
+    auto keys = materials_.ticket_keys(front.ticket_keys);
+    if (!keys) {
+      return reject(rejection, "ticket_keys", front.ticket_keys.front().path, keys.error());
+    }
+    ring = std::move(*keys);
   }
-  auto keys = materials_.ticket_keys(front.ticket_keys);
-  if (!keys) {
-    return reject(rejection, "ticket_keys", front.ticket_keys.front().path, keys.error());
+  if (const Status known = check_lists({{"ciphers", front.ciphers, tls::check_cipher_list},
+                                        {"groups", front.groups, tls::check_groups}},
+                                       rejection);
+      !known) {
+    return known;
   }
-  snapshot_->ticket_keys = std::move(*keys);
+  snapshot_->ticket_keys = std::move(ring);
+  snapshot_->front = {.min_version = version_of(front.versions.front()),
+                      .max_version = version_of(front.versions.back()),
+                      .ciphers = front.ciphers,
+                      .groups = front.groups,
+                      .http2 = front.http2,
+                      .session_tickets = front.session_tickets};
   return {};
 }
 
@@ -357,6 +381,7 @@ void SnapshotBuilder::remove(std::string_view shard_name) {
     changes_->services_gone.push_back(name);
   } else if (kind == "front") {
     snapshot_->ticket_keys = nullptr;
+    snapshot_->front = {};
   } else {
     bucket(name).policies.erase(name);
     changes_->policies.insert(name);

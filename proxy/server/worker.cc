@@ -128,6 +128,7 @@ void Worker::swap(const Publication& publication) {
   balancer_.on_snapshot();
   const auto& keys = publication.snapshot->ticket_keys;
   server_tls_.set_ticket_keys(keys == nullptr ? shared_.tickets : keys);
+  server_tls_.set_offer(publication.snapshot->front);
   for (const std::string& service : publication.changes->services_gone) balancer_.forget(service);
   if (first) listen();
   if (publication.changes->clients) judge_clients();

@@ -74,9 +74,15 @@ std::optional<TicketFacts> read_facts(std::string_view bytes) {
   return facts;
 }
 
+// None where there are to be none: under TLS 1.3 OpenSSL would send some that nobody can take up.
+void allow_tickets(SSL* ssl, bool allowed) {
+  const bool any = allowed && (SSL_get_options(ssl) & SSL_OP_NO_TICKET) == 0;
+  check(SSL_set_num_tickets(ssl, any ? 1 : 0) == 1, "tickets");
+}
+
 // A client that proved to be somebody gets one, and nobody else: the next time we ask again.
 void allow_tickets(SSL* ssl, const ClientCertificate& client) {
-  check(SSL_set_num_tickets(ssl, client.verdict().ok() ? 1 : 0) == 1, "tickets");
+  allow_tickets(ssl, client.verdict().ok());
 }
 
 // Instead of X509_verify_cert: the one verifier judges, and the handshake goes on in any case.
@@ -174,7 +180,7 @@ void ask_client(SSL* ssl, std::shared_ptr<const ClientPolicy> policy,
   if (policy == nullptr || policy->refused) {
     stream.set_client_certificate(nullptr);
     SSL_set_verify(ssl, SSL_VERIFY_NONE, nullptr);
-    check(SSL_set_num_tickets(ssl, 1) == 1, "tickets");
+    allow_tickets(ssl, true);
     bind_as_nginx(ssl, identity.leaf());
     return;
   }

@@ -67,12 +67,20 @@ int on_ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_C
   return keys->apply(ssl, name, iv, cipher, mac, encrypt == 1);
 }
 
-// RFC 7301 section 3.2: a client that offers only what we don't speak is told so.
+// In the form of RFC 7301 section 3.1.
+constexpr std::string_view kEither = "\x02h2\x08http/1.1";
+constexpr std::string_view kHttp2 = kEither.substr(0, 3);
+constexpr std::string_view kHttp1 = kEither.substr(3);
+
+// RFC 7301 section 3.2: a client that offers only what we don't speak is told so. `argument`: what
+// we speak.
 int on_alpn(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_length,
-            const unsigned char* offered, unsigned int offered_length, void* /*argument*/) {
-  static constexpr unsigned char kOurs[] = "\x02h2\x08http/1.1";
+            const unsigned char* offered, unsigned int offered_length, void* argument) {
+  const auto& ours = *static_cast<const std::string_view*>(argument);
   unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_length, kOurs, sizeof kOurs - 1, offered,
+  if (SSL_select_next_proto(&chosen, out_length,
+                            reinterpret_cast<const unsigned char*>(ours.data()),
+                            static_cast<unsigned int>(ours.size()), offered,
                             offered_length) != OPENSSL_NPN_NEGOTIATED) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
@@ -81,9 +89,8 @@ int on_alpn(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_length,
 }
 
 bool offer(SSL* ssl, Alpn alpn) {
-  static constexpr std::string_view kEither = "\x02h2\x08http/1.1";
   if (alpn == Alpn::None) return true;
-  const std::string_view names = alpn == Alpn::Http2 ? kEither.substr(0, 3) : kEither;
+  const std::string_view names = alpn == Alpn::Http2 ? kHttp2 : kEither;
   return SSL_set_alpn_protos(ssl, reinterpret_cast<const unsigned char*>(names.data()),
                              static_cast<unsigned int>(names.size())) == 0;
 }
@@ -160,19 +167,42 @@ int on_certificate_request(SSL* ssl, void* /*argument*/) {
 }  // namespace
 
 ServerContext::ServerContext(CertificateSelector& selector, TicketKeys tickets, const Clock& clock)
-    : tickets_(std::make_unique<TicketKeys>(std::move(tickets))),
-      context_(SSL_CTX_new(TLS_server_method())) {
-  check(context_ != nullptr, "SSL_CTX_new");
-  SSL_CTX* context = context_.get();
+    : selector_(selector),
+      tickets_(std::make_unique<TicketKeys>(std::move(tickets))),
+      clock_(clock),
+      context_(make_context()) {}
+
+SslCtxPtr ServerContext::make_context() const {
+  SslCtxPtr made(SSL_CTX_new(TLS_server_method()));
+  check(made != nullptr, "SSL_CTX_new");
+  SSL_CTX* const context = made.get();
   configure_common(context);
+  check(SSL_CTX_set_min_proto_version(context, offer_.min_version) == 1 &&
+            SSL_CTX_set_max_proto_version(context, offer_.max_version) == 1,
+        "TLS versions");
+  if (!offer_.ciphers.empty()) {
+    check(SSL_CTX_set_cipher_list(context, offer_.ciphers.c_str()) == 1, "ciphers were looked at");
+  }
+  if (!offer_.groups.empty()) {
+    check(SSL_CTX_set1_groups_list(context, offer_.groups.c_str()) == 1, "groups were looked at");
+  }
   SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  if (!offer_.session_tickets) SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_num_tickets(context, 1);
   SSL_CTX_set_app_data(context, tickets_.get());
   check(SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket_key) == 1, "ticket keys");
-  install_client_auth(context, clock);
-  SSL_CTX_set_client_hello_cb(context, on_client_hello, &selector);
-  SSL_CTX_set_alpn_select_cb(context, on_alpn, nullptr);
+  install_client_auth(context, clock_);
+  SSL_CTX_set_client_hello_cb(context, on_client_hello, &selector_);
+  // OpenSSL only hands the pointer back; on_alpn reads through it.
+  SSL_CTX_set_alpn_select_cb(context, on_alpn,
+                             const_cast<std::string_view*>(offer_.http2 ? &kEither : &kHttp1));
+  return made;
+}
+
+void ServerContext::set_offer(const FrontOffer& offer) {
+  if (offer == offer_) return;
+  offer_ = offer;
+  context_ = make_context();
 }
 
 std::unique_ptr<TlsStream> ServerContext::accept(net::Socket socket, BufferPool& pool) {

@@ -16,6 +16,7 @@
 #include "proxy/net/address.h"
 #include "proxy/pki/identity.h"
 #include "proxy/tls/client_policy.h"
+#include "proxy/tls/front_offer.h"
 #include "proxy/tls/session_store.h"
 #include "proxy/tls/ticket_keys.h"
 #include "proxy/tls/tls_stream.h"
@@ -47,10 +48,17 @@ class ServerContext {
   ServerContext(CertificateSelector& selector, TicketKeys tickets, const Clock& clock);
   // From now on.
   void set_ticket_keys(TicketKeys tickets) { *tickets_ = std::move(tickets); }
+  // To connections that come; those that are there, in their handshake too, keep what they have.
+  void set_offer(const FrontOffer& offer);
   [[nodiscard]] std::unique_ptr<TlsStream> accept(net::Socket socket, BufferPool& pool);
 
  private:
+  [[nodiscard]] SslCtxPtr make_context() const;
+
+  CertificateSelector& selector_;
   std::unique_ptr<TicketKeys> tickets_;  // OpenSSL holds its address
+  const Clock& clock_;
+  FrontOffer offer_;
   SslCtxPtr context_;
 };
 

@@ -81,6 +81,29 @@ TEST(Replacement, ServesAHostWithoutItsRejectedCertificate) {
   EXPECT_FALSE(instead.routes[0].refused);
 }
 
+TEST(Replacement, TakesBackOfTheFrontWhatWasRejectedAlone) {
+  config::Front old;
+  old.ciphers = "HIGH";
+  config::Front rejected = old;
+  rejected.ciphers = "NOBODY-KNOWS";
+  rejected.versions = {config::TlsVersion::Tls13};
+  rejected.ticket_keys = {{"tls/shop/tickets/0123456789abcdef/ticket.key", "Secret/shop/tickets"}};
+
+  const auto of_front = [&](const std::optional<config::Shard>& last_good, const char* field) {
+    return std::get<config::Front>(replacement_for(rejected, last_good, about(field)));
+  };
+
+  config::Front wanted = rejected;
+  wanted.ciphers = "HIGH";
+  EXPECT_EQ(of_front(old, "ciphers"), wanted);
+  wanted.ciphers = "";
+  EXPECT_EQ(of_front(std::nullopt, "ciphers"), wanted);
+  EXPECT_EQ(of_front(rejected, "ciphers"), wanted);
+  wanted = rejected;
+  wanted.ticket_keys = {};
+  EXPECT_EQ(of_front(old, "ticket_keys"), wanted);
+}
+
 config::VirtualHost asking_host(const std::string& hash) {
   config::VirtualHost host;
   host.host = "shop.example";

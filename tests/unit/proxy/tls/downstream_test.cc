@@ -110,6 +110,37 @@ TEST_F(DownstreamTlsTest, RefusesTls11) {
   EXPECT_FALSE(peer_->done);
 }
 
+TEST_F(DownstreamTlsTest, OffersWhatItIsToldToThoseThatComeAfter) {
+  connect(context_, client_, "shop.example");
+  context_.set_offer({.min_version = TLS1_3_VERSION, .groups = "P-384", .http2 = false});
+  handshake();
+  EXPECT_EQ(stream_->state(), TlsStream::State::Open);  // it had come before
+
+  SSL_CTX_set_max_proto_version(client_.get(), TLS1_2_VERSION);
+  connect(context_, client_, "shop.example");
+  handshake();
+  EXPECT_EQ(stream_->state(), TlsStream::State::Failed);
+
+  SSL_CTX_set_max_proto_version(client_.get(), TLS1_3_VERSION);
+  static constexpr std::string_view kOffered = "\x02h2\x08http/1.1";
+  SSL_CTX_set_alpn_protos(client_.get(), reinterpret_cast<const unsigned char*>(kOffered.data()),
+                          static_cast<unsigned>(kOffered.size()));
+  connect(context_, client_, "shop.example");
+  handshake();
+  EXPECT_EQ(stream_->alpn(), "http/1.1");
+  EXPECT_EQ(SSL_get_negotiated_group(peer_->ssl()), NID_secp384r1);
+}
+
+TEST_F(DownstreamTlsTest, ChoosesByTheListOfCiphersThatItIsTold) {
+  SSL_CTX_set_max_proto_version(client_.get(), TLS1_2_VERSION);
+  context_.set_offer({.ciphers = "ECDHE+AES256:!SHA1"});
+  connect(context_, client_, "shop.example");
+  handshake();
+
+  EXPECT_EQ(std::string(SSL_get_cipher_name(peer_->ssl())).find("AES256-GCM-SHA384"), 12U)
+      << SSL_get_cipher_name(peer_->ssl());
+}
+
 class DownstreamResumptionTest : public DownstreamTlsTest,
                                  public ::testing::WithParamInterface<int> {
  protected:
@@ -128,6 +159,18 @@ class DownstreamResumptionTest : public DownstreamTlsTest,
     return {SSL_get1_session(peer_->ssl()), SSL_SESSION_free};
   }
 };
+
+TEST_P(DownstreamResumptionTest, NobodyResumesWhereThereAreNoTickets) {
+  const auto session = first_session();
+  context_.set_offer({.session_tickets = false});
+  connect(context_, client_, "shop.example", session.get());
+  handshake();
+  EXPECT_EQ(stream_->state(), TlsStream::State::Open);
+  EXPECT_EQ(SSL_session_reused(peer_->ssl()), 0);
+
+  const auto second = first_session();
+  EXPECT_EQ(SSL_SESSION_is_resumable(second.get()), 0);
+}
 
 TEST_P(DownstreamResumptionTest, AnotherWorkerWithTheSameKeysResumes) {
   const auto session = first_session();

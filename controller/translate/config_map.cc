@@ -1,0 +1,164 @@
+#include "controller/translate/config_map.h"
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "controller/translate/annotations.h"
+#include "controller/translate/config_map_table.h"
+#include "controller/translate/findings.h"
+#include "controller/translate/front_values.h"
+#include "controller/translate/names.h"
+#include "controller/translate/tls_values.h"
+#include "controller/translate/traffic_values.h"
+
+namespace handfast::translate {
+namespace {
+
+constexpr std::uint32_t kAnyNumber = 0xffff'ffff;
+
+std::string field_of(std::string_view key) { return "data[" + clip(key) + ']'; }
+
+Result<bool> parse_switch(std::string_view value) {
+  const auto parsed = parse_bool(value);
+  if (parsed) return *parsed;
+  return fail(Reason::InvalidValue, quoted(value) + " is neither true nor false.");
+}
+
+// Reads the keys of one ConfigMap, each by its name.
+class Reader {
+ public:
+  Reader(const objects::ConfigMap& map, ObjectReport& report) : map_(map), report_(report) {}
+
+  // `parse`: string_view -> Result<T>; `fallback`: what a bad value leaves.
+  template <class T, class Parse>
+  void read(std::string_view key, T& target, const T& fallback, Parse parse) {
+    const auto found = map_.data.find(key);
+    if (found == map_.data.end()) return;
+    const std::string_view value = trim(found->second.bytes);
+    if (value.empty()) {
+      report_.warn(Reason::InvalidValue, field_of(key), "It is empty and counts as absent.",
+                   "Write a value, or remove it.");
+      return;
+    }
+    auto parsed = parse(value);
+    if (parsed) {
+      target = *std::move(parsed);
+      return;
+    }
+    report_.add(Severity::Error, parsed.error().reason, field_of(key),
+                parsed.error().detail + " What was good before stays, or the default.",
+                "Correct the value, or remove it.");
+    target = fallback;
+  }
+
+ private:
+  const objects::ConfigMap& map_;
+  ObjectReport& report_;
+};
+
+void read_front(Reader& reader, const config::Front& served, ObjectReport& report,
+                config::Front& front) {
+  reader.read("ssl-protocols", front.versions, served.versions, parse_versions);
+  reader.read("ssl-ciphers", front.ciphers, served.ciphers,
+              [&report](std::string_view value) -> Result<std::string> {
+                auto parsed = parse_front_ciphers(value);
+                if (!parsed) return fail(std::move(parsed.error()));
+                for (const std::string& name : parsed->without_effect) {
+                  report.warn(Reason::InvalidValue, field_of("ssl-ciphers"),
+                              quoted(name) +
+                                  " has no effect: DHE isn't offered, and suites of TLS 1.3 aren't "
+                                  "chosen here.",
+                              "Take it out.");
+                }
+                return std::move(parsed->list);
+              });
+  reader.read("ssl-ecdh-curve", front.groups, served.groups, parse_front_groups);
+  reader.read("use-http2", front.http2, served.http2, parse_switch);
+  reader.read("ssl-session-tickets", front.session_tickets, served.session_tickets, parse_switch);
+}
+
+void read_defaults(Reader& reader, Options& options) {
+  const auto read = [&reader](std::string_view key, auto& target, auto parse) {
+    const auto flag = target;
+    reader.read(key, target, flag, parse);
+  };
+  const auto seconds = [](std::uint32_t least) {
+    return [least](std::string_view value) { return parse_seconds(value, least); };
+  };
+  TrafficDefaults& traffic = options.traffic;
+  read("ssl-redirect", options.ssl_redirect, parse_switch);
+  read("force-ssl-redirect", options.force_ssl_redirect, parse_switch);
+  read("proxy-body-size", traffic.max_body_bytes, parse_size);
+  read("proxy-connect-timeout", traffic.connect_timeout_ms, seconds(1));
+  read("proxy-read-timeout", traffic.read_timeout_ms, seconds(1));
+  read("proxy-send-timeout", traffic.send_timeout_ms, seconds(1));
+  read("proxy-next-upstream", traffic.retry,
+       [&traffic](std::string_view value) -> Result<config::RetryPolicy> {
+         config::RetryPolicy retry = traffic.retry;
+         if (Status parsed = parse_next_upstream(value, retry); !parsed) {
+           return fail(std::move(parsed.error()));
+         }
+         return retry;
+       });
+  read("proxy-next-upstream-tries", traffic.retry.tries,
+       [](std::string_view value) { return parse_count(value, 0, kAnyNumber); });
+  read("proxy-next-upstream-timeout", traffic.retry.timeout_ms, seconds(0));
+}
+
+bool asks_for_nothing(const ConfigKeyRow& row, std::string_view value) {
+  if (value.empty()) return true;
+  if (row.harmless == "false") return parse_bool(value) == false;
+  return !row.harmless.empty() && value == row.harmless;
+}
+
+void tell_others(const objects::ConfigMap& map, ObjectReport& report) {
+  for (const auto& [key, value] : map.data) {
+    const ConfigKeyRow* row = find_config_key(key);
+    if (row == nullptr) {
+      report.add(Severity::Error, Reason::Unsupported, field_of(key), "There is no such key.",
+                 "Correct or remove it: it may be a mistyped restriction.");
+    } else if (row->what == ConfigKeyClass::Implemented ||
+               asks_for_nothing(*row, trim(value.bytes))) {
+      continue;
+    } else if (row->what == ConfigKeyClass::Missing) {
+      report.add(Severity::Error, Reason::Unsupported, field_of(key),
+                 "It is not implemented (" + std::string{row->why} +
+                     "), and hosts are served "
+                     "without it.",
+                 "Remove it, if they may be; see docs/configmap.md.");
+    } else {
+      report.warn(Reason::Unsupported, field_of(key),
+                  "It has no effect (" + std::string{row->why} + ").",
+                  "Remove it, or see docs/configmap.md for what applies instead.");
+    }
+  }
+}
+
+}  // namespace
+
+Settings read_config_map(const state::ClusterState& state, const Options& flags,
+                         const config::Front& served, Report& report) {
+  Settings settings{.options = flags, .front = {}};
+  if (!flags.config_map) return settings;
+  const objects::ConfigMap* map =
+      state.find_config_map(flags.config_map->ns, flags.config_map->name);
+  if (map == nullptr) {
+    objects::Meta absent;
+    absent.ns = flags.config_map->ns;
+    absent.name = flags.config_map->name;
+    ObjectReport{report, "ConfigMap", absent}.warn(Reason::BadObject, "",
+                                                   "It isn't there; the defaults apply.",
+                                                   "Create it, or correct --configmap.");
+    return settings;
+  }
+  ObjectReport findings{report, "ConfigMap", map->meta};
+  Reader reader{*map, findings};
+  read_front(reader, served, findings, settings.front);
+  read_defaults(reader, settings.options);
+  tell_others(*map, findings);
+  return settings;
+}
+
+}  // namespace handfast::translate

@@ -1,0 +1,146 @@
+#include "controller/translate/config_map.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/controller/translate/support.h"
+
+namespace handfast::translate::testing {
+namespace {
+
+using config::TlsVersion;
+
+class ConfigMapTest : public ::testing::Test {
+ protected:
+  ConfigMapTest() { options_.config_map = NamespacedName{"ingress", "config"}; }
+
+  void set(const std::map<std::string, std::string>& data) {
+    objects::ConfigMap map;
+    map.meta.ns = "ingress";
+    map.meta.name = "config";
+    for (const auto& [key, value] : data) map.data[key].bytes = value;
+    state_.apply(map);
+  }
+
+  // As the controller does: what an acknowledged output offers is the last good of the next.
+  config::Front run() {
+    output_ = translate(state_, last_good_, options_, kNow);
+    last_good_ = output_.items;
+    const auto* front = find_shard_as<config::Front>(output_, "front/");
+    return front == nullptr ? config::Front{} : *front;
+  }
+
+  std::vector<std::string> errors() const {
+    std::vector<std::string> fields;
+    for (const Finding& finding : output_.report) {
+      if (finding.severity == Severity::Error) fields.push_back(finding.field);
+    }
+    return fields;
+  }
+
+  Options options_;
+  state::ClusterState state_;
+  LastGood last_good_;
+  Output output_;
+};
+
+TEST_F(ConfigMapTest, SaysWhatClientsAreOffered) {
+  set({{"ssl-protocols", " TLSv1.3 "},
+       {"ssl-ciphers", "ECDHE-RSA-AES256-GCM-SHA384"},
+       {"ssl-ecdh-curve", "X25519"},
+       {"use-http2", "false"},
+       {"ssl-session-tickets", "false"}});
+
+  const config::Front front = run();
+
+  EXPECT_EQ(front.versions, std::vector<TlsVersion>{TlsVersion::Tls13});
+  EXPECT_EQ(front.ciphers, "ECDHE-RSA-AES256-GCM-SHA384");
+  EXPECT_EQ(front.groups, "X25519");
+  EXPECT_FALSE(front.http2);
+  EXPECT_FALSE(front.session_tickets);
+  EXPECT_TRUE(output_.report.empty()) << report_text(output_);
+}
+
+TEST_F(ConfigMapTest, MakesNoShardWhereItChangesNothing) {
+  set({{"ssl-protocols", "TLSv1.2 TLSv1.3"}, {"use-http2", "true"}, {"ssl-ecdh-curve", "auto"}});
+
+  EXPECT_EQ(run(), config::Front{});
+  EXPECT_TRUE(output_.shards.empty());
+}
+
+TEST_F(ConfigMapTest, NeverOffersTlsBelow12) {
+  set({{"ssl-protocols", "TLSv1.1 TLSv1.2"}});
+
+  EXPECT_EQ(run(), config::Front{});
+  EXPECT_EQ(errors(), std::vector<std::string>{"data[ssl-protocols]"});
+}
+
+TEST_F(ConfigMapTest, ABadValueKeepsTheLastGoodOneOfThatKeyAlone) {
+  set({{"ssl-protocols", "TLSv1.3"}, {"ssl-ciphers", "ECDHE-RSA-AES256-GCM-SHA384"}});
+  run();
+  set({{"ssl-protocols", "TLSv1.3 TLSv1.0"}, {"ssl-ciphers", "ECDHE-RSA-AES128-GCM-SHA256"}});
+  run();
+  const config::Front front = run();  // not only once
+
+  EXPECT_EQ(front.versions, std::vector<TlsVersion>{TlsVersion::Tls13});
+  EXPECT_EQ(front.ciphers, "ECDHE-RSA-AES128-GCM-SHA256");
+}
+
+TEST_F(ConfigMapTest, WhatIsGoneTakesEffectAtOnce) {
+  set({{"ssl-protocols", "TLSv1.3"}, {"use-http2", "false"}});
+  run();
+  set({{"use-http2", "false"}});
+  EXPECT_EQ(run().versions.size(), 2U);
+
+  state_.remove({"ConfigMap", "ingress", "config"});
+
+  EXPECT_EQ(run(), config::Front{});
+  EXPECT_EQ(output_.report.size(), 1U);
+}
+
+TEST_F(ConfigMapTest, TellsRestrictionsThatItDoesNotEnforce) {
+  set({{"whitelist-source-range", "10.0.0.0/8"},
+       {"hsts", "true"},
+       {"use-proxy-protocol", "0"},
+       {"enable-modsecurity", "false"},
+       {"ssl-protocls", "TLSv1.3"},
+       {"worker-processes", "4"}});
+  run();
+
+  EXPECT_EQ(errors(), (std::vector<std::string>{"data[hsts]", "data[ssl-protocls]",
+                                                "data[whitelist-source-range]"}));
+  EXPECT_EQ(output_.report.size(), 4U) << report_text(output_);
+}
+
+TEST_F(ConfigMapTest, IsNotReadWithoutTheFlag) {
+  options_.config_map.reset();
+  set({{"ssl-protocols", "TLSv1.3"}, {"whitelist-source-range", "10.0.0.0/8"}});
+
+  EXPECT_EQ(run(), config::Front{});
+  EXPECT_TRUE(output_.report.empty());
+}
+
+TEST_F(ConfigMapTest, StandsBeforeTheFlagsAndFallsBackToThem) {
+  Options flags = options_;
+  flags.traffic.read_timeout_ms = 7'000;
+  set({{"proxy-body-size", "8m"},
+       {"proxy-read-timeout", "soon"},
+       {"proxy-next-upstream", "error http_503"},
+       {"proxy-next-upstream-tries", "2"},
+       {"ssl-redirect", "false"},
+       {"force-ssl-redirect", "true"}});
+  Report report;
+
+  const Settings settings = read_config_map(state_, flags, {}, report);
+
+  EXPECT_EQ(settings.options.traffic.max_body_bytes, 8U << 20U);
+  EXPECT_EQ(settings.options.traffic.read_timeout_ms, 7'000U);
+  EXPECT_EQ(settings.options.traffic.retry.statuses, std::vector<std::uint16_t>{503});
+  EXPECT_EQ(settings.options.traffic.retry.tries, 2U);
+  EXPECT_FALSE(settings.options.ssl_redirect);
+  EXPECT_TRUE(settings.options.force_ssl_redirect);
+  ASSERT_EQ(report.size(), 1U);
+  EXPECT_EQ(report.front().field, "data[proxy-read-timeout]");
+}
+
+}  // namespace
+}  // namespace handfast::translate::testing
