@@ -178,19 +178,24 @@ class Explanation {
   void tell_host(Facts& facts) const {
     const config::VirtualHost& host = way_.host->config;
     facts.add("host", host.host.empty() ? "any that no rule names" : host.host);
-    Facts front;
-    if (way_.host->certificate != nullptr) {
-      front = certificate_facts(way_.host->certificate->info());
-      front.add("from", host.certificate->source);
-    } else {
-      front.add("certificate", "the default one");
-    }
+    Facts front = certificate_shown(0);
+    if (way_.host->certificates.empty()) front.add("certificate", "the default one");
     if (host.certificate_problem) front.add("problem", host.certificate_problem->detail);
     facts.add("clients_see", std::move(front));
+    for (std::size_t i = 1; i < way_.host->certificates.size(); ++i) {
+      facts.add("or_they_see", certificate_shown(i));
+    }
     if (way_.route != nullptr) return;
     std::vector<std::string> paths;
     for (const config::Route& route : host.routes) paths.push_back(rule_text(route));
     facts.add("paths", paths);
+  }
+
+  [[nodiscard]] Facts certificate_shown(std::size_t which) const {
+    if (which >= way_.host->certificates.size()) return {};
+    Facts facts = certificate_facts(way_.host->certificates[which]->info());
+    facts.add("from", way_.host->certificate_sources[which]);
+    return facts;
   }
 
   static std::string rule_text(const config::Route& route) {

@@ -65,19 +65,19 @@ std::vector<std::string> tls_directories(const config::Shard& shard) {
   const auto add_files = [&directories](const std::vector<config::FileRef>& files) {
     for (const auto& file : files) directories.push_back(directory_of(file.path));
   };
-  const auto add_pair = [&directories](const std::optional<config::KeyPairRef>& pair) {
-    if (!pair) return;
-    directories.push_back(directory_of(pair->certificate));
-    if (!pair->passphrases.empty()) directories.push_back(directory_of(pair->passphrases));
+  const auto add_pair = [&directories](const config::KeyPairRef& pair) {
+    directories.push_back(directory_of(pair.certificate));
+    if (!pair.passphrases.empty()) directories.push_back(directory_of(pair.passphrases));
   };
   if (const auto* host = std::get_if<config::VirtualHost>(&shard)) {
-    add_pair(host->certificate);
+    if (host->certificate) add_pair(*host->certificate);
+    for (const auto& pair : host->more_certificates) add_pair(pair);
     if (host->client) {
       add_files(host->client->ca);
       add_files(host->client->crl);
     }
   } else if (const auto* tls = std::get_if<config::UpstreamTls>(&shard)) {
-    add_pair(tls->identity);
+    if (tls->identity) add_pair(*tls->identity);
     add_files(tls->ca);
     add_files(tls->crl);
   }

@@ -1,5 +1,9 @@
 #include "controller/publish/replacement.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "proxy/config/text.h"
 
 namespace handfast::publish {
@@ -44,18 +48,43 @@ std::optional<config::Shard> last_good_policy(const config::UpstreamTls& rejecte
   return mixed;
 }
 
+std::vector<config::KeyPairRef> certificates_of(const config::VirtualHost& host) {
+  std::vector<config::KeyPairRef> pairs = host.more_certificates;
+  if (host.certificate) pairs.insert(pairs.begin(), *host.certificate);
+  return pairs;
+}
+
+// The one that was rejected goes back to its last good form, or is left out; what is left serves.
 config::Shard host_without_certificate(const config::VirtualHost& rejected,
                                        const config::VirtualHost* last_good,
                                        const config::Rejection& rejection) {
   config::VirtualHost host = rejected;
-  const bool same_source = last_good != nullptr && last_good->certificate && host.certificate &&
-                           last_good->certificate->source == host.certificate->source;
-  if (same_source && last_good->certificate != host.certificate) {
-    host.certificate = last_good->certificate;
-  } else {
-    host.certificate.reset();
-    host.certificate_problem = refusal_of(rejection);
+  std::vector<config::KeyPairRef> pairs = certificates_of(host);
+  const auto is_bad = [&](const config::KeyPairRef& pair) {
+    return rejection.file.empty() || pair.certificate == rejection.file;
+  };
+  for (auto pair = pairs.begin(); pair != pairs.end();) {
+    if (!is_bad(*pair)) {
+      ++pair;
+      continue;
+    }
+    const auto before =
+        last_good == nullptr ? std::vector<config::KeyPairRef>{} : certificates_of(*last_good);
+    const auto good = std::ranges::find(before, pair->source, &config::KeyPairRef::source);
+    if (good != before.end() && *good != *pair) {
+      *pair++ = *good;
+    } else {
+      pair = pairs.erase(pair);
+    }
   }
+  host.certificate.reset();
+  if (pairs.empty()) {
+    host.certificate_problem = refusal_of(rejection);
+  } else {
+    host.certificate = pairs.front();
+    pairs.erase(pairs.begin());
+  }
+  host.more_certificates = std::move(pairs);
   return host;
 }
 
@@ -106,6 +135,7 @@ config::Shard refused(const config::Shard& shard, const config::Refusal& refusal
     host->client.reset();
     if (host->certificate) {
       host->certificate.reset();
+      host->more_certificates.clear();
       host->certificate_problem = refusal;
     }
   } else if (auto* service = std::get_if<config::Service>(&answer)) {
@@ -132,7 +162,8 @@ config::Shard replacement_for(const config::Shard& rejected,
       last_good && last_good->index() == rejected.index() && *last_good != rejected;
   std::optional<config::Shard> answer;
   if (const auto* host = std::get_if<config::VirtualHost>(&rejected);
-      host != nullptr && host->certificate && is_about(rejection, "certificate")) {
+      host != nullptr && host->certificate &&
+      (is_about(rejection, "certificate") || is_about(rejection, "more_certificates"))) {
     answer = host_without_certificate(
         *host, comparable ? std::get_if<config::VirtualHost>(&*last_good) : nullptr, rejection);
   } else if (host != nullptr && host->client && is_about(rejection, "client.")) {

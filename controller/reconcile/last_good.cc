@@ -40,6 +40,7 @@ void remember_items(const config::KeyPairRef& pair, translate::LastGood& items) 
 void remember_items(const config::Shard& shard, translate::LastGood& items) {
   if (const auto* host = std::get_if<config::VirtualHost>(&shard)) {
     if (host->certificate) remember_items(*host->certificate, items);
+    for (const auto& pair : host->more_certificates) remember_items(pair, items);
     if (!host->client) return;
     for (const auto& file : host->client->ca) remember(file, ItemKind::Ca, items);
     for (const auto& file : host->client->crl) {

@@ -47,42 +47,76 @@ bool covers(const std::vector<std::string>& sans, std::string_view host) {
 }
 
 void FrontTls::decide(const objects::Ingress& ingress, config::VirtualHost& host,
-                      std::optional<FrontOwner>& owner, ObjectReport& report) {
+                      std::vector<FrontOwner>& owners, ObjectReport& report) {
   if (ingress.tls.empty()) return;
   host.tls = true;
-  const Choice choice = choose(ingress, host.host);
-  // It has TLS, for other hosts: one that names a certificate for this host may still come.
-  if (!choice.decides) return;
-  const std::string secret = choice.secret.empty() ? "" : ingress.meta.ns + '/' + choice.secret;
-  const std::string name = ingress.meta.ns + '/' + ingress.meta.name;
-  if (!owner) {
-    owner = FrontOwner{.ingress = name, .secret = secret};
-    apply(ingress, choice, host, report);
-  } else if (owner->ingress != name && owner->secret != secret) {
-    report.warn(Reason::Conflict, choice.field,
-                "Ingress " + owner->ingress + " decided on the certificate of host " +
-                    quoted(host.host) + " before; this one isn't used.",
-                "Name the same Secret in both, or only in one.");
+  // None: it has TLS, for other hosts; one that names a certificate for this host may still come.
+  for (const Choice& choice : choose(ingress, host.host)) {
+    take(ingress, choice, host, owners, report);
   }
 }
 
-FrontTls::Choice FrontTls::choose(const objects::Ingress& ingress, std::string_view host) {
-  const auto choice_at = [&ingress](std::size_t i) {
-    return Choice{ingress.tls[i].secret_name, "spec.tls[" + std::to_string(i) + "].secretName",
-                  true};
+void FrontTls::take(const objects::Ingress& ingress, const Choice& choice,
+                    config::VirtualHost& host, std::vector<FrontOwner>& owners,
+                    ObjectReport& report) {
+  FrontOwner owner = owner_of(ingress, choice);
+  const bool is_known = std::ranges::any_of(
+      owners, [&](const FrontOwner& each) { return each.secret == owner.secret; });
+  if (is_known) return;
+  const auto stands_in_the_way = [&owner](const FrontOwner& each) {
+    const bool both_usable = each.usable && owner.usable;
+    return !both_usable || (!owner.key_type.empty() && each.key_type == owner.key_type);
   };
-  for (std::size_t i = 0; i < ingress.tls.size(); ++i) {
-    if (lists(ingress.tls[i], host)) return choice_at(i);
+  const auto rival = std::ranges::find_if(owners, stands_in_the_way);
+  if (rival == owners.end()) {
+    owners.push_back(std::move(owner));
+    apply(ingress, choice, host, report);
+  } else if (rival->ingress != owner.ingress) {
+    report.warn(Reason::Conflict, choice.field,
+                "Ingress " + rival->ingress + " decided on the certificate of host " +
+                    quoted(host.host) + " before; this one isn't used.",
+                "Name the same Secret in both, or only in one.");
+  } else if (!owner.usable && !owner.secret.empty()) {
+    report.warn(Reason::FrontCertificate, choice.field,
+                "Secret " + owner.secret + " can't be used; host " + quoted(host.host) +
+                    " is served with the other certificates.",
+                "Correct the Secret.");
   }
+}
+
+FrontOwner FrontTls::owner_of(const objects::Ingress& ingress, const Choice& choice) {
+  FrontOwner owner{.ingress = ingress.meta.ns + '/' + ingress.meta.name, .secret = {}};
+  if (choice.secret.empty()) return owner;
+  owner.secret = ingress.meta.ns + '/' + choice.secret;
+  if (!objects::is_dns_subdomain(choice.secret)) return owner;
+  const Item& item = materials_.find(pair_key(ingress, choice.secret));
+  owner.usable = item.usable();
+  if (item.facts != nullptr) owner.key_type = item.facts->key_type;
+  return owner;
+}
+
+std::vector<FrontTls::Choice> FrontTls::choose(const objects::Ingress& ingress,
+                                               std::string_view host) {
+  const auto choice_at = [&ingress](std::size_t i) {
+    return Choice{ingress.tls[i].secret_name, "spec.tls[" + std::to_string(i) + "].secretName"};
+  };
+  std::vector<Choice> listed;
+  for (std::size_t i = 0; i < ingress.tls.size(); ++i) {
+    if (lists(ingress.tls[i], host)) listed.push_back(choice_at(i));
+  }
+  std::ranges::stable_partition(
+      listed, [&](const Choice& choice) { return owner_of(ingress, choice).usable; });
+  if (!listed.empty()) return listed;
   std::optional<std::size_t> meant;
   for (std::size_t i = 0; i < ingress.tls.size(); ++i) {
     const std::string& secret = ingress.tls[i].secret_name;
     if (!objects::is_dns_subdomain(secret)) continue;
     const Item& item = materials_.find(pair_key(ingress, secret));
-    if (item.state == Item::State::Good && covers(item.facts->sans, host)) return choice_at(i);
+    if (item.state == Item::State::Good && covers(item.facts->sans, host)) return {choice_at(i)};
     if (!meant && item.state != Item::State::Good && may_mean(ingress.tls[i], host)) meant = i;
   }
-  return meant ? choice_at(*meant) : Choice{};
+  if (!meant) return {};
+  return {choice_at(*meant)};
 }
 
 void FrontTls::apply(const objects::Ingress& ingress, const Choice& choice,
@@ -104,7 +138,12 @@ void FrontTls::apply(const objects::Ingress& ingress, const Choice& choice,
   const Item& item = materials_.find(key);
   const std::string object = "Secret " + key.ns + '/' + key.name;
   if (item.usable()) {
-    host.certificate = materials_.use_pair(key, Materials::Side::Front);
+    config::KeyPairRef pair = materials_.use_pair(key, Materials::Side::Front);
+    if (host.certificate) {
+      host.more_certificates.push_back(std::move(pair));
+    } else {
+      host.certificate = std::move(pair);
+    }
     if (item.state == Item::State::Good && !host.host.empty() &&
         !covers(item.facts->sans, host.host)) {
       report.warn(Reason::NameMismatch, choice.field,

@@ -1,7 +1,10 @@
 #pragma once
-// spec.tls: which certificate a host shows to clients. ingress-nginx's rules: the entry that lists
+// spec.tls: which certificates a host shows to clients. ingress-nginx's rules: the entry that lists
 // the host, else the first Secret of that Ingress whose names cover it, else the default
 // certificate; the first Ingress that has a tls section decides for the host.
+//
+// Other than there, a host has one certificate for each type of key: entries that list it, of one
+// Ingress or of several, add to each other, and the rules hold among those of the same type.
 
 #include <optional>
 #include <string>
@@ -19,6 +22,8 @@ namespace handfast::translate {
 struct FrontOwner {
   std::string ingress;  // "shop/orders"
   std::string secret;   // "shop/orders-tls"; empty: the default certificate
+  bool usable = false;
+  std::string key_type = {};  // empty: not known, of a last good one
 };
 
 class FrontTls {
@@ -28,15 +33,18 @@ class FrontTls {
 
   // Sets the host's TLS fields if `ingress` has a tls section and nobody decided before.
   void decide(const objects::Ingress& ingress, config::VirtualHost& host,
-              std::optional<FrontOwner>& owner, ObjectReport& report);
+              std::vector<FrontOwner>& owners, ObjectReport& report);
 
  private:
   struct Choice {
     std::string secret;  // empty: the default certificate
     std::string field;
-    bool decides = false;  // an entry lists, covers or means the host
   };
-  [[nodiscard]] Choice choose(const objects::Ingress& ingress, std::string_view host);
+  // Of the entries that list, cover or mean the host; what can be used first.
+  [[nodiscard]] std::vector<Choice> choose(const objects::Ingress& ingress, std::string_view host);
+  [[nodiscard]] FrontOwner owner_of(const objects::Ingress& ingress, const Choice& choice);
+  void take(const objects::Ingress& ingress, const Choice& choice, config::VirtualHost& host,
+            std::vector<FrontOwner>& owners, ObjectReport& report);
   void apply(const objects::Ingress& ingress, const Choice& choice, config::VirtualHost& host,
              ObjectReport& report);
 

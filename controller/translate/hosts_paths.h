@@ -19,7 +19,7 @@ namespace handfast::translate {
 
 struct HostPlan {
   config::VirtualHost shard;  // without routes until finish_host()
-  std::optional<FrontOwner> certificate_owner;
+  std::vector<FrontOwner> certificate_owners;
   ClientOwner client_owner;
 
   struct Route {

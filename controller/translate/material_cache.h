@@ -25,6 +25,7 @@ class MaterialCache {
     std::optional<Error> error;  // none: good
     // Of a key pair.
     std::vector<std::string> sans;  // "DNS:shop.example"
+    std::string key_type;           // "RSA", "EC", "ED25519"
     std::int64_t not_before = 0;
     // Of a key pair its expiry, of a CA bundle the earliest, of CRLs the earliest nextUpdate (0:
     // none).

@@ -156,7 +156,7 @@ void Translation::add_ingress(const objects::Ingress& ingress) {
   if (!ingress.rules.empty()) return;
   if (ingress.default_backend) {
     HostPlan& place = host("");
-    front_tls_.decide(ingress, place.shard, place.certificate_owner, work.report);
+    front_tls_.decide(ingress, place.shard, place.certificate_owners, work.report);
     client_auth_.decide(ingress, work.plan.client, place.shard, place.client_owner, work.report);
   } else {
     work.report.warn(Reason::BadObject, "spec", "It has neither rules nor a default backend.",
@@ -175,7 +175,7 @@ void Translation::add_rule(Work& work, std::size_t index) {
     return;
   }
   HostPlan& place = host(name);
-  front_tls_.decide(work.ingress, place.shard, place.certificate_owner, work.report);
+  front_tls_.decide(work.ingress, place.shard, place.certificate_owners, work.report);
   client_auth_.decide(work.ingress, work.plan.client, place.shard, place.client_owner, work.report);
   for (std::size_t j = 0; j < rule.paths.size(); ++j) {
     const objects::IngressPath& path = rule.paths[j];

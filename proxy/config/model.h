@@ -223,6 +223,8 @@ struct VirtualHost {
   std::vector<Route> routes;
   bool tls = false;                       // an Ingress has a tls section for this host
   std::optional<KeyPairRef> certificate;  // none: the default certificate
+  // Beside it, with keys of other types: a client sees the one that it can verify.
+  std::vector<KeyPairRef> more_certificates;
   // Set when `tls` names a certificate that can't be had: requests are served with the default
   // certificate, a warning and a gauge tell.
   std::optional<Refusal> certificate_problem;

@@ -61,10 +61,8 @@ std::optional<Refusal> find_refusal(Fields& fields, std::string_view name, Probl
   return read_refusal(*node, fields.path_of(name), problem);
 }
 
-std::optional<KeyPairRef> find_key_pair(Fields& fields, std::string_view name, Problem& problem) {
-  const Node* node = fields.find_map(name);
-  if (node == nullptr) return std::nullopt;
-  Fields inner{*node, fields.path_of(name), problem};
+KeyPairRef read_key_pair(const Node& node, std::string path, Problem& problem) {
+  Fields inner{node, std::move(path), problem};
   KeyPairRef pair;
   pair.certificate = inner.text("certificate");
   pair.key = inner.text("key");
@@ -72,6 +70,22 @@ std::optional<KeyPairRef> find_key_pair(Fields& fields, std::string_view name, P
   pair.passphrases = inner.text_or("passphrases", "");
   inner.done();
   return pair;
+}
+
+std::optional<KeyPairRef> find_key_pair(Fields& fields, std::string_view name, Problem& problem) {
+  const Node* node = fields.find_map(name);
+  if (node == nullptr) return std::nullopt;
+  return read_key_pair(*node, fields.path_of(name), problem);
+}
+
+std::vector<KeyPairRef> find_key_pairs(Fields& fields, std::string_view name, Problem& problem) {
+  std::vector<KeyPairRef> pairs;
+  const Node* list = fields.find_list(name);
+  if (list == nullptr) return pairs;
+  for (std::size_t i = 0; i < list->list.size(); ++i) {
+    pairs.push_back(read_key_pair(list->list[i], element_path(fields.path_of(name), i), problem));
+  }
+  return pairs;
 }
 
 std::vector<FileRef> find_files(Fields& fields, std::string_view name, Problem& problem) {
@@ -200,6 +214,7 @@ VirtualHost read_host(Fields& fields, Problem& problem) {
   host.host = fields.text("host");
   host.tls = fields.flag_or("tls", false);
   host.certificate = find_key_pair(fields, "certificate", problem);
+  host.more_certificates = find_key_pairs(fields, "more_certificates", problem);
   host.certificate_problem = find_refusal(fields, "certificate_problem", problem);
   host.client = find_client_tls(fields, problem);
   const Node* routes = fields.find_list("routes");

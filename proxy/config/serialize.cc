@@ -22,15 +22,30 @@ void append_refusal(std::string& out, int indent, std::string_view key,
   inner.text("detail", refusal->detail);
 }
 
+void append_fields(Lines& lines, const KeyPairRef& pair) {
+  lines.text("certificate", pair.certificate);
+  lines.text("key", pair.key);
+  lines.text("source", pair.source);
+  if (!pair.passphrases.empty()) lines.text("passphrases", pair.passphrases);
+}
+
 void append_key_pair(std::string& out, int indent, std::string_view key,
                      const std::optional<KeyPairRef>& pair) {
   if (!pair) return;
   Lines{out, indent}.open(key);
   Lines inner{out, indent + 2};
-  inner.text("certificate", pair->certificate);
-  inner.text("key", pair->key);
-  inner.text("source", pair->source);
-  if (!pair->passphrases.empty()) inner.text("passphrases", pair->passphrases);
+  append_fields(inner, *pair);
+}
+
+void append_key_pairs(std::string& out, std::string_view key,
+                      const std::vector<KeyPairRef>& pairs) {
+  if (pairs.empty()) return;
+  Lines{out, 0}.open(key);
+  for (const KeyPairRef& pair : pairs) {
+    Lines element{out, 4};
+    element.begin_element();
+    append_fields(element, pair);
+  }
 }
 
 void append_files(std::string& out, int indent, std::string_view key,
@@ -169,6 +184,7 @@ struct Serializer {
     lines.text("host", host.host);
     lines.flag("tls", host.tls);
     append_key_pair(out, 0, "certificate", host.certificate);
+    append_key_pairs(out, "more_certificates", host.more_certificates);
     append_refusal(out, 0, "certificate_problem", host.certificate_problem);
     append_client_tls(out, host.client);
     if (host.routes.empty()) {

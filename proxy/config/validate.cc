@@ -18,6 +18,8 @@ namespace {
   return fail(Reason::BadObject, detail.append(": ").append(what));
 }
 
+constexpr std::size_t kMostCertificates = 7;
+
 bool has_control(std::string_view text) {
   return std::any_of(text.begin(), text.end(), [](char c) {
     const auto byte = static_cast<unsigned char>(c);
@@ -189,6 +191,16 @@ Status check(const VirtualHost& host, FilePaths paths) {
     if (Status good = validate(*host.certificate, paths); !good) {
       return within("certificate", good.error());
     }
+  }
+  for (const KeyPairRef& pair : host.more_certificates) {
+    if (Status good = validate(pair, paths); !good)
+      return within("more_certificates", good.error());
+  }
+  if (!host.more_certificates.empty() && !host.certificate) {
+    return bad("more_certificates", "are there, but no certificate");
+  }
+  if (host.more_certificates.size() > kMostCertificates) {
+    return bad("more_certificates", "are more than there are types of keys");
   }
   if (host.client) {
     if (Status good = check_client(*host.client, paths); !good) return good;

@@ -148,6 +148,9 @@ CertificateInfo describe(const X509& certificate) {
   info.issuer = name_text(X509_get_issuer_name(&certificate));
   info.serial = serial_text(X509_get0_serialNumber(&certificate));
   info.sha256 = sha256_text(certificate_sha256(certificate));
+  const EVP_PKEY* const key = X509_get0_pubkey(&certificate);
+  const char* const type = key == nullptr ? nullptr : EVP_PKEY_get0_type_name(key);
+  if (type != nullptr) info.key_type = type;
   info.sans = subject_alt_names(certificate);
   info.not_before = to_unix(X509_get0_notBefore(&certificate)).value_or(0);
   info.not_after = to_unix(X509_get0_notAfter(&certificate)).value_or(0);

@@ -25,6 +25,7 @@ struct CertificateInfo {
   std::string issuer;
   std::string serial;             // upper-case hex, two digits a byte, as `openssl x509 -serial`
   std::string sha256;             // of the DER, lower-case hex
+  std::string key_type;           // OpenSSL's: "RSA", "EC", "ED25519"
   std::vector<std::string> sans;  // "DNS:…", "IP:…", "URI:…"; bytes outside ASCII as \xNN
   UnixSeconds not_before = 0;
   UnixSeconds not_after = 0;

@@ -35,7 +35,9 @@ struct HostEntry {
   config::VirtualHost config;
   RouteTable table;
   std::vector<config::HashExpression> hash_by;  // of each route, without parts where it has none
-  std::shared_ptr<const pki::Identity> certificate;  // null: the default certificate
+  // One of each type of key, and where each is from; none: the default certificate.
+  std::vector<std::shared_ptr<const pki::Identity>> certificates;
+  std::vector<std::string> certificate_sources;
   std::shared_ptr<const tls::ClientPolicy> client;   // null: clients aren't asked for one
   // Dense numbers of the routes for per-worker counters, and what keeps them reserved.
   std::vector<std::uint32_t> metrics_ids;

@@ -213,6 +213,7 @@ config::Shard refuse(config::Shard shard, const config::Rejection& rejection) {
   if (auto* host = std::get_if<config::VirtualHost>(&shard)) {
     for (auto& route : host->routes) route.refused = refusal;
     host->certificate.reset();
+    host->more_certificates.clear();
     host->client.reset();
   } else if (auto* service = std::get_if<config::Service>(&shard)) {
     service->refused = refusal;
@@ -266,22 +267,11 @@ Status SnapshotBuilder::put(const config::Shard& shard, config::Rejection& rejec
 
 Status SnapshotBuilder::put_host(const config::VirtualHost& host, config::Rejection& rejection) {
   auto entry = std::make_shared<route::HostEntry>(host);
-  if (host.certificate) {
-    if (auto certificate = materials_.identity(*host.certificate); certificate) {
-      entry->certificate = std::move(certificate->object);
-    } else {
-      // The front's rule: the default certificate instead, requests served, a gauge tells.
-      entry->config.certificate_problem =
-          config::Refusal{Reason::FrontCertificate, certificate.error().detail};
-      log(LogLevel::Warning, "front certificate can't be loaded, the default one is served",
-          {{"host", host.host}, {"detail", certificate.error().detail}});
-      rejection = {.shard = config::shard_name(host),
-                   .field = "certificate",
-                   .file = host.certificate->certificate,
-                   .reason = certificate.error().reason,
-                   .detail = certificate.error().detail};
-    }
+  if (host.certificate) put_certificate(*host.certificate, "certificate", *entry, rejection);
+  for (const config::KeyPairRef& pair : host.more_certificates) {
+    put_certificate(pair, "more_certificates", *entry, rejection);
   }
+  if (!entry->certificates.empty()) entry->config.certificate_problem = host.certificate_problem;
   put_client_policy(*entry, rejection);
   std::vector<RouteLabels> labels;
   for (const config::Route& route : host.routes) {
@@ -293,6 +283,30 @@ Status SnapshotBuilder::put_host(const config::VirtualHost& host, config::Reject
   note_client_change(place == nullptr ? nullptr : place->client.get(), entry->client.get());
   place = std::move(entry);
   return {};
+}
+
+void SnapshotBuilder::put_certificate(const config::KeyPairRef& pair, std::string_view field,
+                                      route::HostEntry& entry, config::Rejection& rejection) {
+  auto certificate = materials_.identity(pair);
+  if (certificate) {
+    const std::string& type = certificate->object->info().key_type;
+    const bool is_taken = std::ranges::any_of(
+        entry.certificates, [&type](const auto& each) { return each->info().key_type == type; });
+    if (is_taken) return;  // a handshake has room for one of each
+    entry.certificates.push_back(std::move(certificate->object));
+    entry.certificate_sources.push_back(pair.source);
+    return;
+  }
+  // The front's rule: another certificate instead, requests served, a gauge tells.
+  const Error& error = certificate.error();
+  entry.config.certificate_problem = config::Refusal{Reason::FrontCertificate, error.detail};
+  log(LogLevel::Warning, "front certificate can't be loaded, another one is served",
+      {{"host", entry.config.host}, {"detail", error.detail}});
+  rejection = {.shard = config::shard_name(entry.config),
+               .field = std::string(field),
+               .file = pair.certificate,
+               .reason = error.reason,
+               .detail = error.detail};
 }
 
 void SnapshotBuilder::put_client_policy(route::HostEntry& entry, config::Rejection& rejection) {

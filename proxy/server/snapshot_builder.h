@@ -53,6 +53,8 @@ class SnapshotBuilder {
  private:
   route::SnapshotBucket& bucket(std::string_view entry_name);
   Status put_host(const config::VirtualHost& host, config::Rejection& rejection);
+  void put_certificate(const config::KeyPairRef& pair, std::string_view field,
+                       route::HostEntry& entry, config::Rejection& rejection);
   void put_client_policy(route::HostEntry& entry, config::Rejection& rejection);
   void note_client_change(const tls::ClientPolicy* before, const tls::ClientPolicy* after);
   Status put_service(const config::Service& service);

@@ -74,9 +74,9 @@ void collect_policy(const tls::UpstreamPolicy& policy, Collected& all) {
 void collect_host(const route::Snapshot& snapshot, const route::HostEntry& host, Collected& all) {
   const std::string name =
       "host=\"" + escape_label(host.config.host.empty() ? "_" : host.config.host) + "\"";
-  if (host.certificate != nullptr) {
-    put_least(all.front_certificates, name + "," + source_labels(host.config.certificate->source),
-              static_cast<double>(host.certificate->info().not_after));
+  for (std::size_t i = 0; i < host.certificates.size(); ++i) {
+    put_least(all.front_certificates, name + "," + source_labels(host.certificate_sources[i]),
+              static_cast<double>(host.certificates[i]->info().not_after));
   }
   if (host.client != nullptr && !host.client->refused) collect_trust(*host.client, all);
   if (host.config.certificate_problem) all.front_problems[name] = 1;

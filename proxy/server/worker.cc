@@ -353,13 +353,13 @@ void Worker::on_exchange(const session::ExchangeRecord& record) {
   upstream_total_.store(pool_.total(), std::memory_order_relaxed);
 }
 
-const pki::Identity* Worker::select_certificate(std::string_view server_name) {
+tls::Identities Worker::select_certificates(std::string_view server_name) {
   const route::Snapshot& snapshot = snapshots_.current();
   if (!server_name.empty()) {
     const route::HostEntry* host = snapshot.find_host(server_name);
-    if (host != nullptr && host->certificate != nullptr) return host->certificate.get();
+    if (host != nullptr && !host->certificates.empty()) return host->certificates;
   }
-  return snapshot.default_certificate.get();
+  return {&snapshot.default_certificate, 1};
 }
 
 // Without a name it is the host that serves all others: the one that answers such a client.

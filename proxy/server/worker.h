@@ -126,7 +126,7 @@ class Worker final : private session::SessionOwner,
   void on_http2_flood(http::H2Flood flood) override;
   void on_request_refused(session::RefusedRequest why) override;
   void on_exchange(const session::ExchangeRecord& record) override;
-  const pki::Identity* select_certificate(std::string_view server_name) override;
+  tls::Identities select_certificates(std::string_view server_name) override;
   std::shared_ptr<const tls::ClientPolicy> select_client_policy(
       std::string_view server_name) override;
   [[nodiscard]] upstream::Pool::Hooks hooks();

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,8 @@ constexpr char kForm = 1;
 constexpr std::size_t kEpochSize = 64;
 constexpr std::size_t kTimeSize = 8;
 constexpr std::size_t kFixedSize = 1 + kEpochSize + kTimeSize;
+
+using Identities = std::span<const std::shared_ptr<const pki::Identity>>;
 
 struct TicketFacts {
   std::string_view epoch;
@@ -151,16 +154,18 @@ SSL_TICKET_RETURN on_use_ticket(SSL* ssl, SSL_SESSION* session, const unsigned c
   return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
-// nginx 1.22, ngx_ssl_session_id_context() of a server that asks for no certificates.
-void bind_as_nginx(SSL* ssl, X509* leaf) {
-  static constexpr std::string_view kModule = "HTTP";
-  unsigned char bytes[kModule.size() + SHA_DIGEST_LENGTH];
-  kModule.copy(reinterpret_cast<char*>(bytes), kModule.size());
+// nginx 1.22, ngx_ssl_session_id_context() of a server that asks for no certificates. It goes
+// through them from the last one to the first.
+void bind_as_nginx(SSL* ssl, Identities identities) {
+  std::string bytes = "HTTP";
   unsigned int size = 0;
-  unsigned char context[SHA_DIGEST_LENGTH];
-  check(X509_digest(leaf, EVP_sha1(), bytes + kModule.size(), &size) == 1 &&
-            EVP_Digest(bytes, sizeof bytes, context, &size, EVP_sha1(), nullptr) == 1 &&
-            SSL_set_session_id_context(ssl, context, size) == 1,
+  unsigned char digest[SHA_DIGEST_LENGTH];
+  for (const auto& identity : std::views::reverse(identities)) {
+    check(X509_digest(identity->leaf(), EVP_sha1(), digest, &size) == 1, "SHA-1");
+    bytes.append(reinterpret_cast<const char*>(digest), size);
+  }
+  check(EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha1(), nullptr) == 1 &&
+            SSL_set_session_id_context(ssl, digest, size) == 1,
         "session id context");
 }
 
@@ -174,14 +179,13 @@ void install_client_auth(SSL_CTX* context, const Clock& clock) {
         "ticket callbacks");
 }
 
-void ask_client(SSL* ssl, std::shared_ptr<const ClientPolicy> policy,
-                const pki::Identity& identity) {
+void ask_client(SSL* ssl, std::shared_ptr<const ClientPolicy> policy, Identities identities) {
   TlsStream& stream = TlsStream::of(ssl);
   if (policy == nullptr || policy->refused) {
     stream.set_client_certificate(nullptr);
     SSL_set_verify(ssl, SSL_VERIFY_NONE, nullptr);
     allow_tickets(ssl, true);
-    bind_as_nginx(ssl, identity.leaf());
+    bind_as_nginx(ssl, identities);
     return;
   }
   SSL_set_verify(ssl, SSL_VERIFY_PEER, nullptr);

@@ -14,6 +14,7 @@
 #include <openssl/ssl.h>
 
 #include <memory>
+#include <span>
 
 #include "proxy/base/clock.h"
 #include "proxy/pki/identity.h"
@@ -26,8 +27,9 @@ void install_client_auth(SSL_CTX* context, const Clock& clock);
 
 // In the ClientHello callback, perhaps twice (after a HelloRetryRequest): asks for a certificate if
 // the host has a policy that can be used, and binds sessions to it. Without one, sessions are bound
-// to `identity` just as nginx does it, so that both can take up each other's under one ticket key.
+// to `identities` just as nginx does it, so that both can take up each other's under one ticket
+// key.
 void ask_client(SSL* ssl, std::shared_ptr<const ClientPolicy> policy,
-                const pki::Identity& identity);
+                std::span<const std::shared_ptr<const pki::Identity>> identities);
 
 }  // namespace handfast::tls

@@ -50,13 +50,16 @@ int on_client_hello(SSL* ssl, int* alert, void* argument) {
   auto& selector = *static_cast<CertificateSelector*>(argument);
   std::string name(read_server_name(ssl));
   std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
-  const pki::Identity* identity = selector.select_certificate(name);
-  ask_client(ssl, selector.select_client_policy(name), *identity);
+  const Identities identities = selector.select_certificates(name);
+  ask_client(ssl, selector.select_client_policy(name), identities);
   TlsStream::of(ssl).set_server_name(std::move(name));
-  if (SSL_use_cert_and_key(ssl, identity->leaf(), identity->key(), identity->intermediates(), 1) !=
-      1) {
-    *alert = SSL_AD_INTERNAL_ERROR;
-    return SSL_CLIENT_HELLO_ERROR;
+  SSL_certs_clear(ssl);  // a second ClientHello may come with another name
+  for (const auto& identity : identities) {
+    if (SSL_use_cert_and_key(ssl, identity->leaf(), identity->key(), identity->intermediates(),
+                             1) != 1) {
+      *alert = SSL_AD_INTERNAL_ERROR;
+      return SSL_CLIENT_HELLO_ERROR;
+    }
   }
   return SSL_CLIENT_HELLO_SUCCESS;
 }

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -24,13 +25,17 @@
 
 namespace handfast::tls {
 
-// Answers which certificate a client gets to see. Called in the ClientHello callback, before the
-// decision to resume.
+// Certificates of one host, each with a key of another type: what the client offers in its
+// ClientHello (signature algorithms, ciphers) decides which one it sees.
+using Identities = std::span<const std::shared_ptr<const pki::Identity>>;
+
+// Answers which certificates a client may get to see. Called in the ClientHello callback, before
+// the decision to resume.
 class CertificateSelector {
  public:
   virtual ~CertificateSelector() = default;
-  // `server_name`: lower case, empty without SNI. Never null; borrowed until the next snapshot.
-  virtual const pki::Identity* select_certificate(std::string_view server_name) = 0;
+  // `server_name`: lower case, empty without SNI. At least one; borrowed until the next snapshot.
+  virtual Identities select_certificates(std::string_view server_name) = 0;
   // Whom this client must be; null: it isn't asked for a certificate.
   virtual std::shared_ptr<const ClientPolicy> select_client_policy(
       std::string_view /*server_name*/) {

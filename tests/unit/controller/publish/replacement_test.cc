@@ -81,6 +81,32 @@ TEST(Replacement, ServesAHostWithoutItsRejectedCertificate) {
   EXPECT_FALSE(instead.routes[0].refused);
 }
 
+TEST(Replacement, TakesBackOneOfSeveralCertificates) {
+  const auto pair = [](const std::string& name, const std::string& hash) {
+    const std::string directory = "tls/shop/" + name + '/' + hash;
+    return config::KeyPairRef{directory + "/tls.crt", directory + "/tls.key",
+                              "Secret/shop/" + name};
+  };
+  config::VirtualHost old;
+  old.host = "shop.example";
+  old.certificate = pair("rsa", "1");
+  config::VirtualHost rejected = old;
+  rejected.certificate = pair("rsa", "2");
+  rejected.more_certificates = {pair("ec", "2")};
+  const auto without = [&](const char* name, const std::optional<config::Shard>& last_good) {
+    config::Rejection rejection = about("more_certificates");
+    rejection.file = pair(name, "2").certificate;
+    return std::get<config::VirtualHost>(replacement_for(rejected, last_good, rejection));
+  };
+
+  EXPECT_EQ(without("ec", old).certificate, pair("rsa", "2"));
+  EXPECT_TRUE(without("ec", old).more_certificates.empty());
+  EXPECT_EQ(without("rsa", old).certificate, pair("rsa", "1"));
+  EXPECT_EQ(without("rsa", old).more_certificates, rejected.more_certificates);
+  EXPECT_EQ(without("rsa", std::nullopt).certificate, pair("ec", "2"));
+  EXPECT_FALSE(without("rsa", std::nullopt).certificate_problem);
+}
+
 TEST(Replacement, TakesBackOfTheFrontWhatWasRejectedAlone) {
   config::Front old;
   old.ciphers = "HIGH";

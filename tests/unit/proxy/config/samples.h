@@ -114,6 +114,7 @@ inline VirtualHost sample_host() {
   host.host = "shop.example";
   host.tls = true;
   host.certificate = sample_pair();
+  host.more_certificates = {sample_pair()};
   Route refused = sample_route();
   refused.path = "/";
   refused.refused = Refusal{Reason::InvalidValue,

@@ -153,7 +153,7 @@ TEST(Shard, NamesLineAndFieldOfAnError) {
   const Error error = error_after(sample_host(), "protocol: \"HTTPS\"", "protocol: \"FTP\"");
 
   EXPECT_EQ(error.reason, Reason::BadObject);
-  EXPECT_EQ(error.detail, "line 15: routes[0].protocol: must be one of HTTP, HTTPS, GRPC, GRPCS");
+  EXPECT_EQ(error.detail, "line 19: routes[0].protocol: must be one of HTTP, HTTPS, GRPC, GRPCS");
 }
 
 struct Spoiled {

@@ -220,7 +220,7 @@ TEST_F(GenerationReaderTest, ABadFrontCertificateRejectsButAtStartTheDefaultOneS
   state_.put(file, good);
   state_.write(2, shards());
   EXPECT_TRUE(load(2).rejected.empty());
-  EXPECT_NE(served_->find_host("one.example")->certificate, nullptr);
+  EXPECT_FALSE(served_->find_host("one.example")->certificates.empty());
 }
 
 TEST_F(GenerationReaderTest, FindsTheCurrentGeneration) {

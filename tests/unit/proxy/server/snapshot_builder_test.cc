@@ -205,7 +205,7 @@ TEST_F(SnapshotBuilderTest, AFrontCertificateThatCannotBeHadLeavesTheHostServed)
   const Publication made = builder.finish(1);
   const route::HostEntry* host = made.snapshot->find_host("orders.example");
 
-  EXPECT_EQ(host->certificate, nullptr);
+  EXPECT_TRUE(host->certificates.empty());
   EXPECT_EQ(host->config.certificate_problem->reason, Reason::FrontCertificate);
 }
 

@@ -269,8 +269,8 @@ class SessionFixture : public ::testing::Test,
   void on_request_refused(session::RefusedRequest why) override {
     refused_requests_.push_back(why);
   }
-  const pki::Identity* select_certificate(std::string_view /*server_name*/) override {
-    return front_.get();
+  tls::Identities select_certificates(std::string_view /*server_name*/) override {
+    return {&front_, 1};
   }
 };
 

@@ -19,8 +19,8 @@ using handfast::testing::TlsPeer;
 
 class Hosts final : public CertificateSelector {
  public:
-  const pki::Identity* select_certificate(std::string_view /*server_name*/) override {
-    return certificate.get();
+  Identities select_certificates(std::string_view /*server_name*/) override {
+    return {&certificate, 1};
   }
   std::shared_ptr<const ClientPolicy> select_client_policy(std::string_view name) override {
     const auto found = policies.find(name);

@@ -15,13 +15,14 @@ using handfast::testing::TlsPeer;
 
 class Certificates final : public CertificateSelector {
  public:
-  const pki::Identity* select_certificate(std::string_view server_name) override {
+  Identities select_certificates(std::string_view server_name) override {
     asked.emplace_back(server_name);
     const auto found = by_name.find(server_name);
-    return found == by_name.end() ? fallback.get() : found->second.get();
+    if (found == by_name.end()) return {&fallback, 1};
+    return found->second;
   }
   std::shared_ptr<const pki::Identity> fallback;
-  std::map<std::string, std::shared_ptr<const pki::Identity>, std::less<>> by_name;
+  std::map<std::string, std::vector<std::shared_ptr<const pki::Identity>>, std::less<>> by_name;
   std::vector<std::string> asked;
 };
 
@@ -29,7 +30,7 @@ class DownstreamTlsTest : public ::testing::Test {
  protected:
   DownstreamTlsTest() {
     certificates_.fallback = testing::load_identity(root_.issue("default.example"));
-    certificates_.by_name["shop.example"] = testing::load_identity(root_.issue("shop.example"));
+    certificates_.by_name["shop.example"] = {testing::load_identity(root_.issue("shop.example"))};
   }
 
   void connect(ServerContext& context, const testing::SslCtx& client, const char* sni,
@@ -159,6 +160,49 @@ class DownstreamResumptionTest : public DownstreamTlsTest,
     return {SSL_get1_session(peer_->ssl()), SSL_SESSION_free};
   }
 };
+
+// Of P-256 first, of RSA second.
+class DownstreamKeyTypesTest : public DownstreamResumptionTest {
+ protected:
+  DownstreamKeyTypesTest() {
+    certificates_.by_name["shop.example"].push_back(testing::load_identity(
+        root_.issue("shop.example", {.subject = "CN=rsa", .key = testing::KeyType::Rsa2048})));
+  }
+  std::string seen_with(const char* algorithms) {
+    SSL_CTX_set1_sigalgs_list(client_.get(), algorithms);
+    connect(context_, client_, "shop.example");
+    handshake();
+    return seen_subject();
+  }
+};
+
+TEST_P(DownstreamKeyTypesTest, ShowsTheCertificateThatTheClientCanVerify) {
+  EXPECT_EQ(seen_with("ECDSA+SHA256"), "CN=shop.example");
+  EXPECT_EQ(seen_with("RSA-PSS+SHA256:RSA+SHA256"), "CN=rsa");
+  EXPECT_EQ(seen_with("RSA-PSS+SHA256:RSA+SHA256:ECDSA+SHA256"), "CN=shop.example");
+  EXPECT_EQ(seen_with("ed25519"), "");
+}
+
+TEST_P(DownstreamKeyTypesTest, AllOfThemTakeUpEachOthersSessions) {
+  SSL_CTX_set1_sigalgs_list(client_.get(), "RSA-PSS+SHA256:RSA+SHA256");
+  const auto session = first_session();
+  SSL_CTX_set1_sigalgs_list(client_.get(), "ECDSA+SHA256:RSA-PSS+SHA256:RSA+SHA256");
+  connect(context_, client_, "shop.example", session.get());
+  handshake();
+
+  EXPECT_EQ(stream_->state(), TlsStream::State::Open);
+  EXPECT_EQ(SSL_session_reused(peer_->ssl()), 1);
+}
+
+TEST_P(DownstreamKeyTypesTest, ASecondClientHelloFindsTheSameCertificates) {
+  SSL_CTX_set1_groups_list(client_.get(), "X25519:P-384");
+  context_.set_offer({.groups = "P-384"});
+
+  EXPECT_EQ(seen_with("RSA-PSS+SHA256:RSA+SHA256"), "CN=rsa");
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, DownstreamKeyTypesTest,
+                         ::testing::Values(TLS1_2_VERSION, TLS1_3_VERSION));
 
 TEST_P(DownstreamResumptionTest, NobodyResumesWhereThereAreNoTickets) {
   const auto session = first_session();
