@@ -1,17 +1,21 @@
 // handfast-controller: watches objects, publishes generations. Parses options, builds, runs.
 
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "controller/metrics/endpoint.h"
 #include "controller/reconcile/controller.h"
 #include "controller/reconcile/last_good.h"
+#include "controller/reconcile/ticket_ring.h"
 #include "controller/source/manifest_source.h"
 #include "controller/translate/flags.h"
 #include "proxy/base/log.h"
@@ -26,6 +30,7 @@ namespace {
 struct Settings {
   std::string manifests, state_directory, control_path, metrics;
   translate::Options translate;
+  std::chrono::seconds ticket_rotation{};  // 0: none
 };
 
 OptionSet make_options() {
@@ -36,6 +41,8 @@ OptionSet make_options() {
   options.add_text("metrics", "ADDR:PORT", "0.0.0.0:10254",
                    "/metrics, /healthz, /readyz; off for none");
   translate::add_flags(options);
+  options.add_duration("session-ticket-rotation", "12h",
+                       "age of a ticket key where no Secret has any; 0: proxies make their own");
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
                      "least level on stderr");
   return options;
@@ -59,6 +66,11 @@ Result<Settings> read_options(const ParsedOptions& parsed) {
   auto options = translate::read_flags(parsed);
   if (!options) return fail(std::move(options.error()));
   settings.translate = std::move(*options);
+  const auto rotation = parsed.duration("session-ticket-rotation");
+  settings.ticket_rotation = std::chrono::duration_cast<std::chrono::seconds>(rotation);
+  if (settings.ticket_rotation != rotation) {
+    return fail(Reason::InvalidValue, "--session-ticket-rotation: must be whole seconds");
+  }
   return settings;
 }
 
@@ -77,6 +89,21 @@ int start_error(const Error& error) {
   log(LogLevel::Error, "the controller can't start",
       {{"reason", to_string(error.reason)}, {"detail", error.detail}});
   return 1;
+}
+
+// The ring that the current generation names; nothing if there is none, or it is damaged.
+void restore(reconcile::TicketRing& ring, const config::Front& front,
+             const publish::GenerationWriter& writer, publish::FileSystem& files) {
+  for (const config::FileRef& file : front.ticket_keys) {
+    if (!reconcile::TicketRing::is_own(file) ||
+        !writer.has_directory(file.path.substr(0, file.path.rfind('/')))) {
+      continue;
+    }
+    auto bytes = files.read_file(file.path);
+    if (!bytes || !*bytes) continue;
+    (void)ring.restore(file, **bytes);
+    ::explicit_bzero((*bytes)->data(), (*bytes)->size());
+  }
 }
 
 // What lies in the state directory, for the first translation.
@@ -106,8 +133,13 @@ int run(const Settings& settings, const sigset_t& signals) {
   metrics::Metrics metrics;
   publish::ProxyClient proxy{settings.control_path};
   publish::Publisher publisher{writer, proxy, clock};
-  reconcile::Reconciler reconciler{
-      {writer, publisher, metrics, clock}, settings.translate, std::move(*last_good)};
+  std::optional<reconcile::TicketRing> ring;
+  if (settings.ticket_rotation.count() > 0) {
+    restore(ring.emplace(settings.ticket_rotation), last_good->front, writer, **files);
+  }
+  reconcile::Reconciler reconciler{{writer, publisher, metrics, clock, ring ? &*ring : nullptr},
+                                   settings.translate,
+                                   std::move(*last_good)};
   reconcile::Controller controller{reconciler};
   source::ManifestSource source{settings.manifests, settings.translate.crl_directory};
 

@@ -68,8 +68,8 @@ constexpr Flag kProxyLists[] = {
 constexpr const char* kControllerTexts[] = {"controller-class",        "ingress-class",
                                             "cluster-domain",          "default-ssl-certificate",
                                             "default-backend-service", "default-upstream-ca",
-                                            "session-ticket-secret",   "crl-dir",
-                                            "configmap"};
+                                            "session-ticket-secret",   "session-ticket-rotation",
+                                            "configmap",               "crl-dir"};
 constexpr const char* kControllerLists[] = {"allow-insecure-upstream",
                                             "upstream-verification-audit", "minimum-upstream-tls"};
 
@@ -87,6 +87,8 @@ OptionSet make_options() {
                    "backends get the whole X-Forwarded-For of those peers");
   options.add_text("controller-metrics", "ADDR:PORT", "off", "the controller's metrics");
   translate::add_flags(options);
+  options.add_text("session-ticket-rotation", "TIME", "",
+                   "age of a ticket key where no Secret has any (12h; 0: proxies make their own)");
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
                      "of both, least level on stderr");
   return options;

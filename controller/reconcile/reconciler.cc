@@ -93,6 +93,7 @@ void Reconciler::publish() {
   translate_at_ = started_ + kTranslateAgain;
   translate::Output output =
       translate::translate(state_, last_good_, options_, parts_.clock.unix_now(), &cache_);
+  add_own_ticket_keys(output);
   report_ = std::move(output.report);
   tell_findings(report_);
   tell_routes(output.shards);
@@ -106,6 +107,26 @@ void Reconciler::publish() {
   if (outcome.kind != Outcome::Kind::Unchanged) {
     parts_.metrics.count_publish(result_word(outcome.kind));
   }
+}
+
+// Where no Secret has any, and sessions are to be taken up.
+void Reconciler::add_own_ticket_keys(translate::Output& output) {
+  if (parts_.ring == nullptr) return;
+  const UnixSeconds now = parts_.clock.unix_now();
+  parts_.ring->rotate(now);
+  translate_at_ =
+      std::min(translate_at_, started_ + std::chrono::seconds(parts_.ring->due() - now));
+  // Shards are sorted by name, and only hosts and what comes after them are others.
+  const bool has_front =
+      !output.shards.empty() && std::holds_alternative<config::Front>(output.shards.front());
+  if (!has_front) output.shards.insert(output.shards.begin(), config::Front{});
+  auto& front = std::get<config::Front>(output.shards.front());
+  if (front.session_tickets && front.ticket_keys.empty()) {
+    const config::FileRef file = parts_.ring->file();
+    front.ticket_keys = {file};
+    output.files[file.path] = parts_.ring->bytes();
+  }
+  if (front == config::Front{}) output.shards.erase(output.shards.begin());
 }
 
 void Reconciler::poll() {

@@ -18,6 +18,7 @@
 #include "controller/metrics/metrics.h"
 #include "controller/publish/publisher.h"
 #include "controller/reconcile/findings_log.h"
+#include "controller/reconcile/ticket_ring.h"
 #include "controller/source/source.h"
 #include "controller/state/cluster_state.h"
 #include "controller/translate/translate.h"
@@ -32,6 +33,7 @@ class Reconciler {
     publish::Publisher& publisher;
     metrics::Metrics& metrics;
     const Clock& clock;
+    TicketRing* ring = nullptr;  // null: each proxy makes a key of its own
   };
 
   // `last_good`: of the generation that is current; see last_good.h.
@@ -50,6 +52,7 @@ class Reconciler {
 
  private:
   void publish();
+  void add_own_ticket_keys(translate::Output& output);
   void poll();
   void settle(const publish::Outcome& outcome);
   void tell(const publish::Outcome& outcome);

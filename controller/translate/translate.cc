@@ -276,7 +276,7 @@ void Translation::add_session_tickets() {
     const objects::Meta meta = meta_of(ref);
     ObjectReport{out_.report, "Secret", meta}.warn(
         Reason::SecretMissing, "data[ticket.key]",
-        "The session ticket key isn't there; the proxy uses one of its own, which no other knows.",
+        "The session ticket key isn't there; tickets are made with keys that nobody else knows.",
         "Create the Secret with 48 or 80 random bytes, or correct --session-ticket-secret.");
   }
 }

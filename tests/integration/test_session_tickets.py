@@ -147,7 +147,62 @@ class SessionTickets(HandfastCase):
         eventually(removed, "the keys' files are removed")
 
 
+class OwnRing(HandfastCase):
+    """The controller's own keys; a key every second."""
+
+    flags = ("--session-ticket-rotation", "1s")
+
+    def setUp(self):
+        super().setUp()
+        backend = self.use(Backend())
+        self.apply_ingress(backend.port, protocol=None)
+        self.wait_for(200)
+
+    def files(self):
+        return list(pathlib.Path(self.handfast.state).glob("tls/_controller/*/*/ticket.key"))
+
+    def test_rotates_without_cutting_a_connection_and_forgets_the_oldest(self):
+        connection = clients.RawConnection(self.handfast.https, tls=client(VERSIONS[1]),
+                                           server_name=self.host)
+        self.addCleanup(connection.close)
+        contexts = {version: client(version) for version in VERSIONS}
+        sessions = {version: open_tls(self.handfast.https, context, self.host)[0]
+                    for version, context in contexts.items()}
+        first = {path.parent.name for path in self.files()}
+        self.assertTrue(all(path.stat().st_mode & 0o777 == 0o600 for path in self.files()))
+
+        def gone():
+            self.assertEqual(connection.request(self.host).status, 200)
+            kept = first & {path.parent.name for path in self.files()}
+            taken_up = [open_tls(self.handfast.https, contexts[version], self.host,
+                                 sessions[version])[1] for version in VERSIONS]
+            return not kept and not any(taken_up)
+
+        eventually(gone, "the first key is forgotten")
+        self.assertLessEqual(len(self.files()), 4)
+        newest = max(self.files(), key=lambda path: path.stat().st_mtime)
+        self.assertEqual(len(newest.read_text().split()), 3)
+
+
 class WithoutASecret(HandfastCase):
+    def test_sessions_outlive_a_restart(self):
+        backend = self.use(Backend())
+        self.apply_ingress(backend.port, protocol=None, tls=[
+            {"hosts": [self.host], "secretName": f"{self.name}-front"}])
+        leaf = self.ca.server(self.host)
+        self.apply("front", manifests.secret(f"{self.name}-front", tls_crt=leaf.cert_pem,
+                                             tls_key=leaf.key_pem))
+        self.handfast.wait_for(self.host, 200, tls=True)
+        contexts = [client(version) for version in VERSIONS]
+        sessions = [open_tls(self.handfast.https, context, self.host)[0] for context in contexts]
+
+        self.handfast.stop()
+        self.handfast.start()
+
+        self.handfast.wait_for(self.host, 200, tls=True)
+        for context, session in zip(contexts, sessions):
+            self.assertTrue(open_tls(self.handfast.https, context, self.host, session)[1])
+
     def test_workers_share_a_key_of_the_proxys_own(self):
         backend = self.use(Backend())
         self.apply_ingress(backend.port, protocol=None)

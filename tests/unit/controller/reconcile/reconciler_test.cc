@@ -353,5 +353,96 @@ TEST_F(ReconcilerTest, CountsObjectsAndWhatIsWrongWithThem) {
   EXPECT_THAT(text, HasSubstr("findings{reason=\"secret_missing\",severity=\"error\"} 1\n"));
 }
 
+// ---- keys of session tickets --------------------------------------------------------------------
+
+class OwnTicketKeysTest : public testing::ReconcileFixture {
+ protected:
+  static constexpr std::chrono::seconds kInterval{12h};
+
+  config::Front served() {
+    const auto seen = publish::testing::read_current(files_);
+    if (!seen || !seen->shards.contains("front/")) return {};
+    return std::get<config::Front>(config::parse_shard(seen->shards.at("front/")).value());
+  }
+  std::string path() {
+    const config::Front front = served();
+    return front.ticket_keys.empty() ? "" : front.ticket_keys.front().path;
+  }
+  std::string bytes_of(const std::string& file) {
+    const auto read = files_.read_file(file);
+    return read && *read ? **read : "";
+  }
+  void rotate() {
+    advance(kInterval);
+    own_.work();
+  }
+
+  TicketRing ring_{kInterval};
+  Reconciler own_{{writer_, publisher_, metrics_, clock_, &ring_}, {}, {}};
+};
+
+TEST_F(OwnTicketKeysTest, ArePublishedAndRotatedAndGoWithTheirGenerations) {
+  own_.take({});
+  own_.work();
+  const std::string first = path();
+  ASSERT_TRUE(files_.files().contains(first));
+  EXPECT_EQ(bytes_of(first), ring_.bytes());
+  EXPECT_LE(own_.due().value() - clock_.now(), kInterval);
+
+  rotate();
+  EXPECT_NE(path(), first);
+  EXPECT_EQ(ring_.bytes().size(), 2 * 161U);
+  rotate();
+  rotate();
+
+  EXPECT_EQ(current(), 4U);
+  EXPECT_FALSE(files_.files().contains(first));
+}
+
+TEST_F(OwnTicketKeysTest, AreTakenUpByTheNextController) {
+  own_.take({});
+  own_.work();
+  const std::string before = path();
+
+  publish::GenerationWriter writer{files_};
+  TicketRing ring{kInterval};
+  ASSERT_TRUE(writer.recover([&](const config::Shard& shard) {
+    const auto* front = std::get_if<config::Front>(&shard);
+    if (front == nullptr) return;
+    EXPECT_TRUE(ring.restore(front->ticket_keys.front(), bytes_of(before)));
+  }));
+  publish::Publisher publisher{writer, proxy_, clock_};
+  Reconciler next{{writer, publisher, metrics_, clock_, &ring}, {}, {}};
+  next.take({});
+  next.work();
+
+  EXPECT_EQ(path(), before);
+}
+
+TEST_F(OwnTicketKeysTest, AreNoneWhereASecretHasSomeOrThereAreNoTickets) {
+  translate::Options options;
+  options.session_tickets = translate::NamespacedName{"shop", "tickets"};
+  options.config_map = translate::NamespacedName{"shop", "config"};
+  Reconciler reconciler{{writer_, publisher_, metrics_, clock_, &ring_}, options, {}};
+  reconciler.take(
+      testing::batch_of("apiVersion: v1\nkind: Secret\nmetadata: {name: tickets, namespace: shop}\n"
+                        "data: {ticket.key: " +
+                        std::string(64, 'A') + "}\n"));
+  reconciler.work();
+  ASSERT_EQ(served().ticket_keys.size(), 1U);
+  EXPECT_EQ(served().ticket_keys[0].source, "Secret/shop/tickets");
+
+  reconciler.take(testing::batch_without({"Secret", "shop", "tickets"}));
+  reconciler.work();
+  EXPECT_TRUE(TicketRing::is_own(served().ticket_keys.at(0)));
+
+  reconciler.take(testing::batch_of(
+      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config, namespace: shop}\n"
+      "data: {ssl-session-tickets: \"false\"}\n"));
+  reconciler.work();
+  EXPECT_TRUE(served().ticket_keys.empty());
+  EXPECT_FALSE(served().session_tickets);
+}
+
 }  // namespace
 }  // namespace handfast::reconcile
