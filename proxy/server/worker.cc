@@ -5,14 +5,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
-#include <set>
 #include <string>
 #include <utility>
 
 #include "proxy/base/check.h"
 #include "proxy/session/opening.h"
-#include "proxy/tls/client_certificate.h"
 
 namespace handfast::server {
 namespace {
@@ -132,106 +129,6 @@ void Worker::swap(const Publication& publication) {
   for (const std::string& service : publication.changes->services_gone) balancer_.forget(service);
   if (first) listen();
   if (publication.changes->clients) judge_clients();
-}
-
-// What the host that the handshake named asks for today, if that isn't what it was judged by.
-std::shared_ptr<const tls::ClientPolicy> Worker::find_newer_rules(session::Session& session) {
-  const tls::TlsStream* const stream = session.tls();
-  // Closed: the client has ended its side, but a tunnel may still send to it.
-  const bool usable = stream != nullptr && (stream->state() == tls::TlsStream::State::Open ||
-                                            stream->state() == tls::TlsStream::State::Closed);
-  if (!usable) return nullptr;
-  auto policy = select_client_policy(stream->server_name());
-  if (policy == nullptr || policy->refused) return nullptr;
-  const tls::ClientCertificate* const client = stream->client_certificate();
-  const bool same = client != nullptr && client->policy()->key == policy->key &&
-                    client->policy()->epoch == policy->epoch;
-  return same ? nullptr : policy;
-}
-
-// Its certificate was good, and the CA that made it so is gone: nobody can judge it any more.
-bool Worker::is_shut_out(session::Session& session) {
-  const tls::TlsStream* const stream = session.tls();
-  const tls::ClientCertificate* const client =
-      stream == nullptr ? nullptr : stream->client_certificate();
-  if (client == nullptr || !client->verdict().ok()) return false;
-  const route::HostEntry* host = snapshots_.current().find_host(stream->server_name());
-  if (host == nullptr || (host->client != nullptr && !host->client->refused)) return false;
-  return host->client != nullptr ||
-         std::ranges::any_of(host->config.routes, [](const config::Route& route) {
-           return route.client && route.client->refused;
-         });
-}
-
-void Worker::judge_clients() {
-  std::vector<ClientQuestion> questions;
-  std::set<std::pair<const tls::ClientPolicy*, std::string>> asked;
-  std::vector<session::Session*> never_asked;
-  std::vector<session::Session*> shut_out;
-  for (const auto& session : sessions_) {
-    if (is_shut_out(*session)) shut_out.push_back(session.get());
-    auto policy = find_newer_rules(*session);
-    if (policy == nullptr) continue;
-    const tls::ClientCertificate* const client = session->tls()->client_certificate();
-    if (client == nullptr) {
-      never_asked.push_back(session.get());
-    } else if (client->leaf() != nullptr &&
-               asked.emplace(policy.get(), client->fingerprint()).second) {
-      X509_up_ref(client->leaf());
-      questions.push_back(
-          {std::move(policy),
-           client->fingerprint(),
-           pki::X509Ptr(client->leaf()),
-           pki::X509StackPtr(client->chain() == nullptr ? nullptr
-                                                        : X509_chain_up_ref(client->chain())),
-           {}});
-    }
-  }
-  // It gets no route of its host any more; a new connection will be asked.
-  for (session::Session* session : never_asked) session->drain();
-  for (session::Session* session : shut_out) session->cut();
-  if (questions.empty()) return;
-  auto shared_questions = std::make_shared<std::vector<ClientQuestion>>(std::move(questions));
-  shared_.off_loop([this, shared_questions] {
-    for (ClientQuestion& question : *shared_questions) {
-      question.verdict = question.policy->judge(question.leaf.get(), question.chain.get(),
-                                                shared_.clock.unix_now());
-    }
-    loop_->post([this, shared_questions] { apply_client_verdicts(*shared_questions); });
-  });
-}
-
-void Worker::apply_client_verdicts(const std::vector<ClientQuestion>& questions) {
-  std::map<std::pair<std::string, std::string>, const ClientQuestion*> answers;
-  for (const ClientQuestion& question : questions) {
-    answers[{question.fingerprint, question.policy->key + question.policy->epoch}] = &question;
-  }
-  std::vector<session::Session*> revoked;
-  for (const auto& session : sessions_) {
-    // A yet newer policy has questions of its own under way.
-    const auto policy = find_newer_rules(*session);
-    if (policy == nullptr) continue;
-    tls::ClientCertificate* const client = session->tls()->client_certificate();
-    if (client == nullptr || client->leaf() == nullptr) continue;
-    const auto answer = answers.find({client->fingerprint(), policy->key + policy->epoch});
-    if (answer == answers.end()) continue;
-    client->set_verdict(policy, answer->second->verdict);
-    if (client->lost()) revoked.push_back(session.get());
-  }
-  for (session::Session* session : revoked) session->cut();
-}
-
-void Worker::cut_outlived_clients() {
-  const UnixSeconds now = loop_->unix_now();
-  std::vector<session::Session*> outlived;
-  for (const auto& session : sessions_) {
-    const tls::TlsStream* const stream = session->tls();
-    const tls::ClientCertificate* const client =
-        stream == nullptr ? nullptr : stream->client_certificate();
-    if (client != nullptr && (client->outlived(now) || client->lost()))
-      outlived.push_back(session.get());
-  }
-  for (session::Session* session : outlived) session->cut();
 }
 
 void Worker::listen() {

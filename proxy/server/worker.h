@@ -101,6 +101,12 @@ class Worker final : private session::SessionOwner,
     pki::Verdict verdict;
   };
 
+  // Whose rules a client must satisfy; of the present snapshot.
+  struct BindingHosts {
+    const route::HostEntry* named = nullptr;  // by the handshake; null: nothing serves it
+    std::vector<const route::HostEntry*> all;
+  };
+
   void swap(const Publication& publication);
   void listen();
   void accept(net::Socket socket, const net::Address& peer, bool tls);
@@ -110,9 +116,7 @@ class Worker final : private session::SessionOwner,
   // Of connections that are open while a host's rules for clients change.
   void judge_clients();
   void apply_client_verdicts(const std::vector<ClientQuestion>& questions);
-  [[nodiscard]] std::shared_ptr<const tls::ClientPolicy> find_newer_rules(
-      session::Session& session);
-  [[nodiscard]] bool is_shut_out(session::Session& session);
+  [[nodiscard]] BindingHosts find_binding_hosts(session::Session& session);
   void cut_outlived_clients();
   void each_second();
   // To the system, once most of many connections are gone.

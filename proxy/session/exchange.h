@@ -99,6 +99,8 @@ class Exchange final : public upstream::ChannelUser {
   void abort(int status = 499);
   // The client has the head of its response, or an answer of ours.
   [[nodiscard]] bool response_started() const noexcept { return head_sent_; }
+  // As Session's.
+  void add_guarded_host(std::vector<std::string_view>& hosts) const;
 
   // From the backend.
   void on_upstream_ready(upstream::Channel& channel) override;

@@ -64,6 +64,11 @@ void Exchange::route() {
   }
 }
 
+void Exchange::add_guarded_host(std::vector<std::string_view>& hosts) const {
+  const bool guarded = state_ != State::Idle && route_ != nullptr && route_->client;
+  if (guarded) hosts.push_back(host_->config.host);
+}
+
 // By its certificate. False: answered.
 bool Exchange::admit_client() {
   const auto denied = deny_client(*snapshot_, *host_, *route_, facts_, context_.loop.unix_now());

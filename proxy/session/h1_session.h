@@ -16,6 +16,8 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "proxy/base/buffer.h"
 #include "proxy/event/loop.h"
@@ -38,6 +40,9 @@ class H1Session final : public Session, public event::RoundEnd, public ClientSid
   void drain() override;
   void cut() override { close(); }
   [[nodiscard]] tls::TlsStream* tls() override { return tls_; }
+  void add_guarded_hosts(std::vector<std::string_view>& hosts) const override {
+    if (exchange_ != nullptr) exchange_->add_guarded_host(hosts);
+  }
 
   void on_event(std::uint32_t events) override;
   void on_round_end() override;

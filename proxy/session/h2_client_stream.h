@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "proxy/base/buffer.h"
 #include "proxy/event/timer_wheel.h"
@@ -32,6 +33,9 @@ class H2ClientStream final : public ClientSide {
   explicit H2ClientStream(H2Session& session);
 
   [[nodiscard]] http::H2StreamId id() const noexcept { return id_; }
+  void add_guarded_host(std::vector<std::string_view>& hosts) const {
+    if (exchange_ != nullptr) exchange_->add_guarded_host(hosts);
+  }
 
   // From the codec.
   void begin(http::H2StreamId id, const http::RequestHead& head);

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proxy/base/buffer.h"
@@ -43,6 +44,9 @@ class H2Session final : public Session, public event::RoundEnd, private http::H2
   void drain() override;
   void cut() override { close(); }
   [[nodiscard]] tls::TlsStream* tls() override { return tls_; }
+  void add_guarded_hosts(std::vector<std::string_view>& hosts) const override {
+    for (const auto& stream : streams_) stream->add_guarded_host(hosts);
+  }
 
   void on_event(std::uint32_t events) override;
   void on_round_end() override;

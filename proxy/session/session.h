@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/base/buffer.h"
 #include "proxy/event/loop.h"
@@ -28,6 +29,9 @@ class Session : public event::Handler {
   virtual void cut() = 0;
   // The TLS that it lies in, or null.
   [[nodiscard]] virtual tls::TlsStream* tls() = 0;
+  // Adds the hosts of what is under way on routes that ask for a client certificate: names of the
+  // snapshot, which may be others than the handshake's. Views that last until the next event.
+  virtual void add_guarded_hosts(std::vector<std::string_view>& /*hosts*/) const {}
 
   // Where the owner keeps it.
   std::size_t slot = 0;

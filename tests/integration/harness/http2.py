@@ -441,7 +441,7 @@ def connect(front, host=None, tls=None, timeout=20, **options):
     """A client's connection to the proxy: ALPN over TLS, prior knowledge without."""
     context = None
     if tls:
-        context = clients.any_client_context()
+        context = tls if isinstance(tls, ssl.SSLContext) else clients.any_client_context()
         context.set_alpn_protocols(["h2"])
     raw = front.connect(tls=context, server_name=host, timeout=timeout) if tls else \
         front.connect(timeout=timeout)

@@ -97,12 +97,17 @@ class WorkerFixture : public ::testing::Test {
     const net::Address any = net::Address::from_ip("127.0.0.1", 0).value();
     UniqueFd first = std::move(net::open_listener(any).value());
     http_ = net::local_address(first.get());
+    UniqueFd first_tls = std::move(net::open_listener(any).value());
+    https_ = net::local_address(first_tls.get());
     std::vector<server::Worker*> borrowed;
     for (std::size_t i = 0; i < kWorkers; ++i) {
       server::WorkerSockets sockets;
       sockets.http.push_back(
           i == 0 ? std::move(first)
                  : std::move(net::open_listener(http_, net::PortUse::Shared).value()));
+      sockets.https.push_back(
+          i == 0 ? std::move(first_tls)
+                 : std::move(net::open_listener(https_, net::PortUse::Shared).value()));
       workers_.push_back(std::move(server::Worker::create(i, shared_, std::move(sockets)).value()));
       borrowed.push_back(workers_.back().get());
     }
@@ -172,6 +177,7 @@ class WorkerFixture : public ::testing::Test {
       .off_loop = [this](std::function<void()> task) { loader_.post(std::move(task)); },
       .on_handshake = [](const upstream::HandshakeOutcome&) {}};
   net::Address http_;
+  net::Address https_;
   std::vector<std::unique_ptr<server::Worker>> workers_;
 };
 
