@@ -75,6 +75,7 @@ Result<CommonNamePattern> CommonNamePattern::compile(std::string_view text) {
 }
 
 bool CommonNamePattern::matches(const X509& certificate) const {
+  const CleanErrorQueue clean;  // a name that is no text leaves one
   const X509_NAME* subject = X509_get_subject_name(&certificate);
   for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, NID_commonName, at)) >= 0;) {
     const ASN1_STRING* value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));

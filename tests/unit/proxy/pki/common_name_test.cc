@@ -1,6 +1,11 @@
 #include "proxy/pki/common_name.h"
 
 #include <gtest/gtest.h>
+#include <openssl/err.h>
+#include <openssl/x509.h>
+
+#include <memory>
+#include <string>
 
 #include "tests/support/test_authority.h"
 
@@ -41,6 +46,20 @@ TEST_F(CommonName, KnowsAlternatives) {
 TEST_F(CommonName, LooksAtNoOtherPartOfTheSubject) {
   EXPECT_FALSE(matches("CN=admin", "O=CN=admin"));
   EXPECT_FALSE(matches("CN=.*", "O=Shop"));
+}
+
+// Found by fuzzing: common_name/corpus/not-utf8.
+TEST_F(CommonName, ANameThatIsNoTextMatchesNothingAndLeavesNoError) {
+  const std::shared_ptr<X509> certificate(X509_new(), X509_free);
+  static constexpr unsigned char kName[] = "a\xff";
+  ASSERT_EQ(X509_NAME_add_entry_by_NID(X509_get_subject_name(certificate.get()), NID_commonName,
+                                       V_ASN1_UTF8STRING, kName, 2, -1, 0),
+            1);
+  const auto compiled = CommonNamePattern::compile("CN=.*");
+  ASSERT_TRUE(compiled);
+
+  EXPECT_FALSE(compiled->matches(*certificate));
+  EXPECT_EQ(ERR_peek_error(), 0U);
 }
 
 TEST_F(CommonName, RefusesWhatIsNoPatternOrReadsOtherwiseElsewhere) {
