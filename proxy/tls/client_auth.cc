@@ -11,71 +11,13 @@
 #include <utility>
 
 #include "proxy/base/check.h"
+#include "proxy/tls/ticket_facts.h"
 #include "proxy/tls/tls_stream.h"
 
 namespace handfast::tls {
 namespace {
 
-// Longer tickets than some clients and middle boxes take aren't worth it.
-constexpr std::size_t kMostChainBytes = 6 * 1024;
-
-// What a ticket tells beside OpenSSL's own session: a form, the epoch, the time, certificates.
-constexpr char kForm = 1;
-constexpr std::size_t kEpochSize = 64;
-constexpr std::size_t kTimeSize = 8;
-constexpr std::size_t kFixedSize = 1 + kEpochSize + kTimeSize;
-
 using Identities = std::span<const std::shared_ptr<const pki::Identity>>;
-
-struct TicketFacts {
-  std::string_view epoch;
-  UnixSeconds valid_until = 0;
-  pki::X509StackPtr chain;
-};
-
-bool add_chain(std::string& facts, STACK_OF(X509) * chain) {
-  for (int i = 0; i < sk_X509_num(chain); ++i) {  // -1 for null
-    unsigned char* der = nullptr;
-    const int size = i2d_X509(sk_X509_value(chain, i), &der);
-    const pki::OpensslBytesPtr owned(der);
-    if (size <= 0 || facts.size() + static_cast<std::size_t>(size) > kMostChainBytes) return false;
-    facts.append(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
-  }
-  return true;
-}
-
-// Empty: this connection's session must not be taken up.
-std::string write_facts(const ClientCertificate& client) {
-  const std::string& epoch = client.policy()->epoch;
-  if (!client.verdict().ok() || epoch.size() != kEpochSize) return {};
-  std::string facts(1, kForm);
-  facts.append(epoch);
-  const auto time = static_cast<std::uint64_t>(client.verdict().valid_until);
-  for (std::size_t i = kTimeSize; i-- > 0;) facts.push_back(static_cast<char>(time >> (8 * i)));
-  return add_chain(facts, client.chain()) ? facts : std::string();
-}
-
-std::optional<TicketFacts> read_facts(std::string_view bytes) {
-  if (bytes.size() < kFixedSize || bytes.front() != kForm) return std::nullopt;
-  TicketFacts facts;
-  facts.epoch = bytes.substr(1, kEpochSize);
-  std::uint64_t time = 0;
-  for (const char c : bytes.substr(1 + kEpochSize, kTimeSize)) {
-    time = time << 8 | static_cast<unsigned char>(c);
-  }
-  facts.valid_until = static_cast<UnixSeconds>(time);
-  facts.chain.reset(sk_X509_new_null());
-  check(facts.chain != nullptr);
-  const auto* at = reinterpret_cast<const unsigned char*>(bytes.data()) + kFixedSize;
-  const auto* const end = reinterpret_cast<const unsigned char*>(bytes.data()) + bytes.size();
-  const pki::CleanErrorQueue clean;
-  while (at < end) {
-    X509* const certificate = d2i_X509(nullptr, &at, end - at);
-    if (certificate == nullptr) return std::nullopt;
-    check(sk_X509_push(facts.chain.get(), certificate) > 0);
-  }
-  return facts;
-}
 
 // None where there are to be none: under TLS 1.3 OpenSSL would send some that nobody can take up.
 void allow_tickets(SSL* ssl, bool allowed) {
@@ -108,7 +50,7 @@ int on_make_ticket(SSL* ssl, void* /*argument*/) {
   // A session that was offered and not taken up says nothing about this client.
   const bool known =
       client != nullptr && (!client->is_of_session() || SSL_session_reused(ssl) == 1);
-  const std::string facts = known ? write_facts(*client) : std::string();
+  const std::string facts = known ? write_ticket_facts(*client) : std::string();
   return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), facts.data(), facts.size());
 }
 
@@ -127,7 +69,7 @@ bool takes_up(SSL_SESSION* session, ClientCertificate& client, UnixSeconds now) 
   void* data = nullptr;
   std::size_t size = 0;
   if (leaf == nullptr || SSL_SESSION_get0_ticket_appdata(session, &data, &size) != 1) return false;
-  const auto facts = read_facts({static_cast<const char*>(data), size});
+  const auto facts = read_ticket_facts({static_cast<const char*>(data), size});
   if (!facts) return false;
   const bool holds = facts->epoch == client.policy()->epoch &&
                      (facts->valid_until == 0 || now <= facts->valid_until);
