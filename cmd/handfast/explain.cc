@@ -182,9 +182,11 @@ class Explanation {
     if (way_.host->certificates.empty()) front.add("certificate", "the default one");
     if (host.certificate_problem) front.add("problem", host.certificate_problem->detail);
     facts.add("clients_see", std::move(front));
+    std::vector<Facts> others;
     for (std::size_t i = 1; i < way_.host->certificates.size(); ++i) {
-      facts.add("or_they_see", certificate_shown(i));
+      others.push_back(certificate_shown(i));
     }
+    if (!others.empty()) facts.add("some_clients_see", std::move(others));
     if (way_.route != nullptr) return;
     std::vector<std::string> paths;
     for (const config::Route& route : host.routes) paths.push_back(rule_text(route));

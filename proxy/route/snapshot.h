@@ -38,7 +38,7 @@ struct HostEntry {
   // One of each type of key, and where each is from; none: the default certificate.
   std::vector<std::shared_ptr<const pki::Identity>> certificates;
   std::vector<std::string> certificate_sources;
-  std::shared_ptr<const tls::ClientPolicy> client;   // null: clients aren't asked for one
+  std::shared_ptr<const tls::ClientPolicy> client;  // null: clients aren't asked for one
   // Dense numbers of the routes for per-worker counters, and what keeps them reserved.
   std::vector<std::uint32_t> metrics_ids;
   std::shared_ptr<void> metrics_lease;

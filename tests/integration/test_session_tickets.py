@@ -203,6 +203,10 @@ class WithoutASecret(HandfastCase):
         for context, session in zip(contexts, sessions):
             self.assertTrue(open_tls(self.handfast.https, context, self.host, session)[1])
 
+
+class OfTheProxy(HandfastCase):
+    flags = ("--session-ticket-rotation", "0")
+
     def test_workers_share_a_key_of_the_proxys_own(self):
         backend = self.use(Backend())
         self.apply_ingress(backend.port, protocol=None)
