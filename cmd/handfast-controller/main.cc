@@ -42,7 +42,7 @@ OptionSet make_options() {
                    "/metrics, /healthz, /readyz; off for none");
   translate::add_flags(options);
   options.add_duration("session-ticket-rotation", "12h",
-                       "age of a ticket key where no Secret has any; 0: proxies make their own");
+                       "how old a ticket key gets without a Secret; 0: no ring");
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
                      "least level on stderr");
   return options;

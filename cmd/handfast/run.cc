@@ -88,7 +88,7 @@ OptionSet make_options() {
   options.add_text("controller-metrics", "ADDR:PORT", "off", "the controller's metrics");
   translate::add_flags(options);
   options.add_text("session-ticket-rotation", "TIME", "",
-                   "age of a ticket key where no Secret has any (12h; 0: proxies make their own)");
+                   "how old a ticket key gets without a Secret (12h; 0: no ring)");
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
                      "of both, least level on stderr");
   return options;
