@@ -228,6 +228,63 @@ TEST(ManifestSource, KeepsAVolumeWhoseFilesAreGoneUntilItGoesItself) {
   EXPECT_TRUE(source->is_told({{"a", "2"}}));
 }
 
+// A projected volume whose items have paths with folders: kubelet links only their first names, so
+// that a folder, and not a file, is the link, and everything is swapped at once.
+class ProjectedVolume final {
+ public:
+  void swap(const std::map<std::string, std::string>& files) {
+    const std::string now = ".." + std::to_string(++versions_);
+    for (const auto& [name, text] : files) directory_.write(now + "/" + name, text);
+    const fs::path data = directory_ / "..data";
+    const fs::path old = fs::is_symlink(data) ? directory_.path() / fs::read_symlink(data) : "";
+    fs::create_symlink(now, directory_ / "..data_tmp");
+    fs::rename(directory_ / "..data_tmp", data);
+    for (const auto& entry : fs::directory_iterator(data)) {
+      const fs::path link = directory_.path() / entry.path().filename();
+      if (!fs::is_symlink(link)) fs::create_symlink("..data" / link.filename(), link);
+    }
+    for (const auto& entry : fs::directory_iterator(directory_.path())) {
+      const bool is_stale = entry.is_symlink() && !fs::exists(entry.path());
+      if (is_stale) fs::remove(entry.path());
+    }
+    if (!old.empty()) fs::remove_all(old);
+  }
+  [[nodiscard]] const fs::path& path() const { return directory_.path(); }
+
+ private:
+  TemporaryDirectory directory_;
+  int versions_ = 0;
+};
+
+TEST(ManifestSource, TellsOfKubeletsSwapOfAVolumeThatHoldsOthers) {
+  ProjectedVolume volume;
+  volume.swap({{"app.yaml", config_map("a", "1")},
+               {"shop/b.configmap/value", "1"},
+               {"shop/c.configmap/value", "1"},
+               {"d.configmap/value", "1"}});
+  Running source(volume.path());
+  ASSERT_TRUE(source->is_told({{"a", "1"}, {"b", "1"}, {"c", "1"}, {"d", "1"}}));
+
+  // In each of the places in turn, so that every one of them must be watched.
+  volume.swap({{"app.yaml", config_map("a", "1")},
+               {"shop/b.configmap/value", "2"},
+               {"shop/c.configmap/value", "1"},
+               {"d.configmap/value", "1"}});
+  EXPECT_TRUE(source->is_told({{"a", "1"}, {"b", "2"}, {"c", "1"}, {"d", "1"}}));
+  volume.swap({{"app.yaml", config_map("a", "2")},
+               {"shop/b.configmap/value", "2"},
+               {"shop/c.configmap/value", "1"},
+               {"d.configmap/value", "2"}});
+  EXPECT_TRUE(source->is_told({{"a", "2"}, {"b", "2"}, {"c", "1"}, {"d", "2"}}));
+
+  volume.swap({{"app.yaml", config_map("a", "2")}, {"shop/c.configmap/value", "1"}});
+  EXPECT_TRUE(source->is_told({{"a", "2"}, {"c", "1"}}));
+  volume.swap({{"app.yaml", config_map("a", "2")}});
+  EXPECT_TRUE(source->is_told({{"a", "2"}}));
+  volume.swap({{"app.yaml", config_map("a", "2")}, {"shop/b.configmap/value", "3"}});
+  EXPECT_TRUE(source->is_told({{"a", "2"}, {"b", "3"}}));
+}
+
 TEST(ManifestSource, FollowsADirectoryThatIsSwappedByRename) {
   const TemporaryDirectory parent;
   parent.write("d/a.yaml", config_map("a", "1"));
