@@ -94,6 +94,7 @@ class Front:
 
     proxy = None  # the process whose output is the proxy's
     name = "handfast"
+    listeners = ("http", "https", "metrics")
 
     def __init__(self):
         self._markers = itertools.count()
@@ -101,12 +102,12 @@ class Front:
 
     def _read_listeners(self, process):
         found = {}
-        for listener in ("http", "https", "metrics"):
+        for listener in self.listeners:
             line = wait_for_line(process, f"the listener {listener}", message="listening",
                                  listener=listener)
             host, _, port = line["address"].rpartition(":")
             found[listener] = (host.strip("[]"), int(port))
-        self.http, self.https = found["http"], found["https"]
+        self.http, self.https = found.get("http"), found["https"]
         self.metrics_address = found["metrics"]
 
     # --- requests -------------------------------------------------------------------------------

@@ -95,16 +95,17 @@ class Handlers(grpc.GenericRpcHandler):
 
 
 class Client:
-    """A channel to the proxy; TLS where `ca` is given."""
+    """A channel to the proxy; TLS where `ca` is given, with the certificate `leaf`."""
 
-    def __init__(self, front, host, ca=None):
+    def __init__(self, front, host, ca=None, leaf=None):
         address = front.https if ca else front.http
         options = [("grpc.default_authority", host), *SIZES, ("grpc.enable_retries", 0),
                    ("grpc.use_local_subchannel_pool", 1)]
         target = f"ipv4:{address[0]}:{address[1]}"
         if ca:
+            pair = (leaf.key_pem.encode(), leaf.chain_pem.encode()) if leaf else ()
             self.channel = grpc.secure_channel(
-                target, grpc.ssl_channel_credentials(ca.cert_pem.encode()),
+                target, grpc.ssl_channel_credentials(ca.cert_pem.encode(), *pair),
                 [*options, ("grpc.ssl_target_name_override", host)])
         else:
             self.channel = grpc.insecure_channel(target, options)
