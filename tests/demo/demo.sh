@@ -7,67 +7,8 @@
 # them, `handfast run` over them; then a rotation under load, a revocation, a CA that goes and comes
 # back. Each step is checked: exit status 0 means that every one of them held. --once ends after the
 # last step; --keep leaves the directory. Everything it writes is in one temporary directory.
-set -Eeuo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
-
-bin="" once="" keep=""
-while (($#)); do
-  case $1 in
-    --bin) bin=$(readlink -f "$2"); shift ;;
-    --once) once=yes ;;
-    --keep) keep=yes ;;
-    *) echo "demo: unknown argument $1" >&2; exit 2 ;;
-  esac
-  shift
-done
-[[ -x $bin/handfast ]] || { echo "demo: no handfast in '$bin'; use ./dev demo" >&2; exit 2; }
-
-work=$(mktemp -d)
-cd "$work"
-backend="" handfast="" load=""
-
-clean_up() {
-  local status=$?
-  trap '' INT TERM
-  local process
-  for process in $load $handfast $backend; do kill "$process" 2>/dev/null || true; done
-  for process in $load $handfast $backend; do wait "$process" 2>/dev/null || true; done
-  if [[ $keep ]]; then echo "left: $work"; else rm -rf "$work"; fi
-  exit $status
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-
-title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-indent() { sed 's/^/    /'; }
-
-# Shows a command as one would type it, runs it and shows what it says.
-show() {
-  printf '  $ %s\n' "$*"
-  eval "$@" 2>&1 | indent
-}
-
-fail() {
-  printf '\n\033[1mDEMO FAILED\033[0m: %s\n' "$*"
-  for log in handfast.log access.log backend.log; do
-    [[ ! -s $log ]] || { echo "--- last lines of $log"; tail -n 15 $log; }
-  done
-  exit 1
-}
-
-trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
-
-# Repeats a quiet check until it holds; what is waited for should take well under a second.
-until_holds() {
-  local what=$1 deadline=$((SECONDS + 15))
-  shift
-  until "$@"; do
-    ((SECONDS < deadline)) || fail "$what"
-    kill -0 $backend 2>/dev/null || fail "the backend ended"
-    [[ -z $handfast ]] || kill -0 "$handfast" 2>/dev/null || fail "handfast ended"
-    sleep 0.02
-  done
-}
+. "$here/lib.sh"
 
 answer() { curl -s -m 5 -w 'HTTP %{http_code}\n' -H 'Host: shop.example' "http://$http/orders"; }
 answers() { local text; text=$(answer) || return 1; grep -q "HTTP $1\$" <<<"$text" && grep -q "${2:-}" <<<"$text"; }
@@ -83,64 +24,6 @@ says() {
   until_holds "the access log does not say $1" grep -q "\"upstream_tls_error\":\"$1\"" access.log
   show "grep -o '\"upstream_tls_error\":\"$1\"' access.log | tail -1"
 }
-
-free_ports() {
-  python3 -c 'import socket, sys
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
-print(*[one.getsockname()[1] for one in held])' "$1"
-}
-
-# --- certificates, by the openssl command line ---------------------------------------------------
-
-make_ca() {
-  cat >ca.cnf <<'CNF'
-[req]
-distinguished_name = dn
-prompt = no
-[dn]
-O = demo
-[authority]
-basicConstraints = critical,CA:TRUE
-keyUsage = critical,keyCertSign,cRLSign
-subjectKeyIdentifier = hash
-[client]
-basicConstraints = critical,CA:FALSE
-keyUsage = critical,digitalSignature
-extendedKeyUsage = clientAuth
-[server]
-basicConstraints = critical,CA:FALSE
-keyUsage = critical,digitalSignature
-extendedKeyUsage = serverAuth
-subjectAltName = DNS:orders.shop.svc
-[ca]
-default_ca = shop
-[shop]
-database = index.txt
-crlnumber = crlnumber
-certificate = ca.crt
-private_key = ca.key
-default_md = sha256
-default_crl_days = 30
-crl_extensions = crl
-[crl]
-authorityKeyIdentifier = keyid
-CNF
-  : >index.txt
-  echo 01 >crlnumber
-  openssl req -x509 -config ca.cnf -extensions authority -subj '/CN=shop CA' -days 3650 \
-    -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt 2>/dev/null
-  make_crl
-}
-
-make_crl() { openssl ca -config ca.cnf -gencrl -out ca.crl 2>/dev/null; }
-
-# issue FILE KIND SUBJECT: FILE.crt and FILE.key, signed by the CA.
-issue() {
-  openssl req -x509 -config ca.cnf -extensions "$2" -subj "$3" -days 90 -CA ca.crt -CAkey ca.key \
-    -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1.key" -out "$1.crt" 2>/dev/null
-}
-
-serial() { openssl x509 -in "$1" -noout -serial | cut -d= -f2; }
 
 # --- manifests -----------------------------------------------------------------------------------
 
@@ -210,11 +93,11 @@ YAML
 # --- the steps -----------------------------------------------------------------------------------
 
 title "0. A CA, a client certificate, a backend that demands one, and manifests"
-make_ca
-issue client-1 client '/CN=handfast-1'
-issue backend server '/CN=orders'
+make_ca ca '/CN=shop CA' orders.shop.svc
+issue ca client-1 client '/CN=handfast-1'
+issue ca backend server '/CN=orders'
 python3 "$here/backend.py" "$work" >backend.log 2>&1 &
-backend=$!
+running[backend]=$!
 until_holds "the backend did not start" test -s backend.port
 write_manifests "$(<backend.port)"
 show cat manifests/ingress.yaml
@@ -227,25 +110,19 @@ show "curl -s -S -k --tls-max 1.2 https://127.0.0.1:$(<backend.port)/ || true"
 title "1. handfast run: from manifests to mutual TLS"
 read -r p1 p2 p3 < <(free_ports 3)
 http=127.0.0.1:$p1 metrics=127.0.0.1:$p3
-run=(run manifests --http "$http" --https "127.0.0.1:$p2" --metrics "$metrics" --admin off
-  --state-dir "$work/state")
-echo "  \$ handfast ${run[*]/$work\//}"
-"$bin/handfast" "${run[@]}" >access.log 2>handfast.log &
-handfast=$!
-is_ready() { curl -sf -m 5 -o /dev/null "http://$metrics/readyz"; }
-until_holds "handfast is not ready" is_ready
+run_handfast manifests --http "$http" --https "127.0.0.1:$p2" --metrics "$metrics" --admin off
 expect 200 "CN=handfast-1 serial=$(serial client-1.crt)"
 
 title "2. The client certificate is rotated in the Secret, under load"
-issue client-2 client '/CN=handfast-2'
+issue ca client-2 client '/CN=handfast-2'
 echo "  serial now: $(serial client-1.crt); next: $(serial client-2.crt)"
 python3 "$here/load.py" "$http" shop.example >load.log 2>&1 &
-load=$!
+running[load]=$!
 until_holds "the load did not start" grep -q running load.log
 change_secret tls.crt=client-2.crt tls.key=client-2.key ca.crt=ca.crt ca.crl=ca.crl
 loaded=0
-wait $load || loaded=$?
-load=""
+wait "${running[load]}" || loaded=$?
+unset "running[load]"
 grep -v running load.log | indent
 ((loaded == 0)) || fail "the rotation was not clean"
 grep -q "answered under serial $(serial client-2.crt)" load.log || fail "the new serial was not seen"
@@ -259,8 +136,8 @@ expect 502
 says revoked
 
 title "4. The backend gets a new certificate"
-issue backend server '/CN=orders'
-show "kill -HUP $backend   # the backend reads its certificate again"
+issue ca backend server '/CN=orders'
+show "kill -HUP ${running[backend]}   # the backend reads its certificate again"
 expect 200 "CN=handfast-2"
 
 title "5. ca.crt is taken out of the Secret: nothing to verify with, so nothing is sent"
@@ -285,14 +162,9 @@ show "curl -s http://$metrics/metrics | grep -E '^handfast_(upstream_tls_handsha
 title "Every step held."
 [[ -z $once ]] || exit 0
 
-cat <<TEXT
-
-  It goes on running; Ctrl-C ends it and removes $work. Try:
-
-  $ curl -s -H 'Host: shop.example' http://$http/orders
-  $ curl -s http://$metrics/metrics
-  $ tail -f $work/access.log
-  $ \$EDITOR $work/manifests/ingress.yaml
+go_on <<TEXT
+$ curl -s -H 'Host: shop.example' http://$http/orders
+$ curl -s http://$metrics/metrics
+$ tail -f $work/access.log
+$ \$EDITOR $work/manifests/ingress.yaml
 TEXT
-trap 'exit 0' INT TERM
-wait $handfast || fail "handfast ended"
