@@ -131,28 +131,39 @@ class Lister {
     tree_.problems.push_back({{}, {name, 0}, {}, Error{Reason::Io, why}});
   }
 
-  // Lists one directory and what is below. Answers errno if it can't be opened.
+  // Lists one directory and what is below. Answers errno if it can't be listed.
   int directory(const std::string& path, const std::string& prefix) {
     watch_(path);
-    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    struct stat info{};
-    if (!fd || ::fstat(fd.get(), &info) != 0) return errno;
-    const DirectoryId id{info.st_dev, info.st_ino};
+    DirectoryId id;
+    std::vector<std::string> names;
+    if (const int error = read_directory(path, id, names); error != 0) return error;
     if (std::ranges::find(way_, id) != way_.end()) {
       tell(prefix, "leads back to a directory above it and is not followed");
       return 0;
     }
     if (!visited_.insert(id).second) return 0;
 
-    std::vector<std::string> names;
-    if (const int error = read_names(std::move(fd), names); error != 0) {
-      visited_.erase(id);
-      return error;
-    }
     way_.push_back(id);
     for (const std::string& name : names) entry(join(path, name), prefix + name);
     way_.pop_back();
     return 0;
+  }
+
+  // A directory that was swapped for another while it was read may have been emptied by then, as
+  // kubelet does it: what it seemed to lack would count as gone.
+  static int read_directory(const std::string& path, DirectoryId& id,
+                            std::vector<std::string>& names) {
+    for (int n = 0; n < kReadAttempts; ++n) {
+      UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      struct stat info{};
+      if (!fd || ::fstat(fd.get(), &info) != 0) return errno;
+      id = {info.st_dev, info.st_ino};
+      names.clear();
+      if (const int error = read_names(std::move(fd), names); error != 0) return error;
+      if (::stat(path.c_str(), &info) != 0) return errno;
+      if (id == DirectoryId{info.st_dev, info.st_ino}) return 0;
+    }
+    return EBUSY;
   }
 
   static int read_names(UniqueFd fd, std::vector<std::string>& names) {
