@@ -64,6 +64,12 @@ objects::Value map_of(std::vector<std::pair<std::string, objects::Value>> member
   return value;
 }
 
+// Kubelet and those who do as it does show a volume's new content whole, by one rename.
+bool is_swapped(const std::string& path) {
+  struct stat info{};
+  return ::lstat((path + "/..data").c_str(), &info) == 0 && S_ISLNK(info.st_mode);
+}
+
 using Files = std::vector<std::pair<std::string, std::string>>;
 
 Result<Files> read_files(const std::string& path) {
@@ -81,8 +87,8 @@ Result<Files> read_files(const std::string& path) {
     if (bytes > kMaxFileBytes) return fail(Reason::Io, "is larger than 64 MiB");
     files.emplace_back(key, *std::move(read.text));
   }
-  // As between the two steps of who empties and fills it.
-  if (files.empty()) return fail(Reason::Io, "holds no file");
+  // As between the two steps of who empties and fills it, which kubelet never shows.
+  if (files.empty() && !is_swapped(path)) return fail(Reason::Io, "holds no file");
   return files;
 }
 
@@ -169,6 +175,7 @@ ReadVolume read_volume(const FoundFile& volume, const std::string& origin) {
     const auto after = id_of_all(volume.path, nobody);
     if (!after || *after != *before) continue;
     if (!files) return {fail(files.error()), *before, false};
+    if (files->empty()) return {objects::Decoded{}, *before, settled};  // the object is gone
     return {volume.volume->ns.empty() ? decode_crl_directory(*std::move(files), origin)
                                       : decode_object(*volume.volume, *std::move(files), origin),
             *before, settled};

@@ -214,6 +214,21 @@ TEST(ManifestSource, TellsOfKubeletsSwapOfAVolume) {
   EXPECT_TRUE(source->is_told({}));
 }
 
+TEST(ManifestSource, TakesKubeletsEmptyVolumeForAnObjectThatIsGone) {
+  const TemporaryDirectory directory;
+  directory.write("a.configmap/..1/value", "1");
+  fs::create_symlink("..1", directory / "a.configmap/..data");
+  fs::create_symlink("..data/value", directory / "a.configmap/value");
+  Running source(directory.path());
+  ASSERT_TRUE(source->is_told({{"a", "1"}}));
+
+  fs::create_directory(directory / "a.configmap/..2");
+  fs::create_symlink("..2", directory / "a.configmap/..data_tmp");
+  fs::rename(directory / "a.configmap/..data_tmp", directory / "a.configmap/..data");
+  fs::remove(directory / "a.configmap/value");
+  EXPECT_TRUE(source->is_told({}));
+}
+
 TEST(ManifestSource, KeepsAVolumeWhoseFilesAreGoneUntilItGoesItself) {
   const TemporaryDirectory directory;
   directory.write("a.configmap/value", "1");
