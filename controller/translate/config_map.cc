@@ -1,9 +1,11 @@
 #include "controller/translate/config_map.h"
 
-#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "controller/translate/annotations.h"
 #include "controller/translate/config_map_table.h"
@@ -16,6 +18,8 @@
 namespace handfast::translate {
 namespace {
 
+// The first few tell what is wrong.
+constexpr std::size_t kMostUnknownTold = 16;
 constexpr std::uint32_t kAnyNumber = 0xffff'ffff;
 
 std::string field_of(std::string_view key) { return "data[" + clip(key) + ']'; }
@@ -58,6 +62,15 @@ class Reader {
   ObjectReport& report_;
 };
 
+void tell_without_effect(const std::vector<std::string>& names, ObjectReport& report) {
+  const std::string others =
+      names.size() == 1 ? " has" : " and " + std::to_string(names.size() - 1) + " more have";
+  report.warn(Reason::InvalidValue, field_of("ssl-ciphers"),
+              quoted(names.front()) + others +
+                  " no effect: DHE isn't offered, and suites of TLS 1.3 aren't chosen here.",
+              "Take them out.");
+}
+
 void read_front(Reader& reader, const config::Front& served, ObjectReport& report,
                 config::Front& front) {
   reader.read("ssl-protocols", front.versions, served.versions, parse_versions);
@@ -65,13 +78,8 @@ void read_front(Reader& reader, const config::Front& served, ObjectReport& repor
               [&report](std::string_view value) -> Result<std::string> {
                 auto parsed = parse_front_ciphers(value);
                 if (!parsed) return fail(std::move(parsed.error()));
-                for (const std::string& name : parsed->without_effect) {
-                  report.warn(Reason::InvalidValue, field_of("ssl-ciphers"),
-                              quoted(name) +
-                                  " has no effect: DHE isn't offered, and suites of TLS 1.3 aren't "
-                                  "chosen here.",
-                              "Take it out.");
-                }
+                if (!parsed->without_effect.empty())
+                  tell_without_effect(parsed->without_effect, report);
                 return std::move(parsed->list);
               });
   reader.read("ssl-ecdh-curve", front.groups, served.groups, parse_front_groups);
@@ -114,9 +122,11 @@ bool asks_for_nothing(const ConfigKeyRow& row, std::string_view value) {
 }
 
 void tell_others(const objects::ConfigMap& map, ObjectReport& report) {
+  std::size_t unknown = 0;
   for (const auto& [key, value] : map.data) {
     const ConfigKeyRow* row = find_config_key(key);
     if (row == nullptr) {
+      if (++unknown > kMostUnknownTold) continue;
       report.add(Severity::Error, Reason::Unsupported, field_of(key), "There is no such key.",
                  "Correct or remove it: it may be a mistyped restriction.");
     } else if (row->what == ConfigKeyClass::Implemented ||
@@ -133,6 +143,11 @@ void tell_others(const objects::ConfigMap& map, ObjectReport& report) {
                   "It has no effect (" + std::string{row->why} + ").",
                   "Remove it, or see docs/configmap.md for what applies instead.");
     }
+  }
+  if (unknown > kMostUnknownTold) {
+    report.add(Severity::Error, Reason::Unsupported, "data",
+               std::to_string(unknown - kMostUnknownTold) + " more keys are unknown.",
+               "Remove them.");
   }
 }
 

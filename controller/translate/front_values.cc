@@ -74,6 +74,7 @@ constexpr auto kTakenOut = std::to_array<std::string_view>({
     "EDH-RSA-DES-CBC3-SHA",
     "KRB5-DES-CBC3-SHA",
 });
+constexpr std::size_t kLongestList = 4096;
 constexpr auto kGroups = std::to_array<std::string_view>({
     "P-256",
     "P-384",
@@ -120,6 +121,9 @@ bool is_known(std::string_view element) {
 }  // namespace
 
 Result<FrontCiphers> parse_front_ciphers(std::string_view value) {
+  if (value.size() > kLongestList) {
+    return fail(Reason::InvalidValue, quoted(value) + " is too long for a list of ciphers.");
+  }
   FrontCiphers ciphers;
   std::string_view unknown;
   split(value, ':', [&](std::string_view element) {

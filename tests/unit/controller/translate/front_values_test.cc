@@ -43,6 +43,13 @@ TEST(FrontCiphers, AreNoneWithANameThatNobodyKnows) {
   }
 }
 
+TEST(FrontCiphers, AreNoneIfTheyAreTooMany) {
+  std::string list = "ECDHE-RSA-AES128-GCM-SHA256";
+  for (int i = 0; i < 1000; ++i) list += ":TLS_NOTHING";
+
+  EXPECT_FALSE(parse_front_ciphers(list).has_value());
+}
+
 TEST(FrontCiphers, AreEachKnownToOpenssl) {
   const std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
   SSL_CTX_set_security_level(context.get(), 2);
