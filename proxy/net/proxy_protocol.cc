@@ -221,6 +221,22 @@ ProxyHeader read_proxy_header(std::string_view bytes) {
   return bad("the connection does not begin with a PROXY header");
 }
 
+std::string write_proxy_header(const ProxyEndpoints& endpoints) {
+  const std::string source = endpoints.source.ip();
+  const std::string destination = endpoints.destination.ip();
+  // As they are written: an IPv4-mapped address is IPv4.
+  const auto is_v6 = [](const std::string& ip) { return ip.find(':') != std::string::npos; };
+  const bool known = endpoints.source.length() > 0 && endpoints.destination.length() > 0;
+  if (!known || is_v6(source) != is_v6(destination)) {
+    return "PROXY UNKNOWN\r\n";
+  }
+  std::string header = is_v6(source) ? "PROXY TCP6 " : "PROXY TCP4 ";
+  header.append(source).append(" ").append(destination);
+  header.append(" ").append(std::to_string(endpoints.source.port()));
+  header.append(" ").append(std::to_string(endpoints.destination.port())).append("\r\n");
+  return header;
+}
+
 std::optional<bool> is_proxy_header(std::string_view bytes) {
   // A method may be called PROXY, but no target begins like a protocol of version 1.
   static constexpr std::array<std::string_view, 4> kBeginnings{kSignature2, "PROXY TCP4 ",

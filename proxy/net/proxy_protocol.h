@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "proxy/net/address.h"
@@ -40,6 +41,9 @@ struct ProxyHeader {
 };
 
 [[nodiscard]] ProxyHeader read_proxy_header(std::string_view bytes);
+
+// A header of version 1, as we tell a backend; UNKNOWN if the two aren't of one family.
+[[nodiscard]] std::string write_proxy_header(const ProxyEndpoints& endpoints);
 
 // Whether these first bytes of a connection can only be such a header: no HTTP/1 request, HTTP/2
 // preface or TLS record begins like it. Nothing: they are too few to say.

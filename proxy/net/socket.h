@@ -45,6 +45,8 @@ class Socket {
   // SO_ERROR once writable after connect(): 0 or an errno.
   [[nodiscard]] int take_connect_error() noexcept;
   void shutdown_write() noexcept;
+  // Bytes that the peer's system hasn't confirmed: a reset would destroy them.
+  [[nodiscard]] std::size_t unconfirmed() const noexcept;
   // close() will reset the connection: the peer can't take what it has for the whole.
   void reset_on_close() noexcept;
 

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace handfast::net {
 namespace {
@@ -262,6 +263,29 @@ TEST(ProxyProtocol, KnowsAHeaderFromAllElse) {
                             "GET / HTTP/1.1\r\n", "\x16"}) {
     EXPECT_EQ(is_proxy_header(bytes), false) << bytes;
   }
+}
+
+TEST(WriteProxyHeader, IsReadAsItWasMeant) {
+  for (const auto& [source, destination] :
+       {std::pair("192.0.2.7", "198.51.100.1"), std::pair("2001:db8::7", "2001:db8::1")}) {
+    const ProxyEndpoints told{Address::from_ip(source, 1234).value(),
+                              Address::from_ip(destination, 443).value()};
+    const std::string header = write_proxy_header(told);
+
+    const ProxyHeader read = read_proxy_header(header);
+
+    ASSERT_TRUE(read.endpoints) << header;
+    EXPECT_EQ(read.consumed, header.size());
+    EXPECT_EQ(read.endpoints->source, told.source);
+    EXPECT_EQ(read.endpoints->destination, told.destination);
+  }
+}
+
+TEST(WriteProxyHeader, OfTwoFamiliesOrNobodyTellsNothing) {
+  const Address v4 = Address::from_ip("192.0.2.7", 1).value();
+  const Address v6 = Address::from_ip("2001:db8::7", 1).value();
+  EXPECT_EQ(write_proxy_header({v4, v6}), "PROXY UNKNOWN\r\n");
+  EXPECT_EQ(write_proxy_header({v4, {}}), "PROXY UNKNOWN\r\n");
 }
 
 }  // namespace
