@@ -81,6 +81,9 @@ std::vector<std::string> tls_directories(const config::Shard& shard) {
     add_files(tls->ca);
     add_files(tls->crl);
   }
+  if (const auto* tcp = std::get_if<config::TcpPort>(&shard)) {
+    if (tcp->certificate) add_pair(*tcp->certificate);
+  }
   if (const auto* front = std::get_if<config::Front>(&shard)) add_files(front->ticket_keys);
   std::sort(directories.begin(), directories.end());
   directories.erase(std::unique(directories.begin(), directories.end()), directories.end());

@@ -48,6 +48,20 @@ std::optional<config::Shard> last_good_policy(const config::UpstreamTls& rejecte
   return mixed;
 }
 
+// The route stays what it is: an older one may have led elsewhere, or without TLS.
+std::optional<config::Shard> last_good_port(const config::TcpPort& rejected,
+                                            const config::TcpPort& last_good,
+                                            const config::Rejection& rejection) {
+  if (!is_about(rejection, "certificate") || !rejected.certificate || !last_good.certificate ||
+      rejected.certificate->source != last_good.certificate->source ||
+      rejected.certificate == last_good.certificate) {
+    return std::nullopt;
+  }
+  config::TcpPort mixed = rejected;
+  mixed.certificate = last_good.certificate;
+  return mixed;
+}
+
 std::vector<config::KeyPairRef> certificates_of(const config::VirtualHost& host) {
   std::vector<config::KeyPairRef> pairs = host.more_certificates;
   if (host.certificate) pairs.insert(pairs.begin(), *host.certificate);
@@ -132,6 +146,7 @@ config::Shard refused(const config::Shard& shard, const config::Refusal& refusal
   config::Shard answer = shard;
   if (auto* host = std::get_if<config::VirtualHost>(&answer)) {
     for (config::Route& route : host->routes) route.refused = refusal;
+    if (host->passthrough) host->passthrough->refused = refusal;
     host->client.reset();
     if (host->certificate) {
       host->certificate.reset();
@@ -147,6 +162,9 @@ config::Shard refused(const config::Shard& shard, const config::Refusal& refusal
     tls->crl.clear();
     tls->revocation = config::RevocationScope::Off;
     tls->refused = refusal;
+  } else if (auto* tcp = std::get_if<config::TcpPort>(&answer)) {
+    tcp->certificate.reset();
+    tcp->route.refused = refusal;
   } else if (auto* front = std::get_if<config::Front>(&answer)) {
     front->ticket_keys.clear();
     front->ciphers.clear();
@@ -172,6 +190,8 @@ config::Shard replacement_for(const config::Shard& rejected,
   } else if (const auto* tls = std::get_if<config::UpstreamTls>(&rejected);
              tls != nullptr && comparable) {
     answer = last_good_policy(*tls, std::get<config::UpstreamTls>(*last_good), rejection);
+  } else if (const auto* tcp = std::get_if<config::TcpPort>(&rejected); tcp != nullptr) {
+    if (comparable) answer = last_good_port(*tcp, std::get<config::TcpPort>(*last_good), rejection);
   } else if (const auto* front = std::get_if<config::Front>(&rejected); front != nullptr) {
     answer = front_without(*front, comparable ? std::get_if<config::Front>(&*last_good) : nullptr,
                            rejection);

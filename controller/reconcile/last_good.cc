@@ -46,6 +46,8 @@ void remember_items(const config::Shard& shard, translate::LastGood& items) {
     for (const auto& file : host->client->crl) {
       remember(file, ItemKind::Crl, items);
     }
+  } else if (const auto* tcp = std::get_if<config::TcpPort>(&shard)) {
+    if (tcp->certificate) remember_items(*tcp->certificate, items);
   } else if (const auto* front = std::get_if<config::Front>(&shard)) {
     items.front = *front;
     for (const auto& file : front->ticket_keys) {

@@ -29,6 +29,7 @@ std::string shard_name(const Shard& shard) {
     std::string operator()(const VirtualHost& host) const { return "host/" + host.host; }
     std::string operator()(const Service& service) const { return "service/" + service.name; }
     std::string operator()(const UpstreamTls& tls) const { return "tls/" + tls.name; }
+    std::string operator()(const TcpPort& tcp) const { return "tcp/" + std::to_string(tcp.port); }
     std::string operator()(const Front&) const { return "front/"; }
   };
   return std::visit(Namer{}, shard);

@@ -3,12 +3,14 @@
 //
 // A generation is a small Merkle tree (docs/generation-format.md): an index names 256 buckets by
 // the sha256 of their bytes, a bucket names its shards, a shard is one VirtualHost, one Service,
-// one UpstreamTls or the Front. A shard is stored once by its hash and never changes.
+// one UpstreamTls, one TcpPort or the Front. A shard is stored once by its hash and never changes.
 //
-//   Index -> 256 x Bucket -> (shard name -> sha256) -> VirtualHost | Service | UpstreamTls | Front
+//   Index -> 256 x Bucket -> (shard name -> sha256) -> VirtualHost | Service | UpstreamTls |
+//                                                      TcpPort | Front
 //
 // Shard names: "host/shop.example", "host/*.shop.example", "host/" (catch-all),
-// "service/<namespace>/<service>:<port>", "tls/<namespace>/<ingress>/<service>:<port>".
+// "service/<namespace>/<service>:<port>", "tls/<namespace>/<ingress>/<service>:<port>",
+// "tcp/<port>".
 //
 // File paths are relative to the state directory. Everything here is a plain value: copied,
 // compared, never shared between threads while it changes. No key material: only names of files.
@@ -30,7 +32,7 @@ namespace handfast::config {
 // Versions of the format. A reader refuses another major and ignores nothing: an unknown field is
 // an error within the same minor.
 inline constexpr int kFormatMajor = 1;
-inline constexpr int kFormatMinor = 2;
+inline constexpr int kFormatMinor = 3;
 
 // Why a route, a Service or a TLS policy can't serve: it answers refusal_status(reason). `detail`
 // names object and field and says what to do; it is for logs, never for the client.
@@ -215,6 +217,33 @@ struct Route {
   friend bool operator==(const Route&, const Route&) = default;
 };
 
+// Where a connection goes whose bytes are relayed as they are: of a TCP port, or of a host whose
+// TLS isn't ended here.
+struct StreamRoute {
+  std::string ingress_namespace;  // for logs: whose ConfigMap or Ingress asked for it
+  std::string ingress;            // empty: a TCP port
+
+  std::string service;             // Service::name; empty only if refused
+  std::string upstream_tls;        // UpstreamTls::name; empty: plain TCP
+  bool send_proxy_header = false;  // the Service is told the client in a PROXY header, version 1
+
+  std::uint32_t connect_timeout_ms = 5'000;  // TCP and TLS, of one try
+  std::uint32_t idle_timeout_ms = 600'000;   // between two signs of life in either direction
+  RetryPolicy retry;  // of connecting: `error`, `timeout`, tries and time; the rest is HTTP's
+
+  std::optional<Refusal> refused;  // connections are closed
+  friend bool operator==(const StreamRoute&, const StreamRoute&) = default;
+};
+
+// A TCP port that we listen on, beside those for HTTP.
+struct TcpPort {
+  std::uint16_t port = 0;
+  bool expect_proxy_header = false;       // every peer begins with a PROXY header, and must
+  std::optional<KeyPairRef> certificate;  // TLS ends here, by this certificate; none: no TLS
+  StreamRoute route;
+  friend bool operator==(const TcpPort&, const TcpPort&) = default;
+};
+
 // A host and its routes. `host`: lower case, exact ("shop.example"), "*.shop.example" (exactly one
 // label in front) or "" (any host that no other shard names). Routes are sorted: longer path first,
 // Exact before Prefix of the same path.
@@ -229,6 +258,8 @@ struct VirtualHost {
   // certificate, a warning and a gauge tell.
   std::optional<Refusal> certificate_problem;
   std::optional<ClientTls> client;  // none: clients aren't asked for a certificate
+  // TLS connections that name this host go there undecrypted; then there are no routes.
+  std::optional<StreamRoute> passthrough;
   friend bool operator==(const VirtualHost&, const VirtualHost&) = default;
 };
 
@@ -244,9 +275,9 @@ struct Front {
   friend bool operator==(const Front&, const Front&) = default;
 };
 
-using Shard = std::variant<VirtualHost, Service, UpstreamTls, Front>;
+using Shard = std::variant<VirtualHost, Service, UpstreamTls, TcpPort, Front>;
 
-// The shard's name in a bucket: "host/…", "service/…", "tls/…" or "front/".
+// The shard's name in a bucket: "host/…", "service/…", "tls/…", "tcp/…" or "front/".
 [[nodiscard]] std::string shard_name(const Shard& shard);
 
 inline constexpr int kBucketCount = 256;

@@ -209,6 +209,35 @@ Route read_route(const Node& node, std::string path, Problem& problem) {
   return route;
 }
 
+StreamRoute read_stream(const Node& node, std::string path, Problem& problem) {
+  Fields fields{node, std::move(path), problem};
+  StreamRoute route;
+  route.ingress_namespace = fields.text_or("ingress_namespace", "");
+  route.ingress = fields.text_or("ingress", "");
+  route.service = fields.text("service");
+  route.upstream_tls = fields.text_or("upstream_tls", "");
+  route.send_proxy_header = fields.flag_or("send_proxy_header", false);
+  route.connect_timeout_ms = fields.number32_or("connect_timeout_ms", 1, route.connect_timeout_ms);
+  route.idle_timeout_ms = fields.number32_or("idle_timeout_ms", 1, route.idle_timeout_ms);
+  route.retry = find_retry(fields, problem);
+  route.refused = find_refusal(fields, "refused", problem);
+  fields.done();
+  return route;
+}
+
+TcpPort read_tcp(Fields& fields, Problem& problem) {
+  TcpPort tcp;
+  tcp.port = static_cast<std::uint16_t>(fields.number("port", 1, 65535));
+  tcp.expect_proxy_header = fields.flag_or("expect_proxy_header", false);
+  tcp.certificate = find_key_pair(fields, "certificate", problem);
+  if (const Node* route = fields.find_map("route"); route != nullptr) {
+    tcp.route = read_stream(*route, fields.path_of("route"), problem);
+  } else {
+    fields.problem("route", "is missing");
+  }
+  return tcp;
+}
+
 VirtualHost read_host(Fields& fields, Problem& problem) {
   VirtualHost host;
   host.host = fields.text("host");
@@ -217,6 +246,9 @@ VirtualHost read_host(Fields& fields, Problem& problem) {
   host.more_certificates = find_key_pairs(fields, "more_certificates", problem);
   host.certificate_problem = find_refusal(fields, "certificate_problem", problem);
   host.client = find_client_tls(fields, problem);
+  if (const Node* stream = fields.find_map("passthrough"); stream != nullptr) {
+    host.passthrough = read_stream(*stream, fields.path_of("passthrough"), problem);
+  }
   const Node* routes = fields.find_list("routes");
   if (routes == nullptr) {
     fields.problem("routes", "is missing");
@@ -353,17 +385,21 @@ void check_references(const std::vector<Shard>& shards, Problem& problem) {
     std::string name = shard_name(shard);
     if (!names.insert(name).second) problem.set(1, name, "stands twice");
   }
+  const auto check_route = [&](const Shard& shard, const auto& route) {
+    if (route.refused) return;
+    if (names.count("service/" + route.service) == 0) {
+      problem.set(1, shard_name(shard), "no service is called \"" + route.service + "\"");
+    }
+    if (!route.upstream_tls.empty() && names.count("tls/" + route.upstream_tls) == 0) {
+      problem.set(1, shard_name(shard), "no tls is called \"" + route.upstream_tls + "\"");
+    }
+  };
   for (const Shard& shard : shards) {
-    const auto* host = std::get_if<VirtualHost>(&shard);
-    if (host == nullptr) continue;
-    for (const Route& route : host->routes) {
-      if (route.refused) continue;
-      if (names.count("service/" + route.service) == 0) {
-        problem.set(1, shard_name(shard), "no service is called \"" + route.service + "\"");
-      }
-      if (!route.upstream_tls.empty() && names.count("tls/" + route.upstream_tls) == 0) {
-        problem.set(1, shard_name(shard), "no tls is called \"" + route.upstream_tls + "\"");
-      }
+    if (const auto* host = std::get_if<VirtualHost>(&shard)) {
+      for (const Route& route : host->routes) check_route(shard, route);
+      if (host->passthrough) check_route(shard, *host->passthrough);
+    } else if (const auto* tcp = std::get_if<TcpPort>(&shard)) {
+      check_route(shard, tcp->route);
     }
   }
 }
@@ -386,10 +422,12 @@ Result<Shard> parse_shard(std::string_view text) {
     shard = read_service(fields, problem);
   } else if (kind == kKindTls) {
     shard = read_tls(fields, problem);
+  } else if (kind == kKindTcp) {
+    shard = read_tcp(fields, problem);
   } else if (kind == kKindFront) {
     shard = read_front(fields, problem);
   } else {
-    fields.problem("kind", "must be one of host, service, tls, front");
+    fields.problem("kind", "must be one of host, service, tls, tcp, front");
   }
   fields.done();
   if (problem.is_set()) return fail(problem.error());
@@ -410,7 +448,7 @@ Result<Bucket> parse_bucket(std::string_view text) {
     for (const auto& [name, hash] : shards->map) {
       const std::string path = "shards[" + name + "]";
       if (!name.starts_with("host/") && !name.starts_with("service/") &&
-          !name.starts_with("tls/") && name != "front/") {
+          !name.starts_with("tls/") && !name.starts_with("tcp/") && name != "front/") {
         problem.set(hash.line, path, "is not the name of a shard");
       }
       bucket.emplace(name, read_hash(hash, path, problem));
@@ -471,6 +509,7 @@ Result<Standalone> parse_standalone(std::string_view text) {
   read_shards(fields, "hosts", problem, read_host, standalone.shards);
   read_shards(fields, "services", problem, read_service, standalone.shards);
   read_shards(fields, "tls", problem, read_tls, standalone.shards);
+  read_shards(fields, "tcp", problem, read_tcp, standalone.shards);
   if (Front front = read_front(fields, problem); front != Front{}) {
     standalone.shards.emplace_back(std::move(front));
   }

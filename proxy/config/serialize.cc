@@ -95,9 +95,9 @@ void append_policy_rules(std::string& out, const UpstreamTls& tls) {
   }
 }
 
-void append_retry(std::string& out, const RetryPolicy& retry) {
+void append_retry(std::string& out, int indent, const RetryPolicy& retry) {
   if (retry == RetryPolicy{}) return;
-  Lines{out, 4}.open("retry");
+  Lines{out, indent}.open("retry");
   std::vector<std::string> conditions;
   for (const auto& [member, word] : kRetryConditions) {
     if (retry.*member) conditions.emplace_back(word);
@@ -105,7 +105,7 @@ void append_retry(std::string& out, const RetryPolicy& retry) {
   for (const std::uint16_t status : retry.statuses) {
     conditions.push_back(std::string(kStatusPrefix) + std::to_string(status));
   }
-  Lines lines{out, 6};
+  Lines lines{out, indent + 2};
   lines.texts("conditions", conditions);
   lines.number("tries", std::uint64_t{retry.tries});
   lines.number("timeout_ms", std::uint64_t{retry.timeout_ms});
@@ -124,7 +124,7 @@ void append_traffic(std::string& out, const Route& route) {
   number("connect_timeout_ms", route.connect_timeout_ms, kDefault.connect_timeout_ms);
   number("read_timeout_ms", route.read_timeout_ms, kDefault.read_timeout_ms);
   number("send_timeout_ms", route.send_timeout_ms, kDefault.send_timeout_ms);
-  append_retry(out, route.retry);
+  append_retry(out, 4, route.retry);
   if (route.load_balance != kDefault.load_balance) {
     lines.text("load_balance", word_of(kLoadBalances, route.load_balance));
   }
@@ -175,6 +175,25 @@ void append_route(std::string& out, const Route& route) {
   append_refusal(out, 4, "refused", route.refused);
 }
 
+void append_stream(std::string& out, std::string_view key, const StreamRoute& route) {
+  static const StreamRoute kDefault;
+  Lines{out, 0}.open(key);
+  Lines lines{out, 2};
+  lines.text("ingress_namespace", route.ingress_namespace);
+  lines.text("ingress", route.ingress);
+  lines.text("service", route.service);
+  if (!route.upstream_tls.empty()) lines.text("upstream_tls", route.upstream_tls);
+  if (route.send_proxy_header) lines.flag("send_proxy_header", true);
+  if (route.connect_timeout_ms != kDefault.connect_timeout_ms) {
+    lines.number("connect_timeout_ms", std::uint64_t{route.connect_timeout_ms});
+  }
+  if (route.idle_timeout_ms != kDefault.idle_timeout_ms) {
+    lines.number("idle_timeout_ms", std::uint64_t{route.idle_timeout_ms});
+  }
+  append_retry(out, 2, route.retry);
+  append_refusal(out, 2, "refused", route.refused);
+}
+
 struct Serializer {
   std::string out;
 
@@ -187,6 +206,7 @@ struct Serializer {
     append_key_pairs(out, "more_certificates", host.more_certificates);
     append_refusal(out, 0, "certificate_problem", host.certificate_problem);
     append_client_tls(out, host.client);
+    if (host.passthrough) append_stream(out, "passthrough", *host.passthrough);
     if (host.routes.empty()) {
       lines.empty_list("routes");
       return;
@@ -215,6 +235,15 @@ struct Serializer {
       element.flag("serving", endpoint.serving);
       element.flag("terminating", endpoint.terminating);
     }
+  }
+
+  void operator()(const TcpPort& tcp) {
+    header(out, kKindTcp);
+    Lines lines{out, 0};
+    lines.number("port", std::uint64_t{tcp.port});
+    lines.flag("expect_proxy_header", tcp.expect_proxy_header);
+    append_key_pair(out, 0, "certificate", tcp.certificate);
+    append_stream(out, "route", tcp.route);
   }
 
   void operator()(const Front& front) {

@@ -30,8 +30,8 @@ namespace handfast::config {
 [[nodiscard]] Status validate(const Shard& shard);
 
 // A whole configuration in one file, for a proxy without a controller (`handfast-proxy --config
-// FILE`): {format, hosts: […], services: […], tls: […], default_certificate}. Paths are relative
-// to the file's directory.
+// FILE`): {format, hosts: […], services: […], tls: […], tcp: […], default_certificate}. Paths are
+// relative to the file's directory.
 struct Standalone {
   std::vector<Shard> shards;
   std::optional<KeyPairRef> default_certificate;

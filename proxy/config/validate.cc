@@ -155,6 +155,16 @@ Status check_route(const Route& route, const std::string& field) {
   return check_retry(route.retry, field + ".retry");
 }
 
+Status check_stream(const StreamRoute& route, const std::string& field) {
+  if (route.refused) return {};
+  if (route.service.empty()) return bad(field + ".service", "is missing and nothing is refused");
+  const RetryPolicy& retry = route.retry;
+  if (!retry.statuses.empty() || retry.invalid_header || retry.non_idempotent) {
+    return bad(field + ".retry.conditions", "may be error and timeout: there are no answers");
+  }
+  return {};
+}
+
 Status check_client(const ClientTls& client, FilePaths paths) {
   if (Status good = check_files(client.ca, paths, "client.ca"); !good) return good;
   if (Status good = check_files(client.crl, paths, "client.crl"); !good) return good;
@@ -204,6 +214,12 @@ Status check(const VirtualHost& host, FilePaths paths) {
   }
   if (host.client) {
     if (Status good = check_client(*host.client, paths); !good) return good;
+  }
+  if (host.passthrough) {
+    if (host.host.empty())
+      return bad("passthrough", "needs a host: nothing else tells whose it is");
+    if (!host.routes.empty()) return bad("passthrough", "is set, but there are routes");
+    if (Status good = check_stream(*host.passthrough, "passthrough"); !good) return good;
   }
   std::set<std::pair<std::string_view, PathType>> seen;
   for (std::size_t i = 0; i < host.routes.size(); ++i) {
@@ -292,6 +308,16 @@ Status check(const UpstreamTls& tls, FilePaths paths) {
   }
   if (Status good = check_versions(tls.versions); !good) return good;
   return tls.refused ? Status{} : check_trust(tls);
+}
+
+Status check(const TcpPort& tcp, FilePaths paths) {
+  if (tcp.port == 0) return bad("port", "must not be 0");
+  if (tcp.certificate) {
+    if (Status good = validate(*tcp.certificate, paths); !good) {
+      return within("certificate", good.error());
+    }
+  }
+  return check_stream(tcp.route, "route");
 }
 
 Status check(const Front& front, FilePaths paths) {

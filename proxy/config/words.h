@@ -69,6 +69,7 @@ inline constexpr std::string_view kStatusPrefix = "http_";
 inline constexpr std::string_view kKindHost = "host";
 inline constexpr std::string_view kKindService = "service";
 inline constexpr std::string_view kKindTls = "tls";
+inline constexpr std::string_view kKindTcp = "tcp";
 inline constexpr std::string_view kKindFront = "front";
 inline constexpr std::string_view kKindBucket = "bucket";
 inline constexpr std::string_view kKindIndex = "index";

@@ -7,6 +7,7 @@
 namespace handfast::route {
 
 HostEntry::HostEntry(config::VirtualHost host) : config(std::move(host)), table(config.routes) {
+  if (config.passthrough) passthrough = relay_route(*config.passthrough);
   hash_by.resize(config.routes.size());
   for (std::size_t i = 0; i < hash_by.size(); ++i) {
     if (config.routes[i].hash_by.empty()) continue;
@@ -15,6 +16,25 @@ HostEntry::HostEntry(config::VirtualHost host) : config(std::move(host)), table(
     hash_by[i] = std::move(*expression);
   }
 }
+
+config::Route relay_route(const config::StreamRoute& stream) {
+  config::Route route;
+  route.path = "/";
+  route.ingress_namespace = stream.ingress_namespace;
+  route.ingress = stream.ingress;
+  route.service = stream.service;
+  route.upstream_tls = stream.upstream_tls;
+  route.protocol =
+      stream.upstream_tls.empty() ? config::BackendProtocol::Http : config::BackendProtocol::Https;
+  route.connect_timeout_ms = stream.connect_timeout_ms;
+  route.read_timeout_ms = route.send_timeout_ms = stream.idle_timeout_ms;
+  route.retry = stream.retry;
+  route.refused = stream.refused;
+  return route;
+}
+
+TcpEntry::TcpEntry(config::TcpPort port)
+    : config(std::move(port)), route(relay_route(config.route)) {}
 
 std::size_t snapshot_bucket(std::string_view entry_name) {
   // The maps use the same hash's low bits for their slots: take high ones here.
@@ -45,6 +65,17 @@ const HostEntry* Snapshot::find_host(std::string_view host) const {
   }
   const auto* any = find(&SnapshotBucket::hosts, std::string_view());
   return any == nullptr ? nullptr : any->get();
+}
+
+const HostEntry* Snapshot::find_passthrough(std::string_view server_name) const {
+  if (passthrough_hosts == 0 || server_name.empty()) return nullptr;
+  const HostEntry* const host = find_host(server_name);
+  return host != nullptr && host->passthrough ? host : nullptr;
+}
+
+const TcpEntry* Snapshot::find_tcp(std::uint16_t port) const {
+  const auto found = tcp_ports.find(port);
+  return found == tcp_ports.end() ? nullptr : found->second.get();
 }
 
 const ServiceEntry* Snapshot::find_service(std::string_view name) const {

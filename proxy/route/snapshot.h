@@ -10,7 +10,9 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -39,9 +41,22 @@ struct HostEntry {
   std::vector<std::shared_ptr<const pki::Identity>> certificates;
   std::vector<std::string> certificate_sources;
   std::shared_ptr<const tls::ClientPolicy> client;  // null: clients aren't asked for one
+  std::optional<config::Route> passthrough;         // of config.passthrough, by relay_route()
   // Dense numbers of the routes for per-worker counters, and what keeps them reserved.
   std::vector<std::uint32_t> metrics_ids;
   std::shared_ptr<void> metrics_lease;
+};
+
+// A stream's route as an exchange takes it: Services, policies, tries and limits are the same thing
+// for requests and for bytes.
+[[nodiscard]] config::Route relay_route(const config::StreamRoute& stream);
+
+struct TcpEntry {
+  explicit TcpEntry(config::TcpPort port);
+
+  config::TcpPort config;
+  config::Route route;
+  std::shared_ptr<const pki::Identity> certificate;  // null: no TLS
 };
 
 struct ServiceEntry {
@@ -66,13 +81,19 @@ class Snapshot {
  public:
   std::uint64_t generation = 0;
   std::array<std::shared_ptr<const SnapshotBucket>, config::kBucketCount> buckets;
-  std::shared_ptr<const pki::Identity> default_certificate;  // never null
-  std::shared_ptr<const tls::TicketKeyRing> ticket_keys;     // null: the process' own
+  std::map<std::uint16_t, std::shared_ptr<const TcpEntry>> tcp_ports;  // few
+  std::size_t passthrough_hosts = 0;                                   // how many there are
+  std::shared_ptr<const pki::Identity> default_certificate;            // never null
+  std::shared_ptr<const tls::TicketKeyRing> ticket_keys;               // null: the process' own
   tls::FrontOffer front;
 
   // `host`: lower case, without port. Exact, else "*." with the first label cut, else the
   // catch-all. Null: nothing serves it. Borrowed.
   [[nodiscard]] const HostEntry* find_host(std::string_view host) const;
+  // Where TLS connections that name this host go undecrypted; null: it isn't so. Borrowed.
+  [[nodiscard]] const HostEntry* find_passthrough(std::string_view server_name) const;
+  // Borrowed.
+  [[nodiscard]] const TcpEntry* find_tcp(std::uint16_t port) const;
   [[nodiscard]] const ServiceEntry* find_service(std::string_view name) const;
   [[nodiscard]] std::shared_ptr<const tls::UpstreamPolicy> find_policy(std::string_view name) const;
 

@@ -212,6 +212,7 @@ config::Shard refuse(config::Shard shard, const config::Rejection& rejection) {
   const config::Refusal refusal{rejection.reason, rejection.detail};
   if (auto* host = std::get_if<config::VirtualHost>(&shard)) {
     for (auto& route : host->routes) route.refused = refusal;
+    if (host->passthrough) host->passthrough->refused = refusal;
     host->certificate.reset();
     host->more_certificates.clear();
     host->client.reset();
@@ -220,6 +221,9 @@ config::Shard refuse(config::Shard shard, const config::Rejection& rejection) {
     service->endpoints.clear();
   } else if (auto* tls = std::get_if<config::UpstreamTls>(&shard)) {
     tls->refused = refusal;
+  } else if (auto* tcp = std::get_if<config::TcpPort>(&shard)) {
+    tcp->certificate.reset();
+    tcp->route.refused = refusal;
   } else if (auto* front = std::get_if<config::Front>(&shard)) {
     front->ticket_keys.clear();
     front->ciphers.clear();
@@ -252,6 +256,8 @@ Status SnapshotBuilder::put(const config::Shard& shard, config::Rejection& rejec
     status = put_host(*host, rejection);
   } else if (const auto* service = std::get_if<config::Service>(&shard)) {
     status = put_service(*service);
+  } else if (const auto* tcp = std::get_if<config::TcpPort>(&shard)) {
+    status = put_tcp(*tcp, rejection);
   } else if (const auto* front = std::get_if<config::Front>(&shard)) {
     status = put_front(*front, rejection);
   } else {
@@ -281,6 +287,8 @@ Status SnapshotBuilder::put_host(const config::VirtualHost& host, config::Reject
   entry->metrics_lease = metrics_.intern(labels, entry->metrics_ids);
   auto& place = bucket(host.host).hosts[host.host];
   note_client_change(place == nullptr ? nullptr : place->client.get(), entry->client.get());
+  if (place != nullptr && place->passthrough) --snapshot_->passthrough_hosts;
+  if (entry->passthrough) ++snapshot_->passthrough_hosts;
   place = std::move(entry);
   return {};
 }
@@ -355,6 +363,19 @@ Status SnapshotBuilder::put_policy(const config::UpstreamTls& tls, config::Rejec
   return {};
 }
 
+Status SnapshotBuilder::put_tcp(const config::TcpPort& tcp, config::Rejection& rejection) {
+  auto entry = std::make_shared<route::TcpEntry>(tcp);
+  if (tcp.certificate) {
+    auto certificate = materials_.identity(*tcp.certificate);
+    if (!certificate) {
+      return reject(rejection, "certificate", tcp.certificate->certificate, certificate.error());
+    }
+    entry->certificate = std::move(certificate->object);
+  }
+  snapshot_->tcp_ports[tcp.port] = std::move(entry);
+  return {};
+}
+
 Status SnapshotBuilder::put_front(const config::Front& front, config::Rejection& rejection) {
   std::shared_ptr<const tls::TicketKeyRing> ring;
   if (!front.ticket_keys.empty()) {
@@ -389,10 +410,14 @@ void SnapshotBuilder::remove(std::string_view shard_name) {
     const auto gone = hosts.find(name);
     if (gone == hosts.end()) return;
     note_client_change(gone->second->client.get(), nullptr);
+    if (gone->second->passthrough) --snapshot_->passthrough_hosts;
     hosts.erase(gone);
   } else if (kind == "service") {
     bucket(name).services.erase(name);
     changes_->services_gone.push_back(name);
+  } else if (kind == "tcp") {
+    std::erase_if(snapshot_->tcp_ports,
+                  [&name](const auto& entry) { return std::to_string(entry.first) == name; });
   } else if (kind == "front") {
     snapshot_->ticket_keys = nullptr;
     snapshot_->front = {};

@@ -40,7 +40,7 @@ class SnapshotBuilder {
   // Puts or replaces a shard. A failure leaves the snapshot without the change. A host whose
   // certificate, or whose clients' CA, can't be loaded is put without it, and `rejection` says so.
   Status put(const config::Shard& shard, config::Rejection& rejection);
-  // `name` as in a bucket: "host/…", "service/…", "tls/…".
+  // `name` as in a bucket: "host/…", "service/…", "tls/…", …
   void remove(std::string_view shard_name);
   void set_default_certificate(std::shared_ptr<const pki::Identity> certificate);
 
@@ -58,6 +58,7 @@ class SnapshotBuilder {
   void put_client_policy(route::HostEntry& entry, config::Rejection& rejection);
   void note_client_change(const tls::ClientPolicy* before, const tls::ClientPolicy* after);
   Status put_service(const config::Service& service);
+  Status put_tcp(const config::TcpPort& tcp, config::Rejection& rejection);
   Status put_front(const config::Front& front, config::Rejection& rejection);
   Status put_policy(const config::UpstreamTls& tls, config::Rejection& rejection);
 

@@ -46,6 +46,10 @@ void put_least(Series& series, std::string labels, double value) {
 struct Collected {
   Series client_certificates, authorities, revocations, front_certificates, front_problems;
   Series refused, insecure;
+
+  void count_refused(Reason reason) {
+    refused["reason=\"" + std::string(to_string(reason)) + "\""] += 1;
+  }
 };
 
 // Of backends and of clients alike.
@@ -71,6 +75,26 @@ void collect_policy(const tls::UpstreamPolicy& policy, Collected& all) {
   collect_trust(policy, all);
 }
 
+void collect_backend(const route::Snapshot& snapshot, const config::Route& route, Collected& all) {
+  if (route.refused) {
+    all.count_refused(route.refused->reason);
+    return;
+  }
+  if (const auto* service = snapshot.find_service(route.service);
+      service != nullptr && service->config.refused) {
+    all.count_refused(service->config.refused->reason);
+  }
+  if (!config::is_tls(route.protocol)) return;
+  const auto policy = snapshot.find_policy(route.upstream_tls);
+  if (policy == nullptr) return;
+  if (policy->refused) {
+    all.count_refused(policy->refused->reason);
+  } else if (!policy->verify) {
+    all.insecure["namespace=\"" + escape_label(route.ingress_namespace) + "\",ingress=\"" +
+                 escape_label(route.ingress) + "\""] += 1;
+  }
+}
+
 void collect_host(const route::Snapshot& snapshot, const route::HostEntry& host, Collected& all) {
   const std::string name =
       "host=\"" + escape_label(host.config.host.empty() ? "_" : host.config.host) + "\"";
@@ -80,33 +104,14 @@ void collect_host(const route::Snapshot& snapshot, const route::HostEntry& host,
   }
   if (host.client != nullptr && !host.client->refused) collect_trust(*host.client, all);
   if (host.config.certificate_problem) all.front_problems[name] = 1;
+  if (host.passthrough) collect_backend(snapshot, *host.passthrough, all);
   for (const config::Route& route : host.config.routes) {
-    const auto refused_as = [&all](Reason reason) {
-      all.refused["reason=\"" + std::string(to_string(reason)) + "\""] += 1;
-    };
-    if (route.refused) {
-      refused_as(route.refused->reason);
-      continue;
-    }
-    if (route.client && route.client->refused) {
-      refused_as(route.client->refused->reason);
-      continue;
-    }
-    if (route.client && host.client != nullptr && host.client->refused) {
-      refused_as(host.client->refused->reason);
-      continue;
-    }
-    if (const auto* service = snapshot.find_service(route.service);
-        service != nullptr && service->config.refused) {
-      refused_as(service->config.refused->reason);
-    }
-    if (!config::is_tls(route.protocol)) continue;
-    const auto policy = snapshot.find_policy(route.upstream_tls);
-    if (policy == nullptr) continue;
-    if (policy->refused) refused_as(policy->refused->reason);
-    if (!policy->refused && !policy->verify) {
-      all.insecure["namespace=\"" + escape_label(route.ingress_namespace) + "\",ingress=\"" +
-                   escape_label(route.ingress) + "\""] += 1;
+    if (!route.refused && route.client && route.client->refused) {
+      all.count_refused(route.client->refused->reason);
+    } else if (!route.refused && route.client && host.client != nullptr && host.client->refused) {
+      all.count_refused(host.client->refused->reason);
+    } else {
+      collect_backend(snapshot, route, all);
     }
   }
 }
@@ -120,6 +125,7 @@ void write_snapshot_metrics(std::string& out, const route::Snapshot& snapshot) {
     for (const auto& [name, policy] : bucket->policies) collect_policy(*policy, all);
     for (const auto& [name, host] : bucket->hosts) collect_host(snapshot, *host, all);
   }
+  for (const auto& [port, tcp] : snapshot.tcp_ports) collect_backend(snapshot, tcp->route, all);
   write_family(out, "handfast_client_certificate_not_after_seconds",
                "When our client certificate for backends expires, Unix time.",
                all.client_certificates);

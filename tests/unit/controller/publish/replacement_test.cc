@@ -174,5 +174,26 @@ TEST(Replacement, FallsBackWholeForEverythingElse) {
   EXPECT_TRUE(refused.endpoints.empty());
 }
 
+TEST(Replacement, OfATcpPortNeverBringsBackAnOlderRoute) {
+  config::TcpPort old;
+  old.port = 9000;
+  old.certificate = policy("1", "authority").identity;
+  old.route.service = "shop/orders:443";
+  config::TcpPort rejected = old;
+  rejected.certificate = policy("2", "authority").identity;
+  rejected.route.upstream_tls = "shop/orders@utls/orders:443";
+
+  const auto instead =
+      std::get<config::TcpPort>(replacement_for(rejected, old, about("certificate")));
+  rejected.certificate->source = "Secret/shop/other";
+  const auto refused =
+      std::get<config::TcpPort>(replacement_for(rejected, old, about("certificate")));
+
+  EXPECT_EQ(instead.certificate, old.certificate);
+  EXPECT_EQ(instead.route, rejected.route);
+  EXPECT_TRUE(refused.route.refused);
+  EXPECT_FALSE(refused.certificate);
+}
+
 }  // namespace
 }  // namespace handfast::publish

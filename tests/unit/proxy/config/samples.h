@@ -123,6 +123,34 @@ inline VirtualHost sample_host() {
   return host;
 }
 
+// No field of its route is at its default.
+inline TcpPort sample_tcp() {
+  TcpPort tcp;
+  tcp.port = 9000;
+  tcp.expect_proxy_header = true;
+  tcp.certificate = sample_pair();
+  tcp.route.ingress_namespace = "ops";
+  tcp.route.service = "shop/db:5432";
+  tcp.route.upstream_tls = "shop/db@utls/db:5432";
+  tcp.route.send_proxy_header = true;
+  tcp.route.connect_timeout_ms = 1'500;
+  tcp.route.idle_timeout_ms = 1;
+  tcp.route.retry.error = false;
+  tcp.route.retry.tries = 7;
+  tcp.route.retry.timeout_ms = 600'000;
+  return tcp;
+}
+
+inline VirtualHost passed_host() {
+  VirtualHost host;
+  host.host = "passed.example";
+  host.passthrough = sample_tcp().route;
+  host.passthrough->ingress = "passed";
+  host.passthrough->upstream_tls.clear();
+  host.passthrough->send_proxy_header = false;
+  return host;
+}
+
 inline Service sample_service() {
   Service service;
   service.name = "shop/api:443";

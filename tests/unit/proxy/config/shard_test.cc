@@ -8,11 +8,13 @@ namespace handfast::config {
 namespace {
 
 using testing::full_policy;
+using testing::passed_host;
 using testing::sample_client;
 using testing::sample_host;
 using testing::sample_policy;
 using testing::sample_route;
 using testing::sample_service;
+using testing::sample_tcp;
 using testing::tuned_host;
 
 void expect_round_trip(const Shard& shard) {
@@ -29,6 +31,8 @@ TEST(Shard, SurvivesTheTripThroughText) {
   expect_round_trip(sample_service());
   expect_round_trip(sample_policy());
   expect_round_trip(full_policy());
+  expect_round_trip(sample_tcp());
+  expect_round_trip(passed_host());
   expect_round_trip(VirtualHost{});
 
   expect_round_trip(Front{});
@@ -174,9 +178,17 @@ TEST_P(SpoiledShard, IsRefused) {
 INSTANTIATE_TEST_SUITE_P(
     Fields, SpoiledShard,
     ::testing::Values(
-        Spoiled{sample_policy(), "format: \"1.2\"", "format: \"2.0\"", "version 2.0"},
-        Spoiled{sample_policy(), "format: \"1.2\"", "format: \"1\"", "must be a version"},
-        Spoiled{sample_policy(), "kind: \"tls\"", "kind: \"tcp\"", "kind"},
+        Spoiled{sample_policy(), "format: \"1.3\"", "format: \"2.0\"", "version 2.0"},
+        Spoiled{sample_policy(), "format: \"1.3\"", "format: \"1\"", "must be a version"},
+        Spoiled{sample_policy(), "kind: \"tls\"", "kind: \"udp\"", "kind"},
+        Spoiled{sample_tcp(), "port: 9000", "port: 0", "from 1 to 65535"},
+        Spoiled{sample_tcp(), "port: 9000", "port: 65536", "from 1 to 65535"},
+        Spoiled{sample_tcp(), "service: \"shop/db:5432\"", "service: \"\"", "route.service"},
+        Spoiled{sample_tcp(), "idle_timeout_ms: 1\n", "idle_timeout_ms: 0\n", "idle_timeout_ms"},
+        Spoiled{sample_tcp(), "[\"timeout\"]", "[\"timeout\", \"http_502\"]", "error and timeout"},
+        Spoiled{sample_tcp(), "tls/shop/orders-tls/0123456789abcdef/tls.crt", "../tls.crt",
+                "certificate"},
+        Spoiled{passed_host(), "host: \"passed.example\"", "host: \"\"", "needs a host"},
         Spoiled{sample_policy(), "verify: true", "verify: yes", "verify: must be true or false"},
         Spoiled{sample_policy(), "verify: true", "verify: \"true\"", "must be true or false"},
         Spoiled{sample_policy(), "verify: true", "verfy: true", "verfy: is not a field"},
