@@ -113,6 +113,7 @@ class Line {
 };
 
 std::string_view protocol_name(const session::ExchangeRecord& record) {
+  if (record.relay) return "TCP";
   if (record.major_version == 2) return "HTTP/2.0";
   return record.minor_version == 0 ? "HTTP/1.0" : "HTTP/1.1";
 }
@@ -151,6 +152,7 @@ char* write_record(char* to, const session::ExchangeRecord& record) {
   line.text<"host">(record.host);
   line.text<"target">(record.target);
   line.word<"protocol">(protocol_name(record));
+  if (record.tcp_port != 0) line.number<"port">(record.tcp_port);
   line.number<"status">(static_cast<std::uint64_t>(record.status));
   line.seconds<"duration">(record.duration);
   line.number<"request_bytes">(record.request_body_bytes);
@@ -175,7 +177,9 @@ char* write_record(char* to, const session::ExchangeRecord& record) {
   line.text_if<"tls_client_serial">(record.client_serial);
   if (record.upstream_tries > 0) {
     line.text<"upstream">(record.upstream_address);
-    line.number<"upstream_status">(static_cast<std::uint64_t>(record.upstream_status));
+    if (!record.relay) {
+      line.number<"upstream_status">(static_cast<std::uint64_t>(record.upstream_status));
+    }
     line.number<"upstream_tries">(static_cast<std::uint64_t>(record.upstream_tries));
     line.flag<"upstream_reused">(record.upstream_reused);
   }

@@ -74,6 +74,14 @@ std::string name_of(http::H2Flood flood) {
   return "";
 }
 
+// "shop/orders:443" -> namespace="shop", service="orders".
+std::map<std::string, std::string> labels_of(const std::string& service) {
+  const std::size_t slash = service.find('/');
+  const std::size_t colon = service.rfind(':');
+  return {{"namespace", service.substr(0, slash)},
+          {"service", service.substr(slash + 1, colon - slash - 1)}};
+}
+
 }  // namespace
 
 struct ProcessMetrics::Impl {
@@ -129,6 +137,14 @@ struct ProcessMetrics::Impl {
       counters(registry, "handfast_accept_pauses_total",
                "Times that a listener paused for want of descriptors or memory.")
           .Add({});
+  CounterFamily& relays = counters(registry, "handfast_tcp_connections_total",
+                                   "Relayed connections that have ended, by listener and status.");
+  CounterFamily& relayed_bytes =
+      counters(registry, "handfast_tcp_bytes_total",
+               "Bytes of relayed connections that have ended, by direction.");
+  prometheus::Gauge& tcp_failed =
+      gauges(registry, "handfast_tcp_ports_failed", "TCP ports that can't be listened on now.")
+          .Add({});
   prometheus::Gauge& dropped = gauges(registry, "handfast_access_log_dropped_lines",
                                       "Access log lines lost because their reader was too slow.")
                                    .Add({});
@@ -139,13 +155,14 @@ struct ProcessMetrics::Impl {
     std::unordered_map<std::string, std::set<prometheus::Counter*>> known{};
   };
   std::mutex mutex;
-  std::array<OfServices, 4> of_services{OfServices{handshakes}, OfServices{connects},
-                                        OfServices{would_refuse}, OfServices{crl_skipped}};
+  std::array<OfServices, 6> of_services{OfServices{handshakes},   OfServices{connects},
+                                        OfServices{would_refuse}, OfServices{crl_skipped},
+                                        OfServices{relays},       OfServices{relayed_bytes}};
 
   void count(OfServices& counters, const std::string& service,
-             const std::map<std::string, std::string>& labels) {
+             const std::map<std::string, std::string>& labels, double by = 1) {
     prometheus::Counter& counter = counters.family.Add(labels);
-    counter.Increment();
+    counter.Increment(by);
     counters.known[service].insert(&counter);
   }
 };
@@ -171,15 +188,12 @@ ProcessMetrics::~ProcessMetrics() = default;
 
 void ProcessMetrics::on_handshake(const upstream::HandshakeOutcome& outcome) {
   const std::string& name = *outcome.service;
-  const std::size_t slash = name.find('/');
-  const std::size_t colon = name.rfind(':');
   const auto labels = [&](Reason reason) {
-    return std::map<std::string, std::string>{
-        {"namespace", name.substr(0, slash)},
-        {"service", name.substr(slash + 1, colon - slash - 1)},
-        {"reason", std::string(to_string(reason))}};
+    auto of_service = labels_of(name);
+    of_service.emplace("reason", to_string(reason));
+    return of_service;
   };
-  auto& [handshakes, connects, would_refuse, crl_skipped] = impl_->of_services;
+  auto& [handshakes, connects, would_refuse, crl_skipped, relays, bytes] = impl_->of_services;
   auto ended = labels(outcome.reason);
   ended.emplace("result", outcome.reason == Reason::Ok ? "ok" : "failed");
   if (outcome.tls) ended.emplace("resumed", outcome.resumed ? "true" : "false");
@@ -229,6 +243,26 @@ void ProcessMetrics::on_request_refused(session::RefusedRequest why) {
   impl_->refused_request_why[static_cast<std::size_t>(why)]->Increment();
 }
 
+void ProcessMetrics::on_relay(const session::ExchangeRecord& record) {
+  static const std::string kNone = "/:";
+  const std::string& service = record.route == nullptr ? kNone : record.route->service;
+  auto labels = labels_of(service.empty() ? kNone : service);
+  labels.emplace("listener",
+                 record.tcp_port == 0 ? "passthrough" : std::to_string(record.tcp_port));
+  auto ended = labels;
+  ended.emplace("status", std::to_string(record.status));
+  auto received = labels;
+  received.emplace("direction", "received");
+  auto sent = std::move(labels);
+  sent.emplace("direction", "sent");
+  auto& relays = impl_->of_services[4];
+  auto& bytes = impl_->of_services[5];
+  const std::lock_guard lock(impl_->mutex);
+  impl_->count(relays, service, ended);
+  impl_->count(bytes, service, received, static_cast<double>(record.request_body_bytes));
+  impl_->count(bytes, service, sent, static_cast<double>(record.response_body_bytes));
+}
+
 void ProcessMetrics::on_accept_pause() { impl_->pauses.Increment(); }
 
 void ProcessMetrics::on_load(bool accepted, double seconds, std::uint64_t generation) {
@@ -246,6 +280,7 @@ void ProcessMetrics::set(const Gauges& gauges) {
   impl_->tls_sessions.Set(static_cast<double>(gauges.tls_sessions));
   impl_->tls_session_bytes.Set(static_cast<double>(gauges.tls_session_bytes));
   impl_->in_flight.Set(static_cast<double>(gauges.requests_in_flight));
+  impl_->tcp_failed.Set(static_cast<double>(gauges.tcp_ports_failed));
   impl_->dropped.Set(static_cast<double>(gauges.access_log_dropped));
 }
 

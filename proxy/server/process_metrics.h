@@ -26,6 +26,8 @@ class ProcessMetrics {
   void on_refused(session::RefusedConnection why);
   void on_http2_flood(http::H2Flood flood);
   void on_request_refused(session::RefusedRequest why);
+  // A relayed connection ended.
+  void on_relay(const session::ExchangeRecord& record);
   // A listener found no descriptor or memory for a connection.
   void on_accept_pause();
   void on_load(bool accepted, double seconds, std::uint64_t generation);
@@ -42,6 +44,7 @@ class ProcessMetrics {
     std::uint64_t tls_sessions = 0;
     std::uint64_t tls_session_bytes = 0;
     std::uint64_t access_log_dropped = 0;
+    std::uint64_t tcp_ports_failed = 0;
   };
   void set(const Gauges& gauges);
 

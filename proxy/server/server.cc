@@ -7,6 +7,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "proxy/base/log.h"
@@ -111,6 +113,8 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
           }});
   if (const Status opened = server->open_listeners(); !opened) return fail(opened.error());
   if (const Status opened = server->open_services(); !opened) return fail(opened.error());
+  server->plan_tcp_ports();
+  if (const Status made = server->make_workers(); !made) return fail(made.error());
   server->resolver_->set_own_listeners(server->own_listeners_);
   return server;
 }
@@ -131,18 +135,40 @@ Status Server::open_listeners() {
     }
     return {};
   };
-  std::vector<Worker*> borrowed;
   for (std::size_t i = 0; i < options_.workers; ++i) {
-    WorkerSockets sockets;
+    WorkerSockets& sockets = worker_sockets_.emplace_back();
     if (const Status http = open(options_.http, "http", i == 0, sockets.http); !http) return http;
     if (const Status https = open(options_.https, "https", i == 0, sockets.https); !https) {
       return https;
     }
-    auto worker = Worker::create(i, *shared_, std::move(sockets));
+  }
+  return {};
+}
+
+// TCP ports are served where HTTP is; not those that we listen on ourselves.
+void Server::plan_tcp_ports() {
+  std::set<std::uint16_t> own_ports;
+  for (const net::Address& address : own_listeners_) own_ports.insert(address.port());
+  std::vector<net::Address> addresses;
+  for (const auto* listeners : {&options_.http, &options_.https}) {
+    for (const net::Address& listener : *listeners) {
+      const auto ip = net::Address::from_ip(listener.ip(), 0);
+      if (ip && std::ranges::find(addresses, *ip) == addresses.end()) addresses.push_back(*ip);
+    }
+  }
+  tcp_sockets_ = std::make_unique<TcpSockets>(std::move(addresses), std::move(own_ports));
+  shared_->tcp_sockets = tcp_sockets_.get();
+}
+
+Status Server::make_workers() {
+  std::vector<Worker*> borrowed;
+  for (std::size_t i = 0; i < options_.workers; ++i) {
+    auto worker = Worker::create(i, *shared_, std::move(worker_sockets_[i]));
     if (!worker) return fail(worker.error());
     borrowed.push_back(worker->get());
     workers_.push_back(std::move(*worker));
   }
+  worker_sockets_.clear();
   loader_->set_workers(std::move(borrowed));
   return {};
 }

@@ -56,6 +56,8 @@ class Server {
   explicit Server(ServerOptions options);
   Status open_listeners();
   Status open_services();
+  void plan_tcp_ports();
+  Status make_workers();
   void on_signal();
   void begin_shutdown();
   void drain_workers();
@@ -85,7 +87,9 @@ class Server {
   std::unique_ptr<upstream::DnsClient> dns_;  // answers to the resolver: ends before it
   std::unique_ptr<tls::SessionStore> sessions_;
   std::vector<net::Address> own_listeners_;
+  std::unique_ptr<TcpSockets> tcp_sockets_;
   std::unique_ptr<WorkerShared> shared_;
+  std::vector<WorkerSockets> worker_sockets_;  // until the workers have them
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<HttpService> http_service_;
   std::unique_ptr<SignalHandler> signals_;

@@ -55,6 +55,7 @@ std::string Server::metrics_text() {
     gauges.endpoints_resting += worker->endpoints_resting();
     gauges.downstream_connections += worker->sessions();
     gauges.requests_in_flight += worker->requests_in_flight();
+    gauges.tcp_ports_failed = std::max(gauges.tcp_ports_failed, worker->tcp_ports_failed());
   }
   if (sessions_ != nullptr) {
     gauges.tls_sessions = sessions_->size();

@@ -80,7 +80,15 @@ Worker::Worker(std::size_t number, WorkerShared& shared, std::unique_ptr<event::
                shared.limits),
       sockets_(std::move(sockets)),
       second_(loop_->timers(), [this] { each_second(); }),
-      drain_timer_(loop_->timers(), [this] { check_drained(); }) {}
+      drain_timer_(loop_->timers(), [this] { check_drained(); }) {
+  if (shared.tcp_sockets == nullptr) return;
+  tcp_listeners_.emplace(
+      *loop_, *shared.tcp_sockets,
+      [this](std::uint16_t port, net::Socket socket, const net::Address& peer) {
+        accept_tcp(port, std::move(socket), peer);
+      },
+      [this] { shared_.process_metrics.on_accept_pause(); });
+}
 
 Worker::~Worker() { stop(); }
 
@@ -128,6 +136,10 @@ void Worker::swap(const Publication& publication) {
   server_tls_.set_offer(publication.snapshot->front);
   for (const std::string& service : publication.changes->services_gone) balancer_.forget(service);
   if (first) listen();
+  if (tcp_listeners_) {
+    tcp_listeners_->follow(*publication.snapshot);
+    tcp_ports_failed_.store(tcp_listeners_->failed(), std::memory_order_relaxed);
+  }
   if (publication.changes->clients) judge_clients();
 }
 
@@ -148,6 +160,17 @@ void Worker::listen() {
 }
 
 void Worker::accept(net::Socket socket, const net::Address& peer, bool tls) {
+  open(std::move(socket), peer, tls, nullptr);
+}
+
+void Worker::accept_tcp(std::uint16_t port, net::Socket socket, const net::Address& peer) {
+  const route::TcpEntry* const tcp = snapshots_.current().find_tcp(port);
+  if (tcp == nullptr) return;
+  open(std::move(socket), peer, tcp->certificate != nullptr, tcp);
+}
+
+void Worker::open(net::Socket socket, const net::Address& peer, bool tls,
+                  const route::TcpEntry* tcp) {
   const bool full = sessions_.size() >= context_.limits.worker_connections;
   if (full) on_refused(session::RefusedConnection::WorkerConnections);
   auto place = full ? std::nullopt : try_place(peer);
@@ -158,14 +181,16 @@ void Worker::accept(net::Socket socket, const net::Address& peer, bool tls) {
   std::unique_ptr<net::Stream> stream;
   tls::TlsStream* tls_stream = nullptr;
   if (tls) {
-    auto made = server_tls_.accept(std::move(socket), buffers_);
+    auto made = server_tls_.accept(std::move(socket), buffers_,
+                                   tcp == nullptr ? nullptr : tcp->certificate);
     tls_stream = made.get();
     stream = std::move(made);
   } else {
     stream = std::make_unique<net::PlainStream>(std::move(socket), buffers_);
   }
-  auto session = std::make_unique<session::Opening>(
-      context_, static_cast<session::SessionOwner&>(*this), std::move(stream), tls_stream, peer);
+  auto session =
+      std::make_unique<session::Opening>(context_, static_cast<session::SessionOwner&>(*this),
+                                         std::move(stream), tls_stream, peer, tcp);
   if (!session->start()) return;
   session->slot = sessions_.size();
   sessions_.push_back(std::move(session));
@@ -241,9 +266,13 @@ void Worker::on_session_closed(session::Session& session) {
 }
 
 void Worker::on_exchange(const session::ExchangeRecord& record) {
-  shared_.route_metrics.count(number_,
-                              record.route == nullptr ? RouteMetrics::kNoRoute : record.metrics_id,
-                              record.method, record.status, record.duration);
+  if (record.relay) {
+    shared_.process_metrics.on_relay(record);
+  } else {
+    shared_.route_metrics.count(
+        number_, record.route == nullptr ? RouteMetrics::kNoRoute : record.metrics_id,
+        record.method, record.status, record.duration);
+  }
   if (record.route == nullptr || record.route->access_log)
     shared_.access_log.append(number_, record);
   upstream_idle_.store(pool_.idle(), std::memory_order_relaxed);
@@ -296,6 +325,10 @@ void Worker::each_second() {
   give_memory_back();
   requests_in_flight_.store(context_.exchanges, std::memory_order_relaxed);
   cut_outlived_clients();
+  if (tcp_listeners_) {
+    tcp_listeners_->try_again();
+    tcp_ports_failed_.store(tcp_listeners_->failed(), std::memory_order_relaxed);
+  }
   endpoints_resting_.store(balancer_.resting(), std::memory_order_relaxed);
   upstream_idle_.store(pool_.idle(), std::memory_order_relaxed);
   upstream_total_.store(pool_.total(), std::memory_order_relaxed);
@@ -329,6 +362,7 @@ void Worker::check_drained() {
   // What is queued in the backlog is still served: nobody who was let in is reset.
   for (const auto& listener : listeners_) listener->close();
   listeners_.clear();
+  if (tcp_listeners_) tcp_listeners_->close();
   sockets_ = {};
   if (!sessions_.empty()) {
     drain_timer_.set(loop_->now() + kDrainLook);

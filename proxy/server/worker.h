@@ -23,6 +23,7 @@
 #include "proxy/server/process_metrics.h"
 #include "proxy/server/route_metrics.h"
 #include "proxy/server/snapshot_builder.h"
+#include "proxy/server/tcp_listeners.h"
 #include "proxy/session/context.h"
 #include "proxy/session/session.h"
 #include "proxy/tls/contexts.h"
@@ -43,6 +44,7 @@ struct WorkerShared {
   ProcessMetrics& process_metrics;
   upstream::Resolver& resolver;
   net::ConnectionLimits& connection_limits;
+  TcpSockets* tcp_sockets = nullptr;  // null: no TCP ports
   tls::TicketKeys tickets;
   tls::SessionStore* sessions = nullptr;  // with backends; null: no resumption
   session::Limits limits;
@@ -84,6 +86,10 @@ class Worker final : private session::SessionOwner,
   [[nodiscard]] std::uint64_t requests_in_flight() const {
     return requests_in_flight_.load(std::memory_order_relaxed);
   }
+  // TCP ports that this worker can't listen on.
+  [[nodiscard]] std::uint64_t tcp_ports_failed() const {
+    return tcp_ports_failed_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint64_t sessions() const {
     return session_count_.load(std::memory_order_relaxed);
   }
@@ -110,6 +116,9 @@ class Worker final : private session::SessionOwner,
   void swap(const Publication& publication);
   void listen();
   void accept(net::Socket socket, const net::Address& peer, bool tls);
+  void accept_tcp(std::uint16_t port, net::Socket socket, const net::Address& peer);
+  // Where there is room for it.
+  void open(net::Socket socket, const net::Address& peer, bool tls, const route::TcpEntry* tcp);
   // A place for one more connection of this client; nothing: it has as many as it may; counted.
   std::optional<net::ConnectionLimits::Slot> try_place(const net::Address& client);
   void judge(std::vector<upstream::JudgeRequest> requests);
@@ -149,6 +158,7 @@ class Worker final : private session::SessionOwner,
   session::Context context_;
   WorkerSockets sockets_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;
+  std::optional<TcpListeners> tcp_listeners_;
   std::vector<std::unique_ptr<session::Session>> sessions_;
   std::vector<net::ConnectionLimits::Slot> places_;  // of sessions_, one each
   std::size_t most_sessions_ = 0;                    // since memory was given back
@@ -160,6 +170,7 @@ class Worker final : private session::SessionOwner,
   std::atomic<std::uint64_t> endpoints_resting_{0};
   std::atomic<std::uint64_t> requests_in_flight_{0};
   std::atomic<std::uint64_t> session_count_{0};
+  std::atomic<std::uint64_t> tcp_ports_failed_{0};
   std::thread thread_;
 };
 

@@ -52,7 +52,7 @@ Worker::BindingHosts Worker::find_binding_hosts(session::Session& session) {
   // Closed: the client has ended its side, but a tunnel may still send to it.
   const bool usable = stream != nullptr && (stream->state() == tls::TlsStream::State::Open ||
                                             stream->state() == tls::TlsStream::State::Closed);
-  if (!usable) return hosts;
+  if (!usable || stream->own_identity() != nullptr) return hosts;
   const route::Snapshot& snapshot = snapshots_.current();
   hosts.named = snapshot.find_host(stream->server_name());
   if (hosts.named != nullptr) hosts.all.push_back(hosts.named);

@@ -81,6 +81,40 @@ Exchange::~Exchange() {
 }
 
 void Exchange::start(ClientSide& client, const ClientFacts& facts) {
+  begin(client, facts);
+  choose_request_id();
+  if (admit_exchange()) route();
+}
+
+void Exchange::start_relay(ClientSide& client, const ClientFacts& facts, const RelayTarget& to) {
+  begin(client, facts);
+  relay_ = true;
+  context_.request_ids.next(own_request_id_.data());
+  request_id_ = {own_request_id_.data(), own_request_id_.size()};
+  fresh_ = true;
+  if (to.tcp_port != 0) {
+    const route::TcpEntry* const port = snapshot_->find_tcp(to.tcp_port);
+    if (port != nullptr) route_ = &port->route;
+    if (port != nullptr && port->config.route.send_proxy_header) {
+      prelude_ = net::write_proxy_header(to.endpoints);
+    }
+    tcp_port_ = to.tcp_port;
+  } else {
+    host_ = snapshot_->find_passthrough(to.server_name);
+    if (host_ != nullptr) route_ = &*host_->passthrough;
+  }
+  if (!admit_exchange()) return;
+  if (route_ == nullptr) {
+    answer(Reason::NoRoute, "the route is gone", 404);
+  } else if (route_->refused) {
+    answer(route_->refused->reason, route_->refused->detail,
+           refusal_status(route_->refused->reason));
+  } else {
+    choose_endpoint();
+  }
+}
+
+void Exchange::begin(ClientSide& client, const ClientFacts& facts) {
   check(state_ == State::Idle);
   client_ = &client;
   facts_ = facts;
@@ -93,7 +127,6 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   tries_ = returned_ = crowded_ = 0;
   request_complete_ = request_body_sent_ = head_sent_ = fresh_ = upstream_ended_ = false;
   request_end_sent_ = response_complete_ = false;
-  choose_request_id();
   started_ = context_.loop.clock().now();
   unix_milliseconds_ = std::chrono::duration_cast<std::chrono::milliseconds>(
                            std::chrono::system_clock::now().time_since_epoch())
@@ -107,13 +140,15 @@ void Exchange::start(ClientSide& client, const ClientFacts& facts) {
   upstream_tls_ = {};
   presented_ = nullptr;
   state_ = State::Connecting;
-  if (++context_.exchanges <= context_.limits.worker_requests) {
-    route();
-    return;
-  }
+}
+
+// False: answered.
+bool Exchange::admit_exchange() {
+  if (++context_.exchanges <= context_.limits.worker_requests) return true;
   context_.observer.on_request_refused(RefusedRequest::WorkerRequests);
   detail_ = "the worker has as many requests as it may (--max-worker-requests)";
   answer_status(503, {});
+  return false;
 }
 
 // ingress-nginx passes the client's on, if there is one. Only one that can stand in a log.
@@ -238,7 +273,12 @@ void Exchange::report(bool cut) {
   record.response_body_bytes = response_bytes_;
   record.response_cut = cut;
   record.route = route_;
-  if (route_ != nullptr && route_index_ < host_->metrics_ids.size()) {
+  record.relay = relay_;
+  record.tcp_port = tcp_port_;
+  if (relay_) {
+    record.scheme = tcp_port_ == 0 ? "passthrough" : facts_.tls ? "tls" : "tcp";
+    record.host = facts_.server_name;
+  } else if (route_ != nullptr && route_index_ < host_->metrics_ids.size()) {
     record.metrics_id = host_->metrics_ids[route_index_];
   }
   record.downstream_tls_version = facts_.tls_version;

@@ -10,7 +10,8 @@
 //     \-> Answered (by us: no route, refused, redirect, failure) -> Done
 //
 // A request that asks for an upgrade and is answered 101 becomes a tunnel: the bodies are then
-// bytes as they come, until both directions have ended.
+// bytes as they come, until both directions have ended. A relay is a tunnel from the start, without
+// a request: a connection to a TCP port, or to a host whose TLS passes through.
 //
 // The request half (still coming or complete) belongs to the client side; the response half is
 // here. The route is pinned for the whole exchange; the TLS policy is looked up in the worker's
@@ -31,6 +32,7 @@
 #include "proxy/http/forwarding.h"
 #include "proxy/http/message.h"
 #include "proxy/http/trailers.h"
+#include "proxy/net/proxy_protocol.h"
 #include "proxy/session/client_origin.h"
 #include "proxy/session/context.h"
 #include "proxy/session/session.h"
@@ -55,6 +57,13 @@ struct OwnResponse {
 // Puts a head on record that never became a request, and so never had an exchange.
 void report_refusal(Context& context, const ClientFacts& facts, int major_version, int status,
                     std::string_view what);
+
+// What a relay goes by: a TCP port, or else the host that the client's TLS names.
+struct RelayTarget {
+  std::uint16_t tcp_port = 0;
+  std::string_view server_name;
+  net::ProxyEndpoints endpoints;  // of the client's connection, for a PROXY header
+};
 
 // What an exchange asks of the client's protocol. None of these calls back into the exchange but
 // client_done() of the last one.
@@ -86,6 +95,8 @@ class Exchange final : public upstream::ChannelUser {
   http::RequestHead head;
 
   void start(ClientSide& client, const ClientFacts& facts);
+  // A relay. `to`: where it leads in the newest snapshot.
+  void start_relay(ClientSide& client, const ClientFacts& facts, const RelayTarget& to);
 
   // From the client side.
   [[nodiscard]] bool wants_request_body() const;
@@ -114,6 +125,9 @@ class Exchange final : public upstream::ChannelUser {
  private:
   enum class State : std::uint8_t { Idle, Collecting, Connecting, Streaming, Tunnel };
 
+  void begin(ClientSide& client, const ClientFacts& facts);
+  bool admit_exchange();
+  void open_tunnel(upstream::Channel& channel);
   void learn_client();
   [[nodiscard]] http::ForwardContext forward_context() const;
   void route();
@@ -183,6 +197,9 @@ class Exchange final : public upstream::ChannelUser {
   bool response_complete_ = false;  // of a buffered response: all of it is here
   bool upstream_ended_ = false;     // of a tunnel: the backend's direction
   bool fresh_ = false;              // the next try is made on a new connection
+  bool relay_ = false;
+  std::uint16_t tcp_port_ = 0;  // of a relay; 0: TLS that passes through
+  std::string prelude_;         // of a relay: what the backend gets before its first byte
 
   // For the record.
   std::array<char, 32> own_request_id_{};

@@ -140,6 +140,7 @@ void Exchange::try_endpoint(const net::Address& address) {
   target.address = address;
   target.wire = wire();
   target.connect_timeout = std::chrono::milliseconds(route_->connect_timeout_ms);
+  target.prelude = prelude_;
   ++tries_;
   upstream_address_ = target.address;
   tried_.push_back(target.address);
@@ -174,6 +175,10 @@ void Exchange::send_request(upstream::Channel& channel) {
   state_ = State::Streaming;
   upstream_reused_ = channel.reused();
   note_peer(channel.peer());
+  if (relay_) {
+    open_tunnel(channel);
+    return;
+  }
   const http::ForwardContext forward = forward_context();
   channel.begin({head, forward, std::chrono::milliseconds(route_->read_timeout_ms),
                  std::chrono::milliseconds(route_->send_timeout_ms)});
@@ -188,6 +193,19 @@ void Exchange::send_request(upstream::Channel& channel) {
     request_end_sent_ = false;
     send_spooled_request();
   }
+}
+
+// That the endpoint took the connection is all that it owes us; how long the bytes flow says
+// nothing of its health. What it has said already is read in an event of its own.
+void Exchange::open_tunnel(upstream::Channel& channel) {
+  attempt_.finish(upstream::Outcome::Ok, context_.loop.now());
+  state_ = State::Tunnel;
+  status_ = 200;
+  head_sent_ = true;
+  reason_ = Reason::Ok;
+  detail_.clear();
+  channel.begin_tunnel(std::chrono::milliseconds(route_->read_timeout_ms));
+  client_->resume_request_body();
 }
 
 void Exchange::note_peer(const upstream::PeerFacts& peer) {

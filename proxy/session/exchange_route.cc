@@ -43,6 +43,11 @@ void Exchange::route() {
   }
   path_ = path.value_or("/");
   host_ = snapshot_->find_host(lower_host(head.host, host_scratch_));
+  if (host_ != nullptr && host_->passthrough) {
+    if (!https_ && redirect_to_https()) return;
+    answer(Reason::Misdirected, "the host's TLS passes through: it is not served here", 421);
+    return;
+  }
   route_index_ = host_ == nullptr ? route::RouteTable::kNone : host_->table.find(path_);
   if (route_index_ == route::RouteTable::kNone) {
     answer(Reason::NoRoute, "no host or path matches", 404);

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "proxy/session/h1_session.h"
 #include "proxy/session/h2_session.h"
+#include "proxy/session/relay_session.h"
+#include "proxy/tls/client_hello.h"
 
 namespace handfast::session {
 namespace {
@@ -33,20 +36,32 @@ ClientFacts ClientConnection::facts() const {
 }
 
 Opening::Opening(Context& context, SessionOwner& owner, std::unique_ptr<net::Stream> stream,
-                 tls::TlsStream* tls, const net::Address& peer)
+                 tls::TlsStream* tls, const net::Address& peer, const route::TcpEntry* tcp)
     : context_(context),
       owner_(owner),
       connection_{.stream = std::move(stream),
                   .tls = tls,
                   .address = peer.ip(),
                   .believed = context.limits.trust.forwarded.contains(peer),
-                  .in = Buffer(context.buffers)},
+                  .in = Buffer(context.buffers),
+                  .endpoints = {.source = peer, .destination = {}}},
+      tcp_port_(tcp == nullptr ? 0 : tcp->config.port),
+      peer_is_believed_(context.limits.trust.proxy_protocol.contains(peer)),
       timer_(context.loop.timers(), [this] { on_timeout(); }),
-      state_(context.limits.trust.proxy_protocol.contains(peer) ? State::ProxyHeader
-             : tls != nullptr                                   ? State::Handshaking
-                                                                : State::Preface) {}
+      state_(State::ProxyHeader) {
+  const bool wants_header = tcp == nullptr ? peer_is_believed_ : tcp->config.expect_proxy_header;
+  if (!wants_header) state_ = after_proxy_header();
+}
 
 Opening::~Opening() = default;
+
+Opening::State Opening::after_proxy_header() const {
+  const bool tls = connection_.tls != nullptr;
+  if (tcp_port_ != 0) return tls ? State::Handshaking : State::Relay;
+  if (!tls) return State::Preface;
+  const bool looks = context_.snapshots.current().passthrough_hosts > 0;
+  return looks ? State::ClientHello : State::Handshaking;
+}
 
 Status Opening::start() {
   arm();
@@ -69,11 +84,17 @@ void Opening::advance() {
     case State::ProxyHeader:
       read_proxy_header();
       break;
+    case State::ClientHello:
+      read_client_hello();
+      break;
     case State::Handshaking:
       advance_handshake();
       break;
     case State::Preface:
       read_preface();
+      break;
+    case State::Relay:
+      hand_over(/*http2=*/false);
       break;
     case State::Over:
       break;
@@ -97,23 +118,51 @@ void Opening::read_proxy_header() {
   }
   socket.receive({space.data(), header.consumed});
   if (header.endpoints && !learn_client(*header.endpoints)) return;
-  state_ = connection_.tls != nullptr ? State::Handshaking : State::Preface;
+  state_ = after_proxy_header();
   arm();
   advance();  // what followed the header is told by no further event
 }
 
 // False: closed.
 bool Opening::learn_client(const net::ProxyEndpoints& endpoints) {
-  if (!owner_.admit(*this, endpoints.source)) {
+  // Of a TCP port whose peers we don't believe, the address is told on, and good for nothing here.
+  if (peer_is_believed_ && !owner_.admit(*this, endpoints.source)) {
     connection_.stream->socket().reset_on_close();
     close();
     return false;
   }
+  connection_.endpoints = endpoints;
   connection_.address = endpoints.source.ip();
   connection_.believed = context_.limits.trust.forwarded.contains(endpoints.source);
   connection_.tls_in_front = connection_.tls == nullptr &&
                              endpoints.destination.port() == context_.limits.public_https_port;
   return true;
+}
+
+void Opening::read_client_hello() {
+  net::Socket& socket = connection_.stream->socket();
+  std::array<char, tls::kMaxClientHello> space;
+  const net::IoResult seen = socket.peek(space);
+  if (seen.state == net::IoState::WouldBlock) return;
+  if (seen.state != net::IoState::Data) {
+    close();
+    return;
+  }
+  const tls::ClientHello hello = tls::read_client_hello({space.data(), seen.bytes});
+  if (hello.state == tls::ClientHello::State::Incomplete && !socket.hung_up()) return;
+  const route::HostEntry* const host =
+      hello.state == tls::ClientHello::State::Complete
+          ? context_.snapshots.current().find_passthrough(hello.server_name)
+          : nullptr;
+  if (host != nullptr) {
+    // The TLS that was made ready has seen nothing.
+    connection_.stream = std::make_unique<net::PlainStream>(std::move(socket), context_.buffers);
+    connection_.tls = nullptr;
+    relay(hello.server_name, *host->config.passthrough);
+    return;
+  }
+  state_ = State::Handshaking;
+  advance();
 }
 
 void Opening::advance_handshake() {
@@ -161,15 +210,26 @@ void Opening::read_preface() {
 }
 
 void Opening::hand_over(bool http2) {
-  state_ = State::Over;
-  timer_.cancel();
+  if (tcp_port_ != 0) {
+    const route::TcpEntry* const tcp = context_.snapshots.current().find_tcp(tcp_port_);
+    tcp == nullptr ? close() : relay({}, tcp->config.route);
+    return;
+  }
   http2 ? hand_over_to<H2Session>() : hand_over_to<H1Session>();
 }
 
-template <class Next>
-void Opening::hand_over_to() {
+void Opening::relay(std::string server_name, const config::StreamRoute& route) {
+  hand_over_to<RelaySession>(tcp_port_, std::move(server_name),
+                             std::chrono::milliseconds(route.idle_timeout_ms));
+}
+
+template <class Next, class... Arguments>
+void Opening::hand_over_to(Arguments... arguments) {
+  state_ = State::Over;
+  timer_.cancel();
   const int fd = connection_.stream->socket().fd();
-  auto next = std::make_unique<Next>(context_, owner_, std::move(connection_));
+  auto next =
+      std::make_unique<Next>(context_, owner_, std::move(connection_), std::move(arguments)...);
   Next& session = *next;
   context_.loop.rebind(fd, session);
   owner_.on_session_replaced(*this, std::move(next));

@@ -1,17 +1,27 @@
 #pragma once
 // The beginning of a client's connection, until it is known what it speaks.
 //
-//   [ProxyHeader] -> Handshaking (TLS) or Preface (plain: HTTP/2 by prior knowledge or HTTP/1.1?)
-//                 -> the session
+//   [ProxyHeader] -> [ClientHello] -> Handshaking (TLS) -> the session
+//                 -> Preface (plain: HTTP/2 by prior knowledge or HTTP/1.1?) -> the session
+//                 -> Relay (a TCP port without TLS) -> the session
 //
 // A peer whose PROXY header we believe must begin with one, and then is the client that it tells
 // of; one from anybody else closes the connection. It is looked at where it lies and taken out of
 // the socket alone, so that nothing of what follows is read too early.
 //
+// While some host's TLS passes through, the ClientHello of each connection is looked at, in the
+// same way; one that names such a host is relayed as it is.
+//
+// A TCP port says itself whether its peers begin with a PROXY header, and then all of them must.
+//
 // With TLS, ALPN says it. Without, the first bytes do: an HTTP/2 client begins with a preface that
 // no HTTP/1.1 request can begin with (RFC 9113 section 3.4).
 //
 // Threading: one worker's. Ownership: the SessionOwner's.
+
+#include <cstdint>
+#include <memory>
+#include <string>
 
 #include "proxy/net/proxy_protocol.h"
 #include "proxy/session/context.h"
@@ -21,9 +31,9 @@ namespace handfast::session {
 
 class Opening final : public Session {
  public:
-  // `tls`: `stream` if it is TLS, else null.
+  // `tls`: `stream` if it is TLS, else null. `tcp`: of the newest snapshot; null: an HTTP listener.
   Opening(Context& context, SessionOwner& owner, std::unique_ptr<net::Stream> stream,
-          tls::TlsStream* tls, const net::Address& peer);
+          tls::TlsStream* tls, const net::Address& peer, const route::TcpEntry* tcp = nullptr);
   ~Opening() override;
 
   // Registers with the loop. Failure: out of memory for epoll; close it.
@@ -35,17 +45,20 @@ class Opening final : public Session {
   [[nodiscard]] tls::TlsStream* tls() override { return connection_.tls; }
 
  private:
-  enum class State : std::uint8_t { ProxyHeader, Handshaking, Preface, Over };
+  enum class State : std::uint8_t { ProxyHeader, ClientHello, Handshaking, Preface, Relay, Over };
 
   void read_proxy_header();
+  [[nodiscard]] State after_proxy_header() const;
   bool learn_client(const net::ProxyEndpoints& endpoints);
   void arm();
   void advance();
+  void read_client_hello();
   void advance_handshake();
   void read_preface();
   void hand_over(bool http2);
-  template <class Next>
-  void hand_over_to();
+  template <class Next, class... Arguments>
+  void hand_over_to(Arguments... arguments);
+  void relay(std::string server_name, const config::StreamRoute& route);
   void on_timeout();
   void refuse(RefusedConnection why);
   void close();
@@ -53,6 +66,8 @@ class Opening final : public Session {
   Context& context_;
   SessionOwner& owner_;
   ClientConnection connection_;
+  std::uint16_t tcp_port_ = 0;  // 0: an HTTP listener
+  bool peer_is_believed_;       // what its PROXY header says counts
   event::Timer timer_;
   State state_;
 };

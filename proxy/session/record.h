@@ -31,7 +31,11 @@ struct ExchangeRecord {
   std::uint64_t response_body_bytes = 0;
   bool response_cut = false;  // the client did not get the whole response
 
-  // Null without a route; metrics_id is good only with one.
+  // Bytes without a request: a TCP port, or with 0 a host whose TLS passes through.
+  bool relay = false;
+  std::uint16_t tcp_port = 0;
+
+  // Null without a route; metrics_id is good only with one that isn't a relay's.
   const config::Route* route = nullptr;
   std::uint32_t metrics_id = 0;
 

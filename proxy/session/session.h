@@ -1,5 +1,5 @@
 #pragma once
-// A client's connection in whatever state of its life: opening, then HTTP/1.1 or HTTP/2.
+// A client's connection in whatever state of its life: opening, then HTTP/1.1, HTTP/2 or a relay.
 //
 // One object hands the connection to the next; whoever owns it sees one session in one slot all the
 // time.
@@ -16,6 +16,7 @@
 #include "proxy/base/buffer.h"
 #include "proxy/event/loop.h"
 #include "proxy/net/address.h"
+#include "proxy/net/proxy_protocol.h"
 #include "proxy/net/stream.h"
 #include "proxy/tls/tls_stream.h"
 
@@ -82,6 +83,8 @@ struct ClientConnection {
   bool believed = false;          // as in ClientFacts
   bool tls_in_front = false;
   Buffer in;  // read already
+  // Both ends, as a PROXY header tells them or as they are; the destination only if it was told.
+  net::ProxyEndpoints endpoints = {};
 
   // Views into this. Once TLS is open, if there is any.
   [[nodiscard]] ClientFacts facts() const;

@@ -50,9 +50,12 @@ int on_client_hello(SSL* ssl, int* alert, void* argument) {
   auto& selector = *static_cast<CertificateSelector*>(argument);
   std::string name(read_server_name(ssl));
   std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
-  const Identities identities = selector.select_certificates(name);
-  ask_client(ssl, selector.select_client_policy(name), identities);
-  TlsStream::of(ssl).set_server_name(std::move(name));
+  TlsStream& stream = TlsStream::of(ssl);
+  const auto& own = stream.own_identity();
+  const Identities identities =
+      own != nullptr ? Identities(&own, 1) : selector.select_certificates(name);
+  ask_client(ssl, own != nullptr ? nullptr : selector.select_client_policy(name), identities);
+  stream.set_server_name(std::move(name));
   SSL_certs_clear(ssl);  // a second ClientHello may come with another name
   for (const auto& identity : identities) {
     if (SSL_use_cert_and_key(ssl, identity->leaf(), identity->key(), identity->intermediates(),
@@ -77,8 +80,9 @@ constexpr std::string_view kHttp1 = kEither.substr(3);
 
 // RFC 7301 section 3.2: a client that offers only what we don't speak is told so. `argument`: what
 // we speak.
-int on_alpn(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_length,
+int on_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_length,
             const unsigned char* offered, unsigned int offered_length, void* argument) {
+  if (TlsStream::of(ssl).own_identity() != nullptr) return SSL_TLSEXT_ERR_NOACK;
   const auto& ours = *static_cast<const std::string_view*>(argument);
   unsigned char* chosen = nullptr;
   if (SSL_select_next_proto(&chosen, out_length,
@@ -208,11 +212,14 @@ void ServerContext::set_offer(const FrontOffer& offer) {
   context_ = make_context();
 }
 
-std::unique_ptr<TlsStream> ServerContext::accept(net::Socket socket, BufferPool& pool) {
+std::unique_ptr<TlsStream> ServerContext::accept(net::Socket socket, BufferPool& pool,
+                                                 std::shared_ptr<const pki::Identity> identity) {
   SslPtr ssl(SSL_new(context_.get()));
   check(ssl != nullptr, "SSL_new");
   SSL_set_accept_state(ssl.get());
-  return std::make_unique<TlsStream>(std::move(socket), pool, std::move(ssl));
+  auto stream = std::make_unique<TlsStream>(std::move(socket), pool, std::move(ssl));
+  stream->set_own_identity(std::move(identity));
+  return stream;
 }
 
 ClientContext::ClientContext(const Clock& clock, SessionStore* sessions)

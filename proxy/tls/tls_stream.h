@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "proxy/net/stream.h"
+#include "proxy/pki/identity.h"
 #include "proxy/pki/openssl_ptr.h"
 #include "proxy/tls/client_certificate.h"
 #include "proxy/tls/resumption.h"
@@ -82,6 +83,14 @@ class TlsStream final : public net::Stream {
   // The peer's certificate first, refused or not; null unless kept, or before. Borrowed.
   [[nodiscard]] const STACK_OF(X509) * shown_chain() const noexcept { return shown_chain_.get(); }
 
+  // Downstream: what is shown without asking anybody; null: the selector is asked.
+  [[nodiscard]] const std::shared_ptr<const pki::Identity>& own_identity() const noexcept {
+    return own_identity_;
+  }
+  void set_own_identity(std::shared_ptr<const pki::Identity> identity) {
+    own_identity_ = std::move(identity);
+  }
+
   // For the callbacks of the contexts.
   void set_server_name(std::string name) { server_name_ = std::move(name); }
   void set_client_certificate(std::unique_ptr<ClientCertificate> client) {
@@ -124,6 +133,7 @@ class TlsStream final : public net::Stream {
   bool staple_judged_ = false;
   bool end_wanted_ = false;
   std::string server_name_;
+  std::shared_ptr<const pki::Identity> own_identity_;
   std::unique_ptr<ClientCertificate> client_;  // null: not asked for
   std::shared_ptr<const UpstreamPolicy> policy_;
   std::unique_ptr<Resumption> resumption_;  // null: none

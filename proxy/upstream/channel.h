@@ -8,7 +8,7 @@
 //
 // A request that asks for an upgrade and is answered 101 becomes a tunnel: send_body() and
 // on_upstream_body() carry bytes as they are, end_body() and on_upstream_end() the ends of the two
-// directions.
+// directions. begin_tunnel() makes one of a new connection at once, without a request: TCP.
 //
 // Threading: one worker's. Ownership: the Pool's; the user borrows it.
 
@@ -51,6 +51,9 @@ struct Target {
   std::shared_ptr<const tls::UpstreamPolicy> policy = nullptr;  // null: plain
   Wire wire = Wire::Http1;
   std::chrono::milliseconds connect_timeout{5'000};  // TCP and TLS together: proxy-connect-timeout
+  // Sent on a new connection before all else, in plain also before TLS: a PROXY header. Whoever
+  // asks for it takes no connection that is there.
+  std::string prelude = {};
 };
 
 // What was agreed in the handshake, for the access log.
@@ -98,6 +101,8 @@ class Channel {
 
   // Sends the head. A body follows unless its framing says None.
   virtual void begin(const ChannelRequest& request) = 0;
+  // Instead of begin(); only of a new HTTP/1.1 connection. `idle`: between two signs of life.
+  virtual void begin_tunnel(std::chrono::milliseconds idle) = 0;
   virtual void send_body(std::string_view payload) = 0;
   // Only where a body was announced, or in a tunnel. Trailers go on where the protocol has them.
   virtual void end_body(const http::HeaderList& trailers) = 0;

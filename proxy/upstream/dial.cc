@@ -82,6 +82,7 @@ void Dial::advance_connect() {
           target_.address.to_string() + ": " + ::strerror(error)});
     return;
   }
+  if (!target_.prelude.empty() && !send_prelude()) return;
   if (target_.policy == nullptr) {
     made_.stream = std::make_unique<net::PlainStream>(std::move(connecting_), pool_.buffers_);
     made_.http2 = target_.wire == Wire::Http2;
@@ -98,6 +99,14 @@ void Dial::advance_connect() {
   made_.stream = std::move(*stream);
   state_ = State::Handshaking;
   advance_handshake();
+}
+
+// A new connection's socket has room for it. False: failed.
+bool Dial::send_prelude() {
+  const net::IoResult sent = connecting_.send(target_.prelude);
+  if (sent.state == net::IoState::Data && sent.bytes == target_.prelude.size()) return true;
+  fail({Reason::ConnectRefused, target_.address.to_string() + ": it took no PROXY header"});
+  return false;
 }
 
 void Dial::advance_handshake() {

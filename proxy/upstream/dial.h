@@ -36,6 +36,7 @@ class Dial final : public event::Handler, public event::RoundEnd {
   enum class State : std::uint8_t { Connecting, Handshaking, Closed };
 
   void advance_connect();
+  bool send_prelude();
   void advance_handshake();
   void finish();
   void note_peer();

@@ -65,6 +65,17 @@ void H1Connection::begin(const ChannelRequest& request) {
   arm(send_timeout_);
 }
 
+void H1Connection::begin_tunnel(std::chrono::milliseconds idle) {
+  check(!busy_ && user_ != nullptr && requests_ == 0);
+  busy_ = true;
+  tunnel_ = true;
+  phase_ = Phase::Tunnel;
+  read_timeout_ = send_timeout_ = idle;
+  request_flushed_ = true;  // the backend may speak first
+  ++requests_;
+  arm(idle);
+}
+
 void H1Connection::send(std::string_view bytes) {
   if (!active() || send_failed_) return;
   stream_->write(bytes);
@@ -108,6 +119,10 @@ void H1Connection::on_round_end() {
   const std::size_t before = stream_->queued();
   const net::FlushState flushed = stream_->flush();
   if (before > 0) request_flushed_ = true;
+  if (leaving_ && flushed != net::FlushState::WouldBlock) {
+    pool_.close(*this);
+    return;
+  }
   if (flushed == net::FlushState::Failed) {
     // A backend may answer and close before it has read everything, and a TLS backend says why it
     // refused us in an alert: read before judging.
@@ -123,7 +138,7 @@ void H1Connection::on_round_end() {
     return;
   }
   if (stream_->queued() < before) arm_for_progress();
-  if (above_mark_ && stream_->queued() <= kSendMark / 2) {
+  if (above_mark_ && !leaving_ && stream_->queued() <= kSendMark / 2) {
     above_mark_ = false;
     user_->on_upstream_drained();
   }
@@ -283,6 +298,12 @@ void H1Connection::on_event_before_request() {
 
 void H1Connection::release() {
   user_ = nullptr;
+  if (tunnel_ && stream_->queued() > 0 && !send_failed_) {
+    leaving_ = true;  // the backend ended its side first, and reads on
+    arm_for_progress();
+    pool_.loop_.at_round_end(*this);
+    return;
+  }
   const bool pooled = may_be_pooled();
   busy_ = false;
   if (!pooled) {
@@ -300,6 +321,8 @@ bool H1Connection::may_be_pooled() {
 }
 
 void H1Connection::abandon() {
+  // What a tunnel has carried must not pass for the whole.
+  if (tunnel_ && !(phase_ == Phase::Finished && request_ended_)) stream_->socket().reset_on_close();
   pool_.close(*this);  // while it is in use: not in order
   user_ = nullptr;
 }

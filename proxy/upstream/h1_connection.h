@@ -2,7 +2,7 @@
 // An HTTP/1.1 connection to a backend: a channel for one exchange at a time.
 //
 //   Ready (pooled, or just handed out) -> Busy -> Ready -> … -> Closed
-//                                          \-> Tunnel (after 101) -> Closed
+//                                          \-> Tunnel (after 101, or at once) -> Closed
 //
 // It reads the response as far as its user has room for it, and sends what its user queues at the
 // end of the round. What a backend sends is as suspect as what a client sends: bytes nobody asked
@@ -26,6 +26,7 @@ class H1Connection final : public Connection, public Channel {
   ~H1Connection() override;
 
   void begin(const ChannelRequest& request) override;
+  void begin_tunnel(std::chrono::milliseconds idle) override;
   void send_body(std::string_view payload) override;
   void end_body(const http::HeaderList& trailers) override;
   [[nodiscard]] bool has_room() const override;
@@ -85,6 +86,7 @@ class H1Connection final : public Connection, public Channel {
   bool request_ended_ = false;
   bool malformed_ = false;
   bool tunnel_ = false;
+  bool leaving_ = false;          // its user is gone; what is queued is still sent
   bool request_flushed_ = false;  // bytes of this request have gone out
   int informational_ = 0;         // 1xx heads of this response
   std::uint64_t requests_ = 0;

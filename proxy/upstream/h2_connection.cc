@@ -33,6 +33,10 @@ H2Channel::~H2Channel() = default;
 
 const PeerFacts& H2Channel::peer() const { return connection_.facts_; }
 
+void H2Channel::begin_tunnel(std::chrono::milliseconds /*idle*/) {
+  check(false, "TCP goes over connections of its own");
+}
+
 void H2Channel::begin(const ChannelRequest& request) {
   read_timeout_ = request.read_timeout;
   send_timeout_ = request.send_timeout;

@@ -40,6 +40,7 @@ class H2Channel final : public Channel, public event::Deletable {
   ~H2Channel() override;
 
   void begin(const ChannelRequest& request) override;
+  void begin_tunnel(std::chrono::milliseconds idle) override;
   void send_body(std::string_view payload) override;
   void end_body(const http::HeaderList& trailers) override;
   [[nodiscard]] bool has_room() const override;

@@ -52,6 +52,18 @@ class SnapshotMaker {
     bucket(name).services[name] = std::move(entry);
     return *this;
   }
+  SnapshotMaker& tcp(config::TcpPort port) {
+    const std::uint16_t number = port.port;
+    snapshot_->tcp_ports[number] = std::make_shared<route::TcpEntry>(std::move(port));
+    return *this;
+  }
+  SnapshotMaker& passed(const std::string& name, const std::string& service) {
+    config::VirtualHost passed;
+    passed.host = name;
+    passed.passthrough.emplace().service = service;
+    ++snapshot_->passthrough_hosts;
+    return host(std::move(passed));
+  }
   SnapshotMaker& policy(std::shared_ptr<const tls::UpstreamPolicy> policy) {
     const std::string name = policy->name;
     bucket(name).policies[name] = std::move(policy);
@@ -146,6 +158,24 @@ class SessionFixture : public ::testing::Test,
     return *tls_clients_.back();
   }
 
+  // As a client of a TCP port of the snapshot.
+  Peer& connect_tcp(std::uint16_t port) {
+    auto [far, near] = tcp_pair();
+    clients_.push_back(std::make_unique<Peer>(std::move(far)));
+    adopt(std::make_unique<net::PlainStream>(net::Socket(std::move(near)), buffers_), nullptr,
+          snapshots_.current().find_tcp(port));
+    return *clients_.back();
+  }
+  // As bytes on the TLS port.
+  Peer& connect_to_tls_port() {
+    auto [far, near] = tcp_pair();
+    clients_.push_back(std::make_unique<Peer>(std::move(far)));
+    auto stream = server_tls_.accept(net::Socket(std::move(near)), buffers_);
+    tls::TlsStream* const tls = stream.get();
+    adopt(std::move(stream), tls);
+    return *clients_.back();
+  }
+
   // The backend has a connection on which `bytes` (or anything) arrived.
   [[nodiscard]] bool backend_gets(std::string_view bytes = "\r\n\r\n", std::size_t peer = 0) {
     return driver_.until([this, bytes, peer] {
@@ -221,9 +251,10 @@ class SessionFixture : public ::testing::Test,
   bool admits_ = true;
 
  private:
-  void adopt(std::unique_ptr<net::Stream> stream, tls::TlsStream* tls) {
+  void adopt(std::unique_ptr<net::Stream> stream, tls::TlsStream* tls,
+             const route::TcpEntry* tcp = nullptr) {
     auto session = std::make_unique<session::Opening>(
-        context_, static_cast<session::SessionOwner&>(*this), std::move(stream), tls, peer_);
+        context_, static_cast<session::SessionOwner&>(*this), std::move(stream), tls, peer_, tcp);
     check(session->start().has_value(), "start");
     session->slot = sessions_.size();
     sessions_.push_back(std::move(session));
