@@ -12,8 +12,10 @@
 namespace handfast {
 namespace {
 
-std::string object_of(const config::Route& route) {
+// `tcp_port`: 0 for a route of a host.
+std::string object_of(const config::Route& route, std::uint16_t tcp_port) {
   if (!route.upstream_tls.empty()) return owner_of(route.upstream_tls).text();
+  if (tcp_port != 0) return "TCP port " + std::to_string(tcp_port);
   if (route.ingress.empty()) return "--default-backend-service";
   return "Ingress " + route.ingress_namespace + '/' + route.ingress;
 }
@@ -37,8 +39,9 @@ class Collector {
     }
   }
 
-  void add(const config::Route& route, const std::optional<Wanted>& wanted) {
-    Backend backend{.object = object_of(route),
+  void add(const config::Route& route, std::uint16_t tcp_port,
+           const std::optional<Wanted>& wanted) {
+    Backend backend{.object = object_of(route, tcp_port),
                     .service = route.service,
                     .host = {},
                     .tls = config::is_tls(route.protocol),
@@ -144,9 +147,12 @@ bool same_port(const Manifests& manifests, const ServiceName& cluster, const std
 template <class Use>
 void for_each_route(const Manifests& manifests, const Use& use) {
   for (const config::Shard& shard : manifests.output.shards) {
-    const auto* host = std::get_if<config::VirtualHost>(&shard);
-    if (host == nullptr) continue;
-    for (const config::Route& route : host->routes) use(route);
+    // A host whose TLS passes through has none: the client judges that backend.
+    if (const auto* host = std::get_if<config::VirtualHost>(&shard)) {
+      for (const config::Route& route : host->routes) use(route, std::uint16_t{0});
+    } else if (const auto* tcp = std::get_if<config::TcpPort>(&shard)) {
+      use(route::relay_route(tcp->route), tcp->port);
+    }
   }
 }
 
@@ -161,8 +167,9 @@ std::string Backend::endpoint() const {
 std::vector<Backend> all_backends(const Manifests& manifests, const route::Snapshot& snapshot,
                                   UnixSeconds now) {
   Collector collector(manifests, snapshot, now);
-  for_each_route(manifests,
-                 [&collector](const config::Route& route) { collector.add(route, std::nullopt); });
+  for_each_route(manifests, [&collector](const config::Route& route, std::uint16_t tcp_port) {
+    collector.add(route, tcp_port, std::nullopt);
+  });
   return collector.take();
 }
 
@@ -170,11 +177,11 @@ std::vector<Backend> find_backends(const Manifests& manifests, const route::Snap
                                    std::string_view wanted, UnixSeconds now) {
   const ServiceName name = split(wanted);
   Collector services(manifests, snapshot, now);
-  for_each_route(manifests, [&](const config::Route& route) {
+  for_each_route(manifests, [&](const config::Route& route, std::uint16_t tcp_port) {
     const ServiceName cluster = split(route.service);
     if (cluster.name == name.name && (name.ns.empty() || cluster.ns == name.ns) &&
         same_port(manifests, cluster, name.port)) {
-      services.add(route, std::nullopt);
+      services.add(route, tcp_port, std::nullopt);
     }
   });
   std::vector<Backend> found = services.take();
@@ -183,12 +190,12 @@ std::vector<Backend> find_backends(const Manifests& manifests, const route::Snap
   std::string host = name.name;
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   Collector endpoints(manifests, snapshot, now);
-  for_each_route(manifests, [&](const config::Route& route) {
+  for_each_route(manifests, [&](const config::Route& route, std::uint16_t tcp_port) {
     const auto* service = snapshot.find_service(route.service);
     if (service == nullptr) return;
     for (const config::Endpoint& one : service->config.endpoints) {
       if (one.address == host && std::to_string(one.port) == name.port) {
-        endpoints.add(route, Wanted{one.address, one.port});
+        endpoints.add(route, tcp_port, Wanted{one.address, one.port});
       }
     }
   });

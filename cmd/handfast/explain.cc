@@ -67,9 +67,13 @@ Way find_way(const route::Snapshot& snapshot, const Request& request) {
   Way way;
   way.host = snapshot.find_host(request.host);
   if (way.host == nullptr) return way;
-  const std::size_t index = way.host->table.find(request.path);
-  if (index == route::RouteTable::kNone) return way;
-  way.route = &way.host->config.routes[index];
+  if (way.host->passthrough) {
+    way.route = &*way.host->passthrough;
+  } else {
+    const std::size_t index = way.host->table.find(request.path);
+    if (index == route::RouteTable::kNone) return way;
+    way.route = &way.host->config.routes[index];
+  }
   way.service = snapshot.find_service(way.route->service);
   way.policy = snapshot.find_policy(way.route->upstream_tls);
   return way;
@@ -178,8 +182,13 @@ class Explanation {
   void tell_host(Facts& facts) const {
     const config::VirtualHost& host = way_.host->config;
     facts.add("host", host.host.empty() ? "any that no rule names" : host.host);
-    Facts front = certificate_shown(0);
-    if (way_.host->certificates.empty()) front.add("certificate", "the default one");
+    Facts front;
+    if (way_.host->passthrough) {
+      front.add("certificate", "the Service's own: TLS passes through");
+    } else {
+      front = certificate_shown(0);
+      if (way_.host->certificates.empty()) front.add("certificate", "the default one");
+    }
     if (host.certificate_problem) front.add("problem", host.certificate_problem->detail);
     facts.add("clients_see", std::move(front));
     std::vector<Facts> others;
@@ -210,9 +219,11 @@ class Explanation {
     facts.add("ingress", route.ingress.empty()
                              ? "none: the operator's --default-backend-service"
                              : route.ingress_namespace + '/' + route.ingress + origin_of_ingress());
-    if (route.ssl_redirect) facts.add("plain_http", "answered 308 to https");
+    const bool passes = way_.host->passthrough.has_value();
+    if (route.ssl_redirect || passes) facts.add("plain_http", "answered 308 to https");
     if (route.service.empty()) return;
-    facts.add("service", route.service).add("protocol", protocol_text(route));
+    facts.add("service", route.service);
+    facts.add("protocol", passes ? "TLS as the client speaks it" : protocol_text(route));
     if (way_.service != nullptr) facts.add("endpoints", endpoint_facts(way_.service->config));
     const auto* tls = find_shard<config::UpstreamTls>(manifests_.output, route.upstream_tls);
     if (tls != nullptr && way_.policy != nullptr) {

@@ -65,11 +65,30 @@ constexpr Flag kProxyLists[] = {
     {"proxy-real-ip-cidr", "CIDR,...", "peers whose X-Forwarded-* is believed"},
 };
 
-constexpr const char* kControllerTexts[] = {"controller-class",        "ingress-class",
-                                            "cluster-domain",          "default-ssl-certificate",
-                                            "default-backend-service", "default-upstream-ca",
-                                            "session-ticket-secret",   "session-ticket-rotation",
-                                            "configmap",               "crl-dir"};
+constexpr const char* kControllerTexts[] = {"controller-class",
+                                            "ingress-class",
+                                            "cluster-domain",
+                                            "default-ssl-certificate",
+                                            "default-backend-service",
+                                            "default-upstream-ca",
+                                            "session-ticket-secret",
+                                            "session-ticket-rotation",
+                                            "configmap",
+                                            "crl-dir",
+                                            "proxy-body-size",
+                                            "proxy-connect-timeout",
+                                            "proxy-read-timeout",
+                                            "proxy-send-timeout",
+                                            "proxy-next-upstream",
+                                            "proxy-next-upstream-tries",
+                                            "proxy-next-upstream-timeout",
+                                            "tcp-services-configmap",
+                                            "reserved-tcp-ports",
+                                            "enable-ssl-passthrough",
+                                            "proxy-stream-timeout",
+                                            "proxy-stream-next-upstream",
+                                            "proxy-stream-next-upstream-tries",
+                                            "proxy-stream-next-upstream-timeout"};
 constexpr const char* kControllerLists[] = {"allow-insecure-upstream",
                                             "upstream-verification-audit", "minimum-upstream-tls"};
 

@@ -211,7 +211,7 @@ constexpr auto kTable = std::to_array<AnnotationRow>({
     {"session-cookie-secure", AnnotationClass::Ignored, "",
      "which of the Service's endpoints is chosen; load-balance applies"},
     {"ssl-ciphers", AnnotationClass::Ignored, "", "front ciphers; the defaults apply"},
-    {"ssl-passthrough", AnnotationClass::Refused, "false",
+    {"ssl-passthrough", AnnotationClass::Implemented, "false",
      "hands the connection to the Service undecrypted"},
     {"ssl-prefer-server-ciphers", AnnotationClass::Ignored, "",
      "front ciphers; the defaults apply"},

@@ -30,6 +30,8 @@ class Annotations {
 
   [[nodiscard]] const Annotation* find(std::string_view name) const;
 
+  [[nodiscard]] const std::vector<Annotation>& all() const { return winners_; }
+
   // Reports what is refused, unknown, ineffective or said twice. The answer refuses every route of
   // the Ingress.
   [[nodiscard]] std::optional<config::Refusal> review(ObjectReport& report) const;

@@ -115,6 +115,37 @@ void read_defaults(Reader& reader, Options& options) {
   read("proxy-next-upstream-timeout", traffic.retry.timeout_ms, seconds(0));
 }
 
+// As nginx writes times: seconds, or with "s", "m" or "h" behind.
+Result<std::uint32_t> parse_stream_time(std::string_view value, std::uint32_t least) {
+  std::uint32_t factor = 1;
+  if (value.ends_with('s')) value.remove_suffix(1);
+  if (value.ends_with('m')) factor = 60;
+  if (value.ends_with('h')) factor = 3600;
+  if (factor > 1) value.remove_suffix(1);
+  const auto milliseconds = parse_seconds(value, least);
+  if (!milliseconds) return fail(milliseconds.error());
+  if (*milliseconds > kAnyNumber / factor) {
+    return fail(Reason::InvalidValue, "must be at most 49 days");
+  }
+  return *milliseconds * factor;
+}
+
+void read_streams(Reader& reader, StreamDefaults& streams) {
+  const auto read = [&reader](std::string_view key, auto& target, auto parse) {
+    const auto flag = target;
+    reader.read(key, target, flag, parse);
+  };
+  config::RetryPolicy& retry = streams.retry;
+  read("proxy-stream-timeout", streams.idle_timeout_ms,
+       [](std::string_view value) { return parse_stream_time(value, 1); });
+  read("proxy-stream-next-upstream", retry.error, parse_switch);
+  retry.timeout = retry.error;
+  read("proxy-stream-next-upstream-tries", retry.tries,
+       [](std::string_view value) { return parse_count(value, 0, kAnyNumber); });
+  read("proxy-stream-next-upstream-timeout", retry.timeout_ms,
+       [](std::string_view value) { return parse_stream_time(value, 0); });
+}
+
 bool asks_for_nothing(const ConfigKeyRow& row, std::string_view value) {
   if (value.empty()) return true;
   if (row.harmless == "false") return parse_bool(value) == false;
@@ -172,6 +203,7 @@ Settings read_config_map(const state::ClusterState& state, const Options& flags,
   Reader reader{*map, findings};
   read_front(reader, served, findings, settings.front);
   read_defaults(reader, settings.options);
+  read_streams(reader, settings.options.streams);
   tell_others(*map, findings);
   return settings;
 }

@@ -1,10 +1,14 @@
 #include "controller/translate/flags.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <limits>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "controller/translate/traffic_values.h"
 
@@ -38,6 +42,21 @@ void add_traffic_flags(OptionSet& options) {
                        "no further try after this; 0 for no limit");
 }
 
+void add_stream_flags(OptionSet& options) {
+  options.add_text("tcp-services-configmap", "NS/NAME", "",
+                   "ConfigMap of TCP ports: \"9000\": ns/svc:port[:PROXY[:PROXY]]");
+  options.add_text("reserved-tcp-ports", "PORT,...", "8080,8443,9443,10254,10264,10265",
+                   "not for TCP services");
+  options.add_flag("enable-ssl-passthrough", "the annotation ssl-passthrough may be used");
+  options.add_duration("proxy-stream-timeout", "600s", "of a relayed connection without a byte");
+  options.add_choice("proxy-stream-next-upstream", {"true", "false"}, "true",
+                     "another endpoint, if one can't be reached");
+  options.add_number("proxy-stream-next-upstream-tries", 3, 0, kMost32,
+                     "endpoints tried for one connection; 0 for no limit");
+  options.add_duration("proxy-stream-next-upstream-timeout", "600s",
+                       "no further try after this; 0 for no limit");
+}
+
 Status read_milliseconds(const ParsedOptions& parsed, std::string_view flag, std::int64_t least,
                          std::uint32_t& value) {
   const std::int64_t read = parsed.duration(flag).count();
@@ -68,6 +87,38 @@ Status read_traffic_flags(const ParsedOptions& parsed, TrafficDefaults& traffic)
   return read;
 }
 
+Status read_ports(const std::string& text, std::vector<std::uint16_t>& ports) {
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::string_view word = rest.substr(0, rest.find(','));
+    std::uint16_t port = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), port);
+    if (error != std::errc{} || end != word.data() + word.size() || port == 0) {
+      return fail(Reason::InvalidValue, "--reserved-tcp-ports: must be port numbers with commas");
+    }
+    ports.push_back(port);
+    rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+  }
+  return {};
+}
+
+Status read_stream_flags(const ParsedOptions& parsed, Options& options) {
+  Status read = read_name(parsed, "tcp-services-configmap", options.tcp_services);
+  if (read) read = read_ports(parsed.text("reserved-tcp-ports"), options.reserved_tcp_ports);
+  options.enable_ssl_passthrough = parsed.flag("enable-ssl-passthrough");
+  StreamDefaults& streams = options.streams;
+  const bool next = parsed.text("proxy-stream-next-upstream") == "true";
+  streams.retry.error = streams.retry.timeout = next;
+  streams.retry.tries =
+      static_cast<std::uint32_t>(parsed.number("proxy-stream-next-upstream-tries"));
+  if (read) read = read_milliseconds(parsed, "proxy-stream-timeout", 1, streams.idle_timeout_ms);
+  if (read) {
+    read = read_milliseconds(parsed, "proxy-stream-next-upstream-timeout", 0,
+                             streams.retry.timeout_ms);
+  }
+  return read;
+}
+
 }  // namespace
 
 void add_flags(OptionSet& options) {
@@ -86,6 +137,7 @@ void add_flags(OptionSet& options) {
   options.add_text("default-backend-service", "NS/NAME", "",
                    "Service for what no Ingress routes (first port)");
   add_traffic_flags(options);
+  add_stream_flags(options);
   options.add_text("crl-dir", "DIR", "", "CRLs that hold for everybody: who is in one is refused");
   options.add_text("default-upstream-ca", "REF", "",
                    "secret:ns/name, configmap:ns/name or system, if no CA is given");
@@ -115,7 +167,9 @@ Result<Options> read_flags(const ParsedOptions& parsed) {
   if (read) read = read_name(parsed, "default-backend-service", options.default_backend);
   if (!read) return fail(std::move(read.error()));
 
-  if (read = read_traffic_flags(parsed, options.traffic); !read) {
+  read = read_traffic_flags(parsed, options.traffic);
+  if (read) read = read_stream_flags(parsed, options);
+  if (!read) {
     return fail(std::move(read.error()));
   }
   if (const std::string& text = parsed.text("default-upstream-ca"); !text.empty()) {

@@ -21,6 +21,9 @@ struct HostPlan {
   config::VirtualHost shard;  // without routes until finish_host()
   std::vector<FrontOwner> certificate_owners;
   ClientOwner client_owner;
+  // The first Ingress that names the host decides whether its TLS passes through.
+  std::string first_ingress;  // "shop/orders"; empty: none
+  bool passes = false;
 
   struct Route {
     config::Route route;

@@ -1,9 +1,47 @@
 #include "controller/translate/ingress_plan.h"
 
+#include <string_view>
+
 #include "controller/translate/operator_rules.h"
 #include "controller/translate/traffic.h"
 
 namespace handfast::translate {
+namespace {
+
+constexpr std::string_view kPassthrough = "ssl-passthrough";
+
+bool read_passthrough(const Annotations& annotations, const Options& options, ObjectReport& report,
+                      std::optional<config::Refusal>& refused) {
+  if (!read_switch(annotations, kPassthrough, false, report, refused)) return false;
+  if (options.enable_ssl_passthrough) return true;
+  keep_first(refused,
+             report.refuse(Reason::UnsupportedAnnotation, annotations.find(kPassthrough)->field(),
+                           "The operator doesn't allow it.",
+                           "Start the controller with --enable-ssl-passthrough, or remove "
+                           "it; until then the routes of this Ingress answer 503."));
+  return false;
+}
+
+// Nobody looks into the connection: what should keep clients out can't, and all else has no effect.
+void tell_void(const Annotations& annotations, ObjectReport& report,
+               std::optional<config::Refusal>& refused) {
+  for (const Annotation& each : annotations.all()) {
+    if (each.name == kPassthrough || each.row == nullptr) continue;
+    if (each.row->what != AnnotationClass::Implemented) continue;  // told already
+    if (each.name.starts_with("auth-tls-")) {
+      keep_first(refused,
+                 report.refuse(Reason::InvalidValue, each.field(),
+                               "With ssl-passthrough no certificate of a client is seen here.",
+                               "Remove one of the two; until then connections are closed."));
+    } else {
+      report.warn(Reason::InvalidValue, each.field(), "With ssl-passthrough it has no effect.",
+                  "Remove it.");
+    }
+  }
+}
+
+}  // namespace
+
 std::optional<config::Refusal> require_tls(const Options& options, const objects::Ingress& ingress,
                                            ObjectReport& report) {
   const Floor* floor = find_floor(options, ingress.meta.ns);
@@ -19,6 +57,11 @@ IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
   IngressPlan plan;
   const Annotations annotations{ingress};
   plan.refused = annotations.review(report);
+  plan.passthrough = read_passthrough(annotations, options, report, plan.refused);
+  if (plan.passthrough) {
+    tell_void(annotations, report, plan.refused);
+    return plan;
+  }
   plan.redirect_with_tls =
       read_switch(annotations, "ssl-redirect", options.ssl_redirect, report, plan.refused);
   plan.redirect_always = read_switch(annotations, "force-ssl-redirect", options.force_ssl_redirect,

@@ -53,6 +53,13 @@ struct TrafficDefaults {
   std::uint64_t max_body_bytes = config::kDefaultMaxBodyBytes;
 };
 
+// Of TCP ports and of hosts whose TLS passes through; called as ingress-nginx's keys
+// proxy-stream-….
+struct StreamDefaults {
+  std::uint32_t idle_timeout_ms = config::StreamRoute{}.idle_timeout_ms;
+  config::RetryPolicy retry;
+};
+
 struct Options {
   std::string controller_name = "handfast.dev/ingress-controller";  // --controller-class
   // --ingress-class: value of the old annotation kubernetes.io/ingress.class.
@@ -71,6 +78,10 @@ struct Options {
   std::vector<Floor> minimum_upstream_tls;
   std::vector<VerificationAudit> verification_audits;  // the first that matches decides
   TrafficDefaults traffic;
+  StreamDefaults streams;
+  std::optional<NamespacedName> tcp_services;     // --tcp-services-configmap
+  std::vector<std::uint16_t> reserved_tcp_ports;  // that we listen on ourselves
+  bool enable_ssl_passthrough = false;
   bool ssl_redirect = true;  // default of the annotation, as the next
   bool force_ssl_redirect = false;
 };

@@ -20,9 +20,11 @@
 #include "controller/translate/names.h"
 #include "controller/translate/operator_crls.h"
 #include "controller/translate/operator_rules.h"
+#include "controller/translate/passthrough.h"
 #include "controller/translate/policy_targets.h"
 #include "controller/translate/secrets.h"
 #include "controller/translate/services.h"
+#include "controller/translate/tcp_services.h"
 #include "controller/translate/traffic.h"
 #include "controller/translate/upstream_policy.h"
 
@@ -86,6 +88,9 @@ class Translation {
   void add_operator_default();
   void add_default_certificate();
   void add_session_tickets();
+  void add_tcp_ports();
+  void aim_stream(const std::string& ns, const objects::ServiceBackend& backend,
+                  const std::string& field, ObjectReport& report, config::StreamRoute& route);
 
   HostPlan& host(const std::string& name);
   HostPlan::Route make_route(Work& work, const PathRule& rule,
@@ -119,6 +124,7 @@ class Translation {
   std::set<std::string> default_roots_;  // hosts whose "/" is a default backend
   std::map<std::string, config::Service> services_;
   std::map<std::string, config::UpstreamTls> policies_;
+  std::vector<config::TcpPort> tcp_ports_;
 };
 
 Output Translation::run() {
@@ -129,6 +135,7 @@ Output Translation::run() {
   }
   if (options_.default_backend) add_operator_default();
   if (options_.default_certificate) add_default_certificate();
+  if (options_.tcp_services) add_tcp_ports();
   targets_.tell(out_.report);
   for (const PolicyRef& policy : targets_.policies()) upstream_policies_.check(policy);
   if (options_.session_tickets) add_session_tickets();
@@ -174,7 +181,23 @@ void Translation::add_rule(Work& work, std::size_t index) {
                        "Write a DNS name, or \"*.\" and a DNS name.");
     return;
   }
+  if (work.plan.passthrough && name.empty()) {
+    work.report.refuse(Reason::InvalidValue, field + ".host",
+                       "Without a host no TLS can pass through; the rule isn't used.",
+                       "Name the host, or remove ssl-passthrough.");
+    return;
+  }
   HostPlan& place = host(name);
+  if (!claim_host(work.ingress, work.plan.passthrough, place, field + ".host", work.report)) return;
+  if (work.plan.passthrough) {
+    const auto lead = [this, &work](const objects::ServiceBackend& backend) -> auto& {
+      return service(work.ingress.meta.ns, backend);
+    };
+    auto route = make_passthrough({work.ingress, options_, state_, targets_, lead, work.report},
+                                  rule, field, work.plan.refused);
+    if (!place.shard.passthrough) place.shard.passthrough = std::move(route);
+    return;
+  }
   front_tls_.decide(work.ingress, place.shard, place.certificate_owners, work.report);
   client_auth_.decide(work.ingress, work.plan.client, place.shard, place.client_owner, work.report);
   for (std::size_t j = 0; j < rule.paths.size(); ++j) {
@@ -196,6 +219,11 @@ void Translation::add_rule(Work& work, std::size_t index) {
 }
 
 void Translation::add_default_backend(Work& work) {
+  if (work.plan.passthrough) {
+    work.report.warn(Reason::InvalidValue, "spec.defaultBackend",
+                     "With ssl-passthrough only the path / of a host is used.", "Remove it.");
+    return;
+  }
   std::set<std::string> names;
   if (work.ingress.rules.empty()) names.insert("");
   for (const objects::IngressRule& rule : work.ingress.rules) {
@@ -205,6 +233,7 @@ void Translation::add_default_backend(Work& work) {
   const PathRule root{.path = "/", .type = config::PathType::Prefix};
   for (const std::string& name : names) {
     HostPlan& place = host(name);
+    if (place.passes) continue;
     // With rules of its own it takes what they, or another's, leave over.
     const bool taken = place.routes.contains({root.path, root.type});
     if (taken && !work.ingress.rules.empty() && !default_roots_.contains(name)) continue;
@@ -248,7 +277,9 @@ void Translation::add_operator_default() {
                   "Correct --default-backend-service.");
   }
   host("");
-  for (auto& [name, place] : hosts_) static_cast<void>(place.claim(route));
+  for (auto& [name, place] : hosts_) {
+    if (!place.passes) static_cast<void>(place.claim(route));
+  }
 }
 
 void Translation::add_default_certificate() {
@@ -279,6 +310,51 @@ void Translation::add_session_tickets() {
         "The session ticket key isn't there; tickets are made with keys that nobody else knows.",
         "Create the Secret with 48 or 80 random bytes, or correct --session-ticket-secret.");
   }
+}
+
+void Translation::add_tcp_ports() {
+  const NamespacedName& ref = *options_.tcp_services;
+  const objects::ConfigMap* map = state_.find_config_map(ref.ns, ref.name);
+  if (map == nullptr) {
+    const objects::Meta absent = meta_of(ref);
+    ObjectReport{out_.report, "ConfigMap", absent}.warn(
+        Reason::BadObject, "data", "The ConfigMap of TCP services isn't there.",
+        "Create it, or correct --tcp-services-configmap.");
+    return;
+  }
+  tcp_ports_ = make_tcp_ports(
+      *map, options_, materials_, out_.report,
+      [this](const std::string& ns, const objects::ServiceBackend& backend,
+             const std::string& field, ObjectReport& report,
+             config::StreamRoute& route) { aim_stream(ns, backend, field, report, route); });
+}
+
+// As routes are led to their Services, but that the policy alone speaks of TLS.
+void Translation::aim_stream(const std::string& ns, const objects::ServiceBackend& backend,
+                             const std::string& field, ObjectReport& report,
+                             config::StreamRoute& route) {
+  const config::Service& cluster = service(ns, backend);
+  if (cluster.refused) {
+    report.refuse(cluster.refused->reason, field, cluster.refused->detail,
+                  std::string{remedy_of(*cluster.refused)});
+  }
+  route.service = cluster.name;
+  const objects::Service* found = state_.find_service(ns, backend.service);
+  const auto choice = targets_.find(ns, backend.service, port_name_of(found, backend.port), found);
+  if (!choice) {
+    const Floor* floor = find_floor(options_, ns);
+    if (floor == nullptr || floor->minimum == MinimumTls::None) return;
+    keep_first(
+        route.refused,
+        report.refuse(Reason::BelowMinimum, field,
+                      "The operator's minimum asks for TLS to the Service, and there is none.",
+                      "Target the Service by an UpstreamTLSPolicy."));
+    return;
+  }
+  config::Route by_policy;
+  aim_by_policy(*choice, backend, field, report, by_policy);
+  route.upstream_tls = by_policy.upstream_tls;
+  keep_first(route.refused, std::move(by_policy.refused));
 }
 
 HostPlan& Translation::host(const std::string& name) {
@@ -456,6 +532,7 @@ void Translation::collect_shards() {
     operator_crls.add_to(policy);
     add(std::move(policy));
   }
+  for (config::TcpPort& port : tcp_ports_) add(std::move(port));
   out_.items.front = settings_.front;
   if (settings_.front != config::Front{}) add(std::move(settings_.front));
   std::sort(named.begin(), named.end(),

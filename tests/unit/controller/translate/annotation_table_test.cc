@@ -53,7 +53,7 @@ TEST(AnnotationTable, RefusesWhateverRestrictsAccess) {
   for (const std::string_view name :
        {"auth-url", "auth-type", "allowlist-source-range", "denylist-source-range", "limit-rps",
         "satisfy", "enable-modsecurity", "server-snippet", "rewrite-target", "canary",
-        "ssl-passthrough", "mirror-target", "upstream-vhost"}) {
+        "mirror-target", "upstream-vhost"}) {
     const AnnotationRow* row = find_annotation(kNginxPrefix, name);
     ASSERT_NE(row, nullptr) << name;
     EXPECT_EQ(row->what, AnnotationClass::Refused) << name;

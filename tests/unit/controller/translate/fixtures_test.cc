@@ -72,6 +72,12 @@ void set_option(Options& options, const std::string& name, const objects::Value&
     options.default_certificate = must(parse_namespaced_name(text));
   } else if (name == "default-backend-service") {
     options.default_backend = must(parse_namespaced_name(text));
+  } else if (name == "tcp-services-configmap") {
+    options.tcp_services = must(parse_namespaced_name(text));
+  } else if (name == "reserved-tcp-ports") {
+    options.reserved_tcp_ports = {8080, 8443};
+  } else if (name == "enable-ssl-passthrough") {
+    options.enable_ssl_passthrough = text == "true";
   } else if (name == "allow-insecure-upstream") {
     options.allow_insecure_upstream = texts(value);
   } else if (name == "upstream-verification-audit") {

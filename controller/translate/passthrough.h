@@ -1,0 +1,43 @@
+#pragma once
+// ssl-passthrough: TLS of a host that goes to a Service undecrypted. docs/tcp.md says what holds.
+//
+// What the client and the Service say to each other is theirs: what can't be held to it (a policy,
+// the operator's floor) is told or refuses here.
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "controller/objects/objects.h"
+#include "controller/state/cluster_state.h"
+#include "controller/translate/findings.h"
+#include "controller/translate/hosts_paths.h"
+#include "controller/translate/options.h"
+#include "controller/translate/policy_targets.h"
+#include "proxy/config/model.h"
+
+namespace handfast::translate {
+
+// One Ingress and what its rules are led by. Borrows all.
+struct PassthroughContext {
+  const objects::Ingress& ingress;
+  const Options& options;
+  const state::ClusterState& state;
+  const PolicyTargets& targets;
+  // The cluster of a backend in the Ingress' namespace.
+  std::function<const config::Service&(const objects::ServiceBackend&)> service;
+  ObjectReport& report;
+};
+
+// The first Ingress that names a host decides whether its TLS passes through. False: it wasn't this
+// one, and it decided otherwise; told.
+[[nodiscard]] bool claim_host(const objects::Ingress& ingress, bool passes, HostPlan& place,
+                              const std::string& field, ObjectReport& report);
+
+// Where TLS of the rule's host goes. `refused`: what stands in the way of all of the Ingress.
+[[nodiscard]] config::StreamRoute make_passthrough(const PassthroughContext& context,
+                                                   const objects::IngressRule& rule,
+                                                   const std::string& field,
+                                                   const std::optional<config::Refusal>& refused);
+
+}  // namespace handfast::translate
