@@ -10,7 +10,7 @@
 #include "controller/translate/names.h"
 #include "controller/translate/tls_values.h"
 #include "controller/translate/traffic_values.h"
-#include "proxy/config/hash_expression.h"
+#include "proxy/config/request_expression.h"
 #include "proxy/config/words.h"
 
 namespace handfast::translate {
@@ -80,17 +80,17 @@ void read_retry(Reader& reader, config::RetryPolicy& retry) {
 }
 
 // Literals and constants alone are the same for every request.
-bool tells_requests_apart(const config::HashExpression& expression) {
-  return std::ranges::any_of(expression.parts, [](const config::HashPart& part) {
-    return part.variable != config::HashVariable::Literal &&
-           part.variable != config::HashVariable::Constant;
+bool tells_requests_apart(const config::RequestExpression& expression) {
+  return std::ranges::any_of(expression.parts, [](const config::RequestPart& part) {
+    return part.variable != config::RequestVariable::Literal &&
+           part.variable != config::RequestVariable::Constant;
   });
 }
 
 void read_hash(Reader& reader, config::Route& route) {
   const Annotation* found = reader.find("upstream-hash-by");
   if (found == nullptr) return;
-  auto expression = config::parse_hash_expression(found->value);
+  auto expression = config::parse_request_expression(found->value);
   if (!expression) {
     reader.refuse(*found, quoted(found->value) + ": " + expression.error().detail + '.',
                   "Write variables of the request, like \"$remote_addr\" or \"$request_uri\".");

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "proxy/base/reason.h"
+#include "proxy/config/external_auth.h"
 #include "proxy/config/traffic.h"
 
 namespace handfast::config {
@@ -202,7 +203,7 @@ struct Route {
   std::uint32_t send_timeout_ms = 60'000;    // between two writes
   RetryPolicy retry;
   LoadBalance load_balance = LoadBalance::RoundRobin;
-  std::string hash_by;  // an expression of hash_expression.h iff ConsistentHash
+  std::string hash_by;  // an expression of request_expression.h iff ConsistentHash
 
   std::uint64_t max_body_bytes = kDefaultMaxBodyBytes;  // of a request, else 413; 0: no limit
   bool request_buffering = false;   // the whole request is read before it is sent; not with gRPC
@@ -212,6 +213,7 @@ struct Route {
   bool ssl_redirect = false;  // plain requests are answered 308 to https
   bool access_log = true;
   std::optional<ClientAccess> client;  // needs VirtualHost::client, unless it is refused
+  std::optional<ExternalAuth> auth;    // asked about each request
 
   std::optional<Refusal> refused;
   friend bool operator==(const Route&, const Route&) = default;

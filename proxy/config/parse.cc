@@ -5,6 +5,7 @@
 #include <system_error>
 #include <type_traits>
 
+#include "proxy/config/external_auth_text.h"
 #include "proxy/config/fields.h"
 #include "proxy/config/text.h"
 #include "proxy/config/validate.h"
@@ -204,6 +205,7 @@ Route read_route(const Node& node, std::string path, Problem& problem) {
   route.ssl_redirect = fields.flag_or("ssl_redirect", false);
   route.access_log = fields.flag_or("access_log", true);
   route.client = find_client_access(fields, problem);
+  route.auth = find_external_auth(fields, problem);
   route.refused = find_refusal(fields, "refused", problem);
   fields.done();
   return route;
@@ -385,18 +387,23 @@ void check_references(const std::vector<Shard>& shards, Problem& problem) {
     std::string name = shard_name(shard);
     if (!names.insert(name).second) problem.set(1, name, "stands twice");
   }
+  const auto check_names = [&](const Shard& shard, const auto& aim) {
+    if (names.count("service/" + aim.service) == 0) {
+      problem.set(1, shard_name(shard), "no service is called \"" + aim.service + "\"");
+    }
+    if (!aim.upstream_tls.empty() && names.count("tls/" + aim.upstream_tls) == 0) {
+      problem.set(1, shard_name(shard), "no tls is called \"" + aim.upstream_tls + "\"");
+    }
+  };
   const auto check_route = [&](const Shard& shard, const auto& route) {
-    if (route.refused) return;
-    if (names.count("service/" + route.service) == 0) {
-      problem.set(1, shard_name(shard), "no service is called \"" + route.service + "\"");
-    }
-    if (!route.upstream_tls.empty() && names.count("tls/" + route.upstream_tls) == 0) {
-      problem.set(1, shard_name(shard), "no tls is called \"" + route.upstream_tls + "\"");
-    }
+    if (!route.refused) check_names(shard, route);
   };
   for (const Shard& shard : shards) {
     if (const auto* host = std::get_if<VirtualHost>(&shard)) {
-      for (const Route& route : host->routes) check_route(shard, route);
+      for (const Route& route : host->routes) {
+        check_route(shard, route);
+        if (!route.refused && route.auth) check_names(shard, *route.auth);
+      }
       if (host->passthrough) check_route(shard, *host->passthrough);
     } else if (const auto* tcp = std::get_if<TcpPort>(&shard)) {
       check_route(shard, tcp->route);

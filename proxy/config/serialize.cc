@@ -1,6 +1,7 @@
 #include <string>
 
 #include "proxy/config/emit.h"
+#include "proxy/config/external_auth_text.h"
 #include "proxy/config/text.h"
 #include "proxy/config/words.h"
 
@@ -172,6 +173,7 @@ void append_route(std::string& out, const Route& route) {
   lines.flag("ssl_redirect", route.ssl_redirect);
   lines.flag("access_log", route.access_log);
   append_client_access(out, route.client);
+  append_external_auth(out, 4, route.auth);
   append_refusal(out, 4, "refused", route.refused);
 }
 

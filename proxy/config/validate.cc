@@ -7,7 +7,8 @@
 #include <set>
 #include <string>
 
-#include "proxy/config/hash_expression.h"
+#include "proxy/config/external_auth_text.h"
+#include "proxy/config/request_expression.h"
 #include "proxy/config/text.h"
 
 namespace handfast::config {
@@ -128,7 +129,7 @@ Status check_balance(const Route& route, const std::string& field) {
     return bad(field + ".hash_by", "is set, but load_balance is not ConsistentHash");
   }
   if (!by_hash) return {};
-  const auto expression = parse_hash_expression(route.hash_by);
+  const auto expression = parse_request_expression(route.hash_by);
   return expression ? Status{} : bad(field + ".hash_by", expression.error().detail);
 }
 
@@ -152,7 +153,8 @@ Status check_route(const Route& route, const std::string& field) {
   if (route.service.empty()) return bad(field + ".service", "is missing and nothing is refused");
   if (Status good = check_protocol(route, field); !good) return good;
   if (Status good = check_balance(route, field); !good) return good;
-  return check_retry(route.retry, field + ".retry");
+  if (Status good = check_retry(route.retry, field + ".retry"); !good) return good;
+  return route.auth ? check_external_auth(*route.auth, field + ".auth") : Status{};
 }
 
 Status check_stream(const StreamRoute& route, const std::string& field) {

@@ -1,5 +1,6 @@
 #include "proxy/http/forwarding.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstddef>
@@ -177,6 +178,13 @@ bool passes_to_backend(const Header& header, const RequestHead& head, const Pass
   return false;
 }
 
+// Whether the sender's field goes on, by the context too.
+bool goes_on(const Header& header, const RequestHead& head, const PassingFields& fields,
+             const ForwardContext& context) {
+  return passes_to_backend(header, head, fields) &&
+         (context.withheld.empty() || !is_withheld(header.name, context.withheld));
+}
+
 bool passes_to_client(const Header& header, const PassingFields& fields) {
   switch (header.id) {
     case HeaderId::Connection:
@@ -229,6 +237,7 @@ void for_each_asserted(const RequestHead& head, const ForwardContext& context,
   visit("X-Scheme", context.scheme);
   visit_if_any("X-Original-Forwarded-For", context.original_forwarded_for);
   visit_if_any("X-Original-Forwarded-Host", context.original_forwarded_host);
+  for (const Header& field : context.added) visit(field.name, field.value);
   const ClientCertificateFields& client = context.client_certificate;
   if (client.verify.empty()) return;
   visit("ssl-client-verify", client.verify);
@@ -253,6 +262,12 @@ void write_response_framing(Writer& out, const ResponseHead& head, bool chunked)
 
 }  // namespace
 
+bool is_withheld(std::string_view name, std::span<const std::string> withheld) {
+  const auto same = [](char a, char b) { return to_folded(a) == to_folded(b); };
+  return std::ranges::any_of(
+      withheld, [&](const std::string& one) { return std::ranges::equal(name, one, same); });
+}
+
 void append_request_head(std::string& text, const RequestHead& head,
                          const ForwardContext& context) {
   Writer out(text);
@@ -264,7 +279,7 @@ void append_request_head(std::string& text, const RequestHead& head,
   const PassingFields fields(head.headers);
   FieldWriter writer(out);
   for (const Header& header : head.headers.items()) {
-    if (passes_to_backend(header, head, fields)) writer.add(header);
+    if (goes_on(header, head, fields, context)) writer.add(header);
   }
   writer.flush();
   for_each_asserted(
@@ -286,7 +301,7 @@ void forward_request_fields(std::vector<Header>& out, std::string& storage, cons
   storage.reserve(kStored);
   const PassingFields fields(head.headers);
   for (const Header& header : head.headers.items()) {
-    if (passes_to_backend(header, head, fields)) out.push_back(header);
+    if (goes_on(header, head, fields, context)) out.push_back(header);
   }
   for_each_asserted(head, context, store(storage, Digits(context.public_port).view()),
                     [&out](std::string_view name, std::string_view value) {

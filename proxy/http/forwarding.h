@@ -6,6 +6,7 @@
 // ours are added after. Everything else passes byte for byte in its order.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,7 +37,12 @@ struct ForwardContext {
   std::string_view original_forwarded_for = {};  // X-Forwarded-For of a proxy that is believed
   std::string_view original_forwarded_host = {};
   ClientCertificateFields client_certificate = {};
+  // Fields of the sender with such a name don't pass, in whatever spelling (header_id.h).
+  std::span<const std::string> withheld = {};
+  std::span<const Header> added = {};  // written as they are
 };
+
+[[nodiscard]] bool is_withheld(std::string_view name, std::span<const std::string> withheld);
 
 // Writes the request line and head for an HTTP/1.1 backend: target as it came, Host as the client
 // sent it, then the client's fields, then ours: X-Request-ID, X-Real-IP, X-Forwarded-For,

@@ -8,10 +8,14 @@ namespace handfast::route {
 
 HostEntry::HostEntry(config::VirtualHost host) : config(std::move(host)), table(config.routes) {
   if (config.passthrough) passthrough = relay_route(*config.passthrough);
+  auth.reserve(config.routes.size());
+  for (const config::Route& one : config.routes) {
+    auth.push_back(make_auth_rules(config.host, one));
+  }
   hash_by.resize(config.routes.size());
   for (std::size_t i = 0; i < hash_by.size(); ++i) {
     if (config.routes[i].hash_by.empty()) continue;
-    auto expression = config::parse_hash_expression(config.routes[i].hash_by);
+    auto expression = config::parse_request_expression(config.routes[i].hash_by);
     check(expression.has_value(), "config::validate() has read the expression");
     hash_by[i] = std::move(*expression);
   }

@@ -19,10 +19,11 @@
 #include <vector>
 
 #include "proxy/base/string_hash.h"
-#include "proxy/config/hash_expression.h"
 #include "proxy/config/model.h"
+#include "proxy/config/request_expression.h"
 #include "proxy/net/address.h"
 #include "proxy/pki/identity.h"
+#include "proxy/route/auth_rules.h"
 #include "proxy/route/route_table.h"
 #include "proxy/tls/client_policy.h"
 #include "proxy/tls/front_offer.h"
@@ -36,11 +37,12 @@ struct HostEntry {
 
   config::VirtualHost config;
   RouteTable table;
-  std::vector<config::HashExpression> hash_by;  // of each route, without parts where it has none
   // One of each type of key, and where each is from; none: the default certificate.
   std::vector<std::shared_ptr<const pki::Identity>> certificates;
   std::vector<std::string> certificate_sources;
-  std::shared_ptr<const tls::ClientPolicy> client;  // null: clients aren't asked for one
+  std::vector<config::RequestExpression> hash_by;  // of each route, without parts where it has none
+  std::vector<std::unique_ptr<const AuthRules>> auth;  // of each route, null where it asks nobody
+  std::shared_ptr<const tls::ClientPolicy> client;     // null: clients aren't asked for one
   std::optional<config::Route> passthrough;         // of config.passthrough, by relay_route()
   // Dense numbers of the routes for per-worker counters, and what keeps them reserved.
   std::vector<std::uint32_t> metrics_ids;

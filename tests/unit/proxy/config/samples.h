@@ -102,6 +102,33 @@ inline Route grpc_route() {
   return route;
 }
 
+// No field of its auth is at its default.
+inline Route asking_route() {
+  Route route = sample_route();
+  route.path = "/asking";
+  route.auth = ExternalAuth{.service = "auth/proxy:4180",
+                            .upstream_tls = "shop/orders@auth/proxy.auth.svc:4180",
+                            .http2 = Http2::Offer,
+                            .authority = "proxy.auth.svc:4180",
+                            .target = "/check?host=$host",
+                            .method = "POST",
+                            .signin = "https://$host/start?rd=$escaped_request_uri",
+                            .response_headers = {"X-Auth-User", "Authorization"},
+                            .request_redirect = "https://$host$request_uri",
+                            .set_headers = {{"X-Tenant", "$http_x_tenant"}, {"X-Empty", ""}},
+                            .always_set_cookie = true,
+                            .cache_key = "$cookie_sid",
+                            .cache = {{{200, 401}, 300}, {{}, 1}}};
+  return route;
+}
+
+inline VirtualHost asking_host() {
+  VirtualHost host;
+  host.host = "asking.example";
+  host.routes = {asking_route()};
+  return host;
+}
+
 inline VirtualHost tuned_host() {
   VirtualHost host;
   host.host = "tuned.example";

@@ -7,6 +7,7 @@
 namespace handfast::config {
 namespace {
 
+using testing::asking_host;
 using testing::full_policy;
 using testing::passed_host;
 using testing::sample_client;
@@ -28,6 +29,7 @@ void expect_round_trip(const Shard& shard) {
 TEST(Shard, SurvivesTheTripThroughText) {
   expect_round_trip(sample_host());
   expect_round_trip(tuned_host());
+  expect_round_trip(asking_host());
   expect_round_trip(sample_service());
   expect_round_trip(sample_policy());
   expect_round_trip(full_policy());
@@ -224,6 +226,22 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{sample_host(), "reason: \"invalid_value\"", "reason: \"ok\"", "reason word"},
         Spoiled{sample_host(), "host: \"shop.example\"", "host: \"Shop.example\"", "lower-case"},
         Spoiled{sample_host(), "host: \"shop.example\"", "host: \"a.*.example\"", "lower-case"},
+        Spoiled{asking_host(), "upstream_tls: \"shop/orders@auth/proxy.auth.svc:4180\"",
+                "upstream_tls: \"\"", "auth.http2: is Offer"},
+        Spoiled{asking_host(), "authority: \"proxy", "authority: \" proxy", "auth.authority"},
+        Spoiled{asking_host(), "target: \"/check", "target: \"check", "auth.target"},
+        Spoiled{asking_host(), "$host\"", "$hostname\"", "auth.target: the variable $hostname"},
+        Spoiled{asking_host(), "method: \"POST\"", "method: \"P ST\"", "auth.method"},
+        Spoiled{asking_host(), "/start", "/\\x01", "auth.signin: holds control"},
+        Spoiled{asking_host(), "X-Auth-User", "X_Real.IP", "auth.response_headers: holds one"},
+        Spoiled{asking_host(), "X-Auth-User", "X User", "auth.response_headers: holds one"},
+        Spoiled{asking_host(), "X-Tenant", "Transfer-Encoding", "auth.set_headers: holds one"},
+        Spoiled{asking_host(), "$http_x_tenant", "$tenant", "auth.set_headers: the variable"},
+        Spoiled{asking_host(), "cache_key: \"$cookie_sid\"", "cache_key: \"\"", "auth.cache: goes"},
+        Spoiled{asking_host(), "seconds: 300", "seconds: 0", "cache[0].seconds"},
+        Spoiled{asking_host(), "\"200\", ", "\"2o0\", ", "cache[0].statuses"},
+        Spoiled{asking_host(), "\"200\", ", "\"402\", ", "auth.cache: must be sorted"},
+        Spoiled{asking_host(), "always_set_cookie: true", "allways: true", "is not a field"},
         Spoiled{tuned_host(), "http2: \"Offer\"", "http2: \"Maybe\"", "http2: must be one of"},
         Spoiled{tuned_host(), "connect_timeout_ms: 1500", "connect_timeout_ms: 0",
                 "from 1 to 4294967295"},

@@ -297,5 +297,32 @@ TEST(ForwardedRequest, ReadsBackAsTheSameRequest) {
   }
 }
 
+TEST(Forwarding, WithholdsFieldsInEverySpellingAndAddsOthers) {
+  RequestHead head;
+  const std::string request =
+      "GET / HTTP/1.1\r\nHost: shop.example\r\nX-Auth-User: root\r\nx_auth.user: root\r\n"
+      "X-AUTH-USER: root\r\nX-Auth-Users: us\r\n\r\n";
+  ASSERT_EQ(H1RequestParser().parse(request, head).status, ParseStatus::Complete);
+  const std::string withheld[] = {"X-Auth-User"};
+  const Header added[] = {{"X-Auth-User", "alice"}};
+  ForwardContext context = kContext;
+  context.withheld = withheld;
+  context.added = added;
+
+  std::string out;
+  append_request_head(out, head, context);
+  EXPECT_THAT(out, Not(HasSubstr("root")));
+  EXPECT_THAT(out, HasSubstr("\r\nX-Auth-User: alice\r\n"));
+  EXPECT_THAT(out, HasSubstr("\r\nX-Auth-Users: us\r\n"));
+
+  std::vector<Header> fields;
+  std::string storage;
+  forward_request_fields(fields, storage, head, context);
+  std::string values;
+  for (const Header& field : fields) values.append(field.value).append(" ");
+  EXPECT_THAT(values, Not(HasSubstr("root")));
+  EXPECT_THAT(values, HasSubstr("alice"));
+}
+
 }  // namespace
 }  // namespace handfast::http

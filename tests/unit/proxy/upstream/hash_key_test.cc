@@ -23,16 +23,16 @@ class HashKeyTest : public ::testing::Test {
   }
 
   [[nodiscard]] std::uint64_t hash(std::string_view expression) const {
-    const auto parsed = config::parse_hash_expression(expression);
+    const auto parsed = config::parse_request_expression(expression);
     EXPECT_TRUE(parsed.has_value()) << expression;
     return hash_key(*parsed, facts());
   }
   // What the expression comes to, said by a literal.
   [[nodiscard]] bool is(std::string_view expression, std::string_view value) const {
-    config::HashExpression literal{{{config::HashVariable::Literal, std::string(value)}}};
+    config::RequestExpression literal{{{config::RequestVariable::Literal, std::string(value)}}};
     return hash(expression) == hash_key(literal, facts());
   }
-  [[nodiscard]] HashFacts facts() const {
+  [[nodiscard]] RequestFacts facts() const {
     return {.head = head_,
             .path = "/cart",
             .server_name = "*.example",

@@ -1,10 +1,11 @@
 #pragma once
-// The expression of nginx that says which requests belong together (upstream-hash-by): literals and
-// variables, "$host$request_uri", "${http_x_tenant}-$arg_user".
+// An expression of nginx over a request: literals and variables, "$host$request_uri",
+// "${http_x_tenant}-$arg_user". Annotations have them where they say which requests belong together
+// (upstream-hash-by) and what an auth server is told (auth-*).
 //
 // Here are the grammar and the names alone, so that the controller refuses what the proxy couldn't
-// evaluate; upstream::hash_key() has the values. A variable runs over as many letters, digits and
-// '_' as follow, or to the brace that closes it. There is no escape for '$', as in nginx.
+// evaluate; upstream/request_values.h has the values. A variable runs over as many letters, digits
+// and '_' as follow, or to the brace that closes it. There is no escape for '$', as in nginx.
 //
 // Pure; thread-safe. Errors: Reason::InvalidValue, with a sentence that names the variable.
 
@@ -18,7 +19,7 @@
 
 namespace handfast::config {
 
-enum class HashVariable : std::uint8_t {
+enum class RequestVariable : std::uint8_t {
   Literal,
   RequestUri,  // as the client sent it, with the query
   Uri,         // the normalised path, without the query; also $document_uri
@@ -34,24 +35,31 @@ enum class HashVariable : std::uint8_t {
   Cookie,    // $cookie_sid
   // The same for every request of a route ($namespace, $ingress_name, $service_name,
   // $service_port, $location_path, $proxy_upstream_name): it tells no two requests apart.
-  Constant,
+  Constant,           // to hash by only
+  EscapedRequestUri,  // RequestUri, percent-encoded; as those below, in texts only
+  RemoteUser,         // of Basic credentials, which nobody has checked
+  RequestId,
 };
 
-struct HashPart {
-  HashVariable variable = HashVariable::Literal;
+struct RequestPart {
+  RequestVariable variable = RequestVariable::Literal;
   // The literal; the name of the argument or cookie; of a field as in a request: "x-tenant".
   std::string text;
-  friend bool operator==(const HashPart&, const HashPart&) = default;
+  friend bool operator==(const RequestPart&, const RequestPart&) = default;
 };
 
-struct HashExpression {
-  std::vector<HashPart> parts;  // not empty
-  friend bool operator==(const HashExpression&, const HashExpression&) = default;
+struct RequestExpression {
+  std::vector<RequestPart> parts;  // not empty
+  friend bool operator==(const RequestExpression&, const RequestExpression&) = default;
 };
 
 // Longer ones are refused; ingress-nginx's own are a few words.
-inline constexpr std::size_t kMaxHashExpression = 1024;
+inline constexpr std::size_t kMaxRequestExpression = 1024;
 
-[[nodiscard]] Result<HashExpression> parse_hash_expression(std::string_view text);
+// What it is for decides which variables there are.
+enum class ExpressionUse : std::uint8_t { Hash, Text };
+
+[[nodiscard]] Result<RequestExpression> parse_request_expression(
+    std::string_view text, ExpressionUse use = ExpressionUse::Hash);
 
 }  // namespace handfast::config
