@@ -91,7 +91,6 @@ void Exchange::start_relay(ClientSide& client, const ClientFacts& facts, const R
   relay_ = true;
   context_.request_ids.next(own_request_id_.data());
   request_id_ = {own_request_id_.data(), own_request_id_.size()};
-  fresh_ = true;
   if (to.tcp_port != 0) {
     const route::TcpEntry* const port = snapshot_->find_tcp(to.tcp_port);
     if (port != nullptr) route_ = &port->route;
@@ -122,10 +121,8 @@ void Exchange::begin(ClientSide& client, const ClientFacts& facts) {
   snapshot_ = context_.snapshots.pin();
   host_ = nullptr;
   route_ = nullptr;
-  tried_.clear();
-  ++serial_;
-  tries_ = returned_ = crowded_ = 0;
-  request_complete_ = request_body_sent_ = head_sent_ = fresh_ = upstream_ended_ = false;
+  attempts_.begin({});
+  request_complete_ = request_body_sent_ = head_sent_ = upstream_ended_ = false;
   request_end_sent_ = response_complete_ = false;
   started_ = context_.loop.clock().now();
   unix_milliseconds_ = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -135,7 +132,6 @@ void Exchange::begin(ClientSide& client, const ClientFacts& facts) {
   request_bytes_ = response_bytes_ = 0;
   reason_ = Reason::Ok;
   detail_.clear();
-  upstream_address_ = {};
   upstream_reused_ = false;
   upstream_tls_ = {};
   presented_ = nullptr;
@@ -217,8 +213,7 @@ void Exchange::answer_status(int status, std::string_view extra) {
 }
 
 void Exchange::drop_channel() {
-  attempt_ = {};
-  context_.pool.cancel(*this);
+  attempts_.cancel();
   if (upstream::Channel* channel = std::exchange(channel_, nullptr); channel != nullptr) {
     channel->abandon();
   }
@@ -237,7 +232,6 @@ void Exchange::go_idle() {
   drop_spools();
   state_ = State::Idle;
   --context_.exchanges;
-  ++serial_;
   snapshot_.reset();
 }
 
@@ -291,9 +285,9 @@ void Exchange::report(bool cut) {
     record.client_serial = facts_.certificate->serial();
   }
   std::array<char, net::Address::kMaxText> upstream_address;
-  if (tries_ > 0) record.upstream_address = upstream_address_.write(upstream_address);
+  if (attempts_.tries() > 0) record.upstream_address = attempts_.address().write(upstream_address);
   record.upstream_status = upstream_status_;
-  record.upstream_tries = tries_;
+  record.upstream_tries = attempts_.tries();
   record.upstream_reused = upstream_reused_;
   record.upstream_tls_version = upstream_tls_.version;
   record.upstream_tls_cipher = upstream_tls_.cipher;

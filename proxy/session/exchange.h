@@ -14,9 +14,8 @@
 // a request: a connection to a TCP port, or to a host whose TLS passes through.
 //
 // The request half (still coming or complete) belongs to the client side; the response half is
-// here. The route is pinned for the whole exchange; the TLS policy is looked up in the worker's
-// newest snapshot each time a connection is picked and once more when a new connection is ready, so
-// that nothing is sent under an identity or a trust that has been replaced.
+// here. The route is pinned for the whole exchange; the Service and the TLS policy are those of
+// the worker's newest snapshot (attempts.h).
 //
 // Threading: one worker's. Ownership: owned by the client side; reused from one request to the
 // next.
@@ -33,6 +32,7 @@
 #include "proxy/http/message.h"
 #include "proxy/http/trailers.h"
 #include "proxy/net/proxy_protocol.h"
+#include "proxy/session/attempts.h"
 #include "proxy/session/client_origin.h"
 #include "proxy/session/context.h"
 #include "proxy/session/session.h"
@@ -86,9 +86,9 @@ class ClientSide {
   virtual void resume_request_body() = 0;
 };
 
-class Exchange final : public upstream::ChannelUser {
+class Exchange final : public AttemptUser {
  public:
-  explicit Exchange(Context& context) : context_(context) {}
+  explicit Exchange(Context& context) : context_(context), attempts_(context, *this) {}
   ~Exchange() override;
 
   // Parsed into by the client side, which keeps the bytes in place until the exchange is over.
@@ -114,6 +114,8 @@ class Exchange final : public upstream::ChannelUser {
   void add_guarded_host(std::vector<std::string_view>& hosts) const;
 
   // From the backend.
+  void on_way(upstream::Channel& channel) override;
+  void on_no_way(const NoWay& why) override;
   void on_upstream_ready(upstream::Channel& channel) override;
   void on_upstream_head(const http::ResponseHead& response) override;
   void on_upstream_body(std::string_view payload) override;
@@ -138,14 +140,7 @@ class Exchange final : public upstream::ChannelUser {
   // False: it is served over plain HTTP after all.
   bool redirect_to_https();
   void choose_endpoint();
-  void use_addresses(const std::vector<net::Address>& addresses);
-  void answer_without_endpoint();
-  // It has as many connections as it may.
-  void leave_endpoint();
-  void await_name(const config::Endpoint& endpoint);
   [[nodiscard]] std::uint64_t hash() const;
-  void try_endpoint(const net::Address& address);
-  bool policy_for_now(std::shared_ptr<const tls::UpstreamPolicy>& policy);
   [[nodiscard]] upstream::Wire wire() const;
   void send_request(upstream::Channel& channel);
   void begin_collecting();
@@ -156,8 +151,6 @@ class Exchange final : public upstream::ChannelUser {
   void drop_spools();
   [[nodiscard]] bool may_send_again() const;
   [[nodiscard]] bool has_tries_left() const;
-  [[nodiscard]] bool is_stale(const upstream::Failure& failure) const;
-  [[nodiscard]] bool costs_nothing(const upstream::Failure& failure) const;
   [[nodiscard]] bool may_retry(const upstream::Failure& failure, bool for_nothing) const;
   [[nodiscard]] bool tries_another_for(int status);
   void answer(Reason reason, std::string_view detail, int status);
@@ -179,24 +172,17 @@ class Exchange final : public upstream::ChannelUser {
   const config::Route* route_ = nullptr;
   std::size_t route_index_ = 0;
   upstream::Channel* channel_ = nullptr;
-  upstream::Balancer::Attempt attempt_;
+  Attempts attempts_;
   std::unique_ptr<Spool> request_spool_;   // buffered whole before it is sent; null: streamed
   std::unique_ptr<Spool> response_spool_;  // what the client has no room for yet
   std::unique_ptr<http::TrailerSection> request_trailers_;
   std::unique_ptr<http::TrailerSection> response_trailers_;
-  std::vector<net::Address> tried_;
-  std::uint64_t serial_ = 0;  // tells late answers of the resolver from this exchange's
-  std::shared_ptr<Exchange*> self_ = std::make_shared<Exchange*>(this);
-  int tries_ = 0;
-  int returned_ = 0;  // of the tries: those that cost nothing
-  int crowded_ = 0;   // endpoints that were left for want of connections
   bool request_complete_ = false;
   bool request_body_sent_ = false;
   bool head_sent_ = false;          // the client has the response's head
   bool request_end_sent_ = false;   // of a buffered request
   bool response_complete_ = false;  // of a buffered response: all of it is here
   bool upstream_ended_ = false;     // of a tunnel: the backend's direction
-  bool fresh_ = false;              // the next try is made on a new connection
   bool relay_ = false;
   std::uint16_t tcp_port_ = 0;  // of a relay; 0: TLS that passes through
   std::string prelude_;         // of a relay: what the backend gets before its first byte
@@ -212,7 +198,6 @@ class Exchange final : public upstream::ChannelUser {
   std::uint64_t response_bytes_ = 0;
   Reason reason_ = Reason::Ok;
   std::string detail_;
-  net::Address upstream_address_;
   bool upstream_reused_ = false;
   upstream::TlsFacts upstream_tls_;
   std::shared_ptr<const pki::Identity> presented_;

@@ -160,7 +160,7 @@ void Exchange::on_upstream_end(const http::HeaderList& trailers) {
     client_->send_tunnel_end();
     return;
   }
-  attempt_.finish(upstream::Outcome::Ok, context_.loop.now());
+  attempts_.finish(upstream::Outcome::Ok);
   upstream::Channel& channel = *std::exchange(channel_, nullptr);
   const auto give_back = [&channel, complete = request_complete_] {
     // It would wait for a body that won't come.
