@@ -36,6 +36,15 @@ std::unique_ptr<const AuthRules> make_auth_rules(const std::string& host,
   for (const auto& [name, value] : auth.set_headers) {
     rules->set_headers.emplace_back(name, read(value));
   }
+  rules->withheld = {"X-Sent-From",
+                     "X-Auth-Request-Redirect",
+                     "Range",
+                     "If-Range",
+                     "If-Match",
+                     "If-None-Match",
+                     "If-Modified-Since",
+                     "If-Unmodified-Since"};
+  for (const auto& [name, value] : auth.set_headers) rules->withheld.push_back(name);
   rules->fingerprint = fingerprint_of(host, route);
   return rules;
 }

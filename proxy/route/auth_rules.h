@@ -21,6 +21,9 @@ struct AuthRules {
   config::RequestExpression request_redirect;
   config::RequestExpression cache_key;
   std::vector<std::pair<std::string, config::RequestExpression>> set_headers;
+  // Fields of a client that it isn't asked with: those that are set, and conditions, which would be
+  // about another answer.
+  std::vector<std::string> withheld;
   // Differs wherever host, route or settings differ: answers are kept under it.
   std::string fingerprint;
 };

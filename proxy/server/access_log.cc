@@ -196,6 +196,12 @@ char* write_record(char* to, const session::ExchangeRecord& record) {
     line.text_if<"upstream_client_subject">(record.upstream_client_subject);
     line.text_if<"upstream_client_serial">(record.upstream_client_serial);
   }
+  if (!record.auth.empty()) {
+    line.word<"auth">(record.auth);
+    line.text_if<"auth_upstream">(record.auth_upstream);
+    line.number<"auth_status">(static_cast<std::uint64_t>(record.auth_status));
+    line.flag<"auth_cached">(record.auth_cached);
+  }
   if (record.reason != Reason::Ok) {
     line.word<"upstream_tls_error">(to_string(record.reason));
     line.text_if<"detail">(record.detail);

@@ -7,6 +7,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <map>
 #include <mutex>
@@ -130,9 +131,15 @@ struct ProcessMetrics::Impl {
       counters(registry, "handfast_requests_refused_total",
                "Requests answered 503 because of a limit of the proxy's, by reason.");
   std::array<prometheus::Counter*, session::kRefusedRequests> refused_request_why{};
+  CounterFamily& auth =
+      counters(registry, "handfast_auth_requests_total",
+               "Requests about which an auth server was to be asked, by what came of it.");
   CounterFamily& floods =
       counters(registry, "handfast_http2_floods_total",
                "HTTP/2 connections of clients ended with ENHANCE_YOUR_CALM, by what they flooded.");
+  // By result, reason and whether it was kept; each made when there is something to count.
+  std::array<std::array<std::array<std::atomic<prometheus::Counter*>, 2>, kReasonCount>, 3>
+      auth_counters{};
   prometheus::Counter& pauses =
       counters(registry, "handfast_accept_pauses_total",
                "Times that a listener paused for want of descriptors or memory.")
@@ -261,6 +268,20 @@ void ProcessMetrics::on_relay(const session::ExchangeRecord& record) {
   impl_->count(relays, service, ended);
   impl_->count(bytes, service, received, static_cast<double>(record.request_body_bytes));
   impl_->count(bytes, service, sent, static_cast<double>(record.response_body_bytes));
+}
+
+void ProcessMetrics::on_authorization(session::AuthResult result, Reason reason, bool cached) {
+  const auto row = static_cast<std::size_t>(result);
+  std::atomic<prometheus::Counter*>& known =
+      impl_->auth_counters[row][static_cast<std::size_t>(reason)][cached ? 1 : 0];
+  prometheus::Counter* counter = known.load(std::memory_order_acquire);
+  if (counter == nullptr) {
+    counter = &impl_->auth.Add({{"result", std::string(session::to_string(result))},
+                                {"reason", std::string(to_string(reason))},
+                                {"cached", cached ? "true" : "false"}});
+    known.store(counter, std::memory_order_release);
+  }
+  counter->Increment();
 }
 
 void ProcessMetrics::on_accept_pause() { impl_->pauses.Increment(); }

@@ -11,6 +11,7 @@
 
 #include "proxy/base/buffer.h"
 #include "proxy/event/loop.h"
+#include "proxy/session/auth_cache.h"
 #include "proxy/session/client_origin.h"
 #include "proxy/session/record.h"
 #include "proxy/session/snapshot_holder.h"
@@ -72,6 +73,7 @@ struct Context {
   bool draining = false;      // answers carry "Connection: close"
   std::vector<std::unique_ptr<Exchange>> spare_exchanges;
   std::string scratch;  // for building heads
+  AuthCache auth_cache;
 };
 
 }  // namespace handfast::session

@@ -122,7 +122,7 @@ void Exchange::begin(ClientSide& client, const ClientFacts& facts) {
   host_ = nullptr;
   route_ = nullptr;
   attempts_.begin({});
-  request_complete_ = request_body_sent_ = head_sent_ = upstream_ended_ = false;
+  asked_ = request_complete_ = request_body_sent_ = head_sent_ = upstream_ended_ = false;
   request_end_sent_ = response_complete_ = false;
   started_ = context_.loop.clock().now();
   unix_milliseconds_ = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -185,6 +185,10 @@ http::ForwardContext Exchange::forward_context() const {
       .public_port = https_ ? context_.limits.public_https_port : context_.limits.public_http_port,
       .request_id = request_id_};
   context.client_certificate = certificate_fields(*route_, facts_);
+  if (asked_) {
+    context.withheld = route_->auth->response_headers;
+    context.added = authorization_->fields();
+  }
   if (!facts_.believed) return context;
   if (origin_.port != 0) context.public_port = origin_.port;
   context.forwarded_for = origin_.forwarded_for;
@@ -213,6 +217,7 @@ void Exchange::answer_status(int status, std::string_view extra) {
 }
 
 void Exchange::drop_channel() {
+  if (asked_) authorization_->cancel();
   attempts_.cancel();
   if (upstream::Channel* channel = std::exchange(channel_, nullptr); channel != nullptr) {
     channel->abandon();
@@ -299,6 +304,14 @@ void Exchange::report(bool cut) {
   if (presented_ != nullptr && upstream_tls_.certificate_requested) {
     record.upstream_client_subject = presented_->info().subject;
     record.upstream_client_serial = presented_->info().serial;
+  }
+  std::array<char, net::Address::kMaxText> auth_address;
+  if (asked_) {
+    const Authorization& auth = *authorization_;
+    record.auth = to_string(auth.result());
+    record.auth_upstream = auth.address(auth_address);
+    record.auth_status = auth.answer().status;
+    record.auth_cached = auth.cached();
   }
   record.reason = reason_;
   record.detail = detail_;

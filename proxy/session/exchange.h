@@ -5,8 +5,8 @@
 // connection or an HTTP/2 stream) and an upstream::Channel, decides where the request goes, what to
 // do when that fails, and moves bodies both ways as far as there is room.
 //
-//   Idle [-> Collecting] -> Connecting (an endpoint, then the next) -> Streaming [-> Tunnel] ->
-//   Done
+//   Idle [-> Authorizing] [-> Collecting] -> Connecting (an endpoint, then the next) -> Streaming
+//   [-> Tunnel] -> Done
 //     \-> Answered (by us: no route, refused, redirect, failure) -> Done
 //
 // A request that asks for an upgrade and is answered 101 becomes a tunnel: the bodies are then
@@ -33,6 +33,7 @@
 #include "proxy/http/trailers.h"
 #include "proxy/net/proxy_protocol.h"
 #include "proxy/session/attempts.h"
+#include "proxy/session/authorization.h"
 #include "proxy/session/client_origin.h"
 #include "proxy/session/context.h"
 #include "proxy/session/session.h"
@@ -86,7 +87,7 @@ class ClientSide {
   virtual void resume_request_body() = 0;
 };
 
-class Exchange final : public AttemptUser {
+class Exchange final : public AttemptUser, public AuthorizationUser {
  public:
   explicit Exchange(Context& context) : context_(context), attempts_(context, *this) {}
   ~Exchange() override;
@@ -125,7 +126,7 @@ class Exchange final : public AttemptUser {
   [[nodiscard]] bool wants_upstream_body() const override;
 
  private:
-  enum class State : std::uint8_t { Idle, Collecting, Connecting, Streaming, Tunnel };
+  enum class State : std::uint8_t { Idle, Authorizing, Collecting, Connecting, Streaming, Tunnel };
 
   void begin(ClientSide& client, const ClientFacts& facts);
   bool admit_exchange();
@@ -137,6 +138,13 @@ class Exchange final : public AttemptUser {
   bool admit_client();
   bool admit_body();
   void admit_upgrade();
+  void authorize();
+  void on_authorized() override;
+  void deny();
+  // The client may have the route.
+  void proceed();
+  void end_request(const http::HeaderList& trailers);
+  void send_head(const http::ResponseHead& response);
   // False: it is served over plain HTTP after all.
   bool redirect_to_https();
   void choose_endpoint();
@@ -173,10 +181,12 @@ class Exchange final : public AttemptUser {
   std::size_t route_index_ = 0;
   upstream::Channel* channel_ = nullptr;
   Attempts attempts_;
+  std::unique_ptr<Authorization> authorization_;  // once there was need of one
   std::unique_ptr<Spool> request_spool_;   // buffered whole before it is sent; null: streamed
   std::unique_ptr<Spool> response_spool_;  // what the client has no room for yet
   std::unique_ptr<http::TrailerSection> request_trailers_;
   std::unique_ptr<http::TrailerSection> response_trailers_;
+  bool asked_ = false;  // the auth server, about this request: what it says counts
   bool request_complete_ = false;
   bool request_body_sent_ = false;
   bool head_sent_ = false;          // the client has the response's head

@@ -127,7 +127,7 @@ void Exchange::on_upstream_head(const http::ResponseHead& response) {
     state_ = State::Tunnel;
     request_complete_ = false;  // the client's direction of the tunnel
   }
-  client_->send_head(response);
+  send_head(response);
   if (upgraded) client_->resume_request_body();  // what came behind the request
 }
 

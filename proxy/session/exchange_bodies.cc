@@ -26,7 +26,20 @@ void Exchange::on_request_body(std::string_view payload) {
   channel_->send_body(payload);
 }
 
+// What the auth server alone may say isn't taken from behind a body either.
 void Exchange::on_request_end(const http::HeaderList& trailers) {
+  if (!asked_ || trailers.items().empty()) {
+    end_request(trailers);
+    return;
+  }
+  http::TrailerSection passing;
+  for (const http::Header& field : trailers.items()) {
+    if (!http::is_withheld(field.name, route_->auth->response_headers)) passing.add(field);
+  }
+  end_request(passing.list());
+}
+
+void Exchange::end_request(const http::HeaderList& trailers) {
   request_complete_ = true;
   if (state_ == State::Collecting) {
     end_collecting(trailers);

@@ -62,11 +62,17 @@ void Exchange::route() {
   if (!https_ && route_->ssl_redirect && redirect_to_https()) return;
   if (!admit_client() || !admit_body()) return;
   admit_upgrade();
-  if (route_->request_buffering && head.framing != http::Framing::None) {
-    begin_collecting();
-  } else {
+  route_->auth ? authorize() : proceed();
+}
+
+void Exchange::proceed() {
+  if (!route_->request_buffering || head.framing == http::Framing::None) {
     choose_endpoint();
+    return;
   }
+  begin_collecting();
+  // A body of no bytes may have ended meanwhile.
+  request_complete_ ? end_collecting(http::no_trailers()) : client_->resume_request_body();
 }
 
 void Exchange::add_guarded_host(std::vector<std::string_view>& hosts) const {

@@ -60,9 +60,21 @@ struct ExchangeRecord {
   bool upstream_certificate_requested = false;
   bool upstream_tls_resumed = false;
   Reason upstream_would_refuse = Reason::Ok;  // during an audit
-  Reason reason = Reason::Ok;                 // why it isn't the backend's answer
+  std::string_view auth;           // what came of asking the auth server; empty: not asked
+  std::string_view auth_upstream;  // whom; empty: nobody, its answer was kept
+  int auth_status = 0;             // that it answered; 0: nothing
+  bool auth_cached = false;
+  Reason reason = Reason::Ok;  // why it isn't the backend's answer
   std::string_view detail;
 };
+
+// What came of asking an auth server.
+enum class AuthResult : std::uint8_t {
+  Allowed,
+  Denied,  // 401 and 403
+  Failed,  // it couldn't be asked, or answered something else
+};
+[[nodiscard]] std::string_view to_string(AuthResult result);
 
 // Why a request was answered 503 though its route is well.
 enum class RefusedRequest : std::uint8_t {
@@ -78,7 +90,8 @@ class ExchangeObserver {
   virtual void on_exchange(const ExchangeRecord& record) = 0;
   // A client's connection was ended because it made work for nothing.
   virtual void on_http2_flood(http::H2Flood /*flood*/) {}
-  // Beside its record.
+  // Beside its record. `reason` is Ok unless it failed.
+  virtual void on_authorization(AuthResult /*result*/, Reason /*reason*/, bool /*cached*/) {}
   virtual void on_request_refused(RefusedRequest /*why*/) {}
 };
 

@@ -40,32 +40,32 @@ struct RequestFacts {
 inline constexpr std::uint32_t kNotBase64 = 64;
 [[nodiscard]] std::uint32_t base64_value(char c);
 
-// Puts what must not stand in a URL as it is as "%20". Those in `plain`, letters, digits and "-._~"
-// are left alone.
+// "%20" for a blank.
+template <class Sink>
+void add_percent(Sink& sink, char c) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  const auto byte = static_cast<unsigned char>(c);
+  sink.add('%');
+  sink.add(kHex[byte >> 4]);
+  sink.add(kHex[byte & 15]);
+}
+
+// Percent-encodes all but letters, digits and "-._~".
 template <class Sink>
 class PercentEncoder {
  public:
-  PercentEncoder(Sink& sink, std::string_view plain) : sink_(sink), plain_(plain) {}
+  explicit PercentEncoder(Sink& sink) : sink_(sink) {}
   void add(std::string_view text) {
     for (const char c : text) add(c);
   }
   void add(char c) {
-    constexpr std::string_view kHex = "0123456789ABCDEF";
-    const auto byte = static_cast<unsigned char>(c);
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || http::is_digit(c);
-    if (letter || std::string_view("-._~").find(c) != std::string_view::npos ||
-        plain_.find(c) != std::string_view::npos) {
-      sink_.add(c);
-      return;
-    }
-    sink_.add('%');
-    sink_.add(kHex[byte >> 4]);
-    sink_.add(kHex[byte & 15]);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || http::is_digit(c) ||
+                       std::string_view("-._~").find(c) != std::string_view::npos;
+    plain ? sink_.add(c) : add_percent(sink_, c);
   }
 
  private:
   Sink& sink_;
-  std::string_view plain_;
 };
 
 // Adds the value of one part and says whether there was one; a literal is none.
@@ -108,7 +108,7 @@ class RequestValues {
       case RequestVariable::Cookie:
         return add_text(find_cookie(head, part.text));
       case RequestVariable::EscapedRequestUri:
-        PercentEncoder<Sink>(sink_, "").add(head.target);
+        PercentEncoder<Sink>(sink_).add(head.target);
         return !head.target.empty();
       case RequestVariable::RemoteUser:
         return add_user();

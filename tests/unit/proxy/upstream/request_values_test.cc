@@ -52,10 +52,10 @@ TEST(RequestValues, NeverPutsAControlCharacterIntoAUser) {
 
 TEST(RequestValues, HasTheRequestId) { EXPECT_EQ(value_of("$req_id", with("a", "b")), "abc"); }
 
-TEST(PercentEncoder, LeavesAloneWhatItIsTold) {
+TEST(PercentEncoder, EncodesAllButTheUnreserved) {
   TextSink sink;
-  PercentEncoder(sink, ":/").add("a/b:c d%\xc3");
-  EXPECT_EQ(sink.text, "a/b:c%20d%25%C3");
+  PercentEncoder(sink).add("a-Z_0.~/ %\xc3");
+  EXPECT_EQ(sink.text, "a-Z_0.~%2F%20%25%C3");
 }
 
 }  // namespace
