@@ -23,6 +23,23 @@ constexpr FloorWords kFloorWords{
     .crl = "Put a ca.crl into the Secret of proxy-ssl-secret.",
     .versions = "Set proxy-ssl-protocols to TLSv1.3."};
 
+constexpr BackendTls::NoCaWords kNoCa{
+    "There is no CA to verify the Service's certificate with.",
+    "Put a ca.crt into the Secret of proxy-ssl-secret, or set handfast.dev/upstream-ca: system, or "
+    "start the controller with --default-upstream-ca."};
+
+constexpr FloorWords kAuthFloorWords{
+    .field = "metadata.annotations",
+    .verify = "",
+    .identity = "Name a Secret with tls.crt and tls.key in handfast.dev/auth-proxy-ssl-secret.",
+    .crl = "Put a ca.crl into the Secret of handfast.dev/auth-proxy-ssl-secret.",
+    .versions = ""};
+
+constexpr BackendTls::NoCaWords kAuthNoCa{
+    "There is no CA to verify the auth server's certificate with.",
+    "Name a Secret with its ca.crt in handfast.dev/auth-proxy-ssl-secret, or set "
+    "handfast.dev/auth-upstream-ca: system, or start the controller with --default-upstream-ca."};
+
 // What the annotations say, before anything is looked up.
 struct Values {
   std::optional<NamespacedName> secret;
@@ -142,7 +159,7 @@ UpstreamPlan BackendTls::plan(const objects::Ingress& ingress, const Annotations
   }
   if (!rules.refused && rules.verify && rules.ca.empty()) {
     const std::string field = values.secret ? values.secret_field : https_field(annotations);
-    apply_other_trust(values.system_roots, field, plan, report);
+    apply_other_trust(values.system_roots, field, kNoCa, plan, report);
   }
   const Floor* floor = find_floor(options_, ingress.meta.ns);
   if (floor != nullptr && !rules.refused) {
@@ -150,6 +167,31 @@ UpstreamPlan BackendTls::plan(const objects::Ingress& ingress, const Annotations
   }
   apply_audit(options_, ingress.meta, now_, "metadata.annotations", rules, report);
   return plan;
+}
+
+config::UpstreamTls BackendTls::plan_auth(const objects::Ingress& ingress,
+                                          const Annotations& annotations, const std::string& field,
+                                          ObjectReport& report) {
+  UpstreamPlan plan;
+  config::UpstreamTls& rules = plan.rules;
+  rules.versions = {config::TlsVersion::Tls12, config::TlsVersion::Tls13};
+  bool system_roots = false;
+  read_value(annotations, "auth-upstream-ca", report, rules.refused, parse_upstream_ca,
+             [&](bool, const Annotation&) { system_roots = true; });
+  std::string secret_field = field;
+  read_value(annotations, "auth-proxy-ssl-secret", report, rules.refused, parse_namespaced_name,
+             [&](const NamespacedName& ref, const Annotation& from) {
+               secret_field = from.field();
+               apply_secret(ref, ingress, secret_field, plan, report);
+             });
+  if (!rules.refused && rules.ca.empty()) {
+    apply_other_trust(system_roots, secret_field, kAuthNoCa, plan, report);
+  }
+  const Floor* floor = find_floor(options_, ingress.meta.ns);
+  if (floor != nullptr && !rules.refused) {
+    apply_floor(*floor, /*versions_given=*/false, kAuthFloorWords, rules, report);
+  }
+  return std::move(rules);
 }
 
 void BackendTls::apply_secret(const NamespacedName& ref, const objects::Ingress& ingress,
@@ -213,7 +255,8 @@ void BackendTls::apply_secret_trust(const ItemKey& ca_key, const ItemKey& crl_ke
   }
 }
 
-void BackendTls::apply_other_trust(bool system_roots, const std::string& field, UpstreamPlan& plan,
+void BackendTls::apply_other_trust(bool system_roots, const std::string& field,
+                                   const NoCaWords& words, UpstreamPlan& plan,
                                    ObjectReport& report) {
   const auto& default_ca = options_.default_upstream_ca;
   if (system_roots) {
@@ -222,11 +265,8 @@ void BackendTls::apply_other_trust(bool system_roots, const std::string& field, 
     apply_default_ca(*default_ca, field, plan, report);
   } else {
     keep_first(plan.rules.refused,
-               report.refuse(Reason::CaMissing, field,
-                             "There is no CA to verify the Service's certificate with.",
-                             "Put a ca.crt into the Secret of proxy-ssl-secret, or set "
-                             "handfast.dev/upstream-ca: system, or start the controller with "
-                             "--default-upstream-ca."));
+               report.refuse(Reason::CaMissing, field, std::string{words.message},
+                             std::string{words.remedy}));
   }
 }
 

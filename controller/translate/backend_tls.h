@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "controller/objects/objects.h"
 #include "controller/translate/annotations.h"
@@ -33,6 +34,12 @@ struct UpstreamPlan {
 
 class BackendTls {
  public:
+  // What to tell if there is no CA at all.
+  struct NoCaWords {
+    std::string_view message;
+    std::string_view remedy;
+  };
+
   // Borrows all.
   BackendTls(const Options& options, Materials& materials, std::int64_t now)
       : options_(options), materials_(materials), now_(now) {}
@@ -40,6 +47,11 @@ class BackendTls {
   // For an Ingress that speaks TLS to its Services.
   [[nodiscard]] UpstreamPlan plan(const objects::Ingress& ingress, const Annotations& annotations,
                                   ObjectReport& report);
+
+  // For its auth server: all but `name`, `names` and `sni`. `field` is that of auth-url.
+  [[nodiscard]] config::UpstreamTls plan_auth(const objects::Ingress& ingress,
+                                              const Annotations& annotations,
+                                              const std::string& field, ObjectReport& report);
 
   // For one that doesn't: the annotations have no effect, which is told, but a value that is
   // no value is refused all the same.
@@ -59,8 +71,8 @@ class BackendTls {
                     const std::string& field, UpstreamPlan& plan, ObjectReport& report);
   void apply_secret_trust(const ItemKey& ca_key, const ItemKey& crl_key, const std::string& field,
                           UpstreamPlan& plan, ObjectReport& report);
-  void apply_other_trust(bool system_roots, const std::string& field, UpstreamPlan& plan,
-                         ObjectReport& report);
+  void apply_other_trust(bool system_roots, const std::string& field, const NoCaWords& words,
+                         UpstreamPlan& plan, ObjectReport& report);
   void apply_default_ca(const DefaultCa& ca, const std::string& field, UpstreamPlan& plan,
                         ObjectReport& report);
 

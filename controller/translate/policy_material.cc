@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "controller/translate/grants.h"
 #include "controller/translate/item_findings.h"
 
 namespace handfast::translate {
@@ -30,19 +31,10 @@ std::string indexed(std::string_view field, std::size_t index) {
 
 }  // namespace
 
-bool PolicyMaterial::is_granted(const objects::MaterialRef& ref) const {
-  const auto grants = context_.state.reference_grants();
-  return std::ranges::any_of(grants, [&](const objects::ReferenceGrant* grant) {
-    if (grant->meta.ns != ref.ns) return false;
-    const bool from = std::ranges::any_of(grant->from, [&](const auto& one) {
-      return one.group == context_.group && one.kind == context_.kind &&
-             one.ns == context_.policy.ns;
-    });
-    return from && std::ranges::any_of(grant->to, [&](const auto& one) {
-             return one.group.empty() && one.kind == ref.kind &&
-                    (one.name.empty() || one.name == ref.name);
-           });
-  });
+bool PolicyMaterial::may_refer(const objects::MaterialRef& ref) const {
+  return is_granted(context_.state,
+                    {.group = context_.group, .kind = context_.kind, .ns = context_.policy.ns},
+                    {.kind = ref.kind, .ns = ref.ns, .name = ref.name});
 }
 
 std::optional<ItemKey> PolicyMaterial::locate(const objects::MaterialRef& ref, ItemKind item,
@@ -51,7 +43,7 @@ std::optional<ItemKey> PolicyMaterial::locate(const objects::MaterialRef& ref, I
   if (ref.kind == "ClusterTrustBundle") return key;
   if (key.ns.empty()) key.ns = context_.policy.ns;
   if (ref.key != file_name(item)) key.data_key = ref.key;
-  if (key.ns == context_.policy.ns || is_granted(ref)) return key;
+  if (key.ns == context_.policy.ns || may_refer(ref)) return key;
   keep_first(rules_.refused,
              report_.as(kNotPermitted)
                  .refuse(Reason::NotPermitted, field + ".namespace",

@@ -40,7 +40,7 @@ class PolicyMaterial {
   // The item, unless it lies in another namespace that doesn't allow it.
   [[nodiscard]] std::optional<ItemKey> locate(const objects::MaterialRef& ref, ItemKind item,
                                               const std::string& field);
-  [[nodiscard]] bool is_granted(const objects::MaterialRef& ref) const;
+  [[nodiscard]] bool may_refer(const objects::MaterialRef& ref) const;
   // Answers whether they are there.
   [[nodiscard]] bool add_passphrases(const objects::MaterialRef& ref, ItemKey& key);
   void add_ca(const objects::MaterialRef& ref, const std::string& field);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "controller/objects/names.h"
+#include "controller/translate/auth_server.h"
 #include "controller/translate/backend_tls.h"
 #include "controller/translate/config_map.h"
 #include "controller/translate/findings.h"
@@ -77,12 +78,14 @@ class Translation {
         client_auth_(materials_),
         front_tls_(materials_),
         targets_(state),
-        upstream_policies_(state, options_, materials_, now, out_.report) {}
+        upstream_policies_(state, options_, materials_, now, out_.report),
+        auth_servers_(state, options_, backend_tls_, targets_, upstream_policies_) {}
 
   Output run();
 
  private:
   void add_ingress(const objects::Ingress& ingress);
+  void add_auth(Work& work);
   void add_rule(Work& work, std::size_t index);
   void add_default_backend(Work& work);
   void add_operator_default();
@@ -119,6 +122,7 @@ class Translation {
   FrontTls front_tls_;
   PolicyTargets targets_;
   UpstreamPolicies upstream_policies_;
+  AuthServers auth_servers_;
   std::deque<Work> works_;  // stable addresses: each refers to its own members
   std::map<std::string, HostPlan> hosts_;
   std::set<std::string> default_roots_;  // hosts whose "/" is a default backend
@@ -159,6 +163,7 @@ void Translation::add_ingress(const objects::Ingress& ingress) {
   }
   Work& work = works_.emplace_back(ingress, out_.report);
   work.plan = make_plan(ingress, options_, backend_tls_, client_auth_, work.report);
+  add_auth(work);
   for (std::size_t i = 0; i < ingress.rules.size(); ++i) add_rule(work, i);
   if (!ingress.rules.empty()) return;
   if (ingress.default_backend) {
@@ -169,6 +174,29 @@ void Translation::add_ingress(const objects::Ingress& ingress) {
     work.report.warn(Reason::BadObject, "spec", "It has neither rules nor a default backend.",
                      "Add one of them.");
   }
+}
+
+void Translation::add_auth(Work& work) {
+  auto plan =
+      auth_servers_.plan(work.ingress, Annotations{work.ingress}, work.report, work.plan.refused);
+  if (!plan) return;
+  if (plan->backend) {
+    const config::Service& cluster = service(plan->ns, *plan->backend);
+    if (cluster.refused) {
+      work.report.refuse(cluster.refused->reason, plan->field, cluster.refused->detail,
+                         std::string{remedy_of(*cluster.refused)});
+    }
+  } else {
+    services_.try_emplace(plan->outside->name, *plan->outside);
+  }
+  if (plan->tls) {
+    config::UpstreamTls& tls = *plan->tls;
+    tls.name = work.ingress.meta.ns + '/' + work.ingress.meta.name + "@auth/" +
+               plan->auth.service.substr(plan->auth.service.find('/') + 1);
+    plan->auth.upstream_tls = tls.name;
+    policies_.insert_or_assign(tls.name, std::move(tls));
+  }
+  work.plan.route.auth = std::move(plan->auth);
 }
 
 void Translation::add_rule(Work& work, std::size_t index) {

@@ -207,7 +207,7 @@ class AnnotationsOfOurs(Annotations, UpstreamCase):
 class OtherAnnotations(UpstreamCase):
     def test_what_restricts_access_and_is_not_implemented_refuses_that_ingress_alone(self):
         backend = self.use(Backend())
-        for name, value in (("whitelist-source-range", "10.0.0.0/8"), ("auth-url", "http://x/"),
+        for name, value in (("whitelist-source-range", "10.0.0.0/8"), ("auth-type", "basic"),
                             ("server-alias", "x.test"), ("rewrite-target", "/x"),
                             ("configuration-snippet", "deny all;"), ("limit-rps", "1"),
                             ("no-such-annotation", "1")):

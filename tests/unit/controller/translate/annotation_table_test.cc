@@ -29,8 +29,8 @@ const char* title_of(AnnotationClass what) {
 }
 
 TEST(AnnotationTable, HoldsEveryAnnotationOfIngressNginxWithAliasesAndRemovedOnes) {
-  // 136 of ingress-nginx 1.15, 2 aliases, 14 removed ones, 2 of ours.
-  EXPECT_EQ(annotation_table().size(), 156U);
+  // 136 of ingress-nginx 1.15, 2 aliases, 14 removed ones, 6 of ours.
+  EXPECT_EQ(annotation_table().size(), 158U);
   EXPECT_NE(find_annotation(kNginxPrefix, "auth-tls-match-cn"), nullptr);
   EXPECT_NE(find_annotation(kOwnPrefix, "limit-whitelist"), nullptr);
 }
@@ -43,7 +43,8 @@ TEST(AnnotationTable, GivesAReasonInEveryRow) {
 
 TEST(AnnotationTable, KnowsOurOwnNamesUnderOurPrefixOnly) {
   for (const std::string_view name :
-       {"auth-tls-announce-ca", "auth-tls-match-san", "upstream-ca", "upstream-http2"}) {
+       {"auth-proxy-ssl-secret", "auth-tls-announce-ca", "auth-tls-match-san", "auth-upstream-ca",
+        "upstream-ca", "upstream-http2"}) {
     EXPECT_NE(find_annotation(kOwnPrefix, name), nullptr) << name;
     EXPECT_EQ(find_annotation(kNginxPrefix, name), nullptr) << name;
   }
@@ -51,7 +52,7 @@ TEST(AnnotationTable, KnowsOurOwnNamesUnderOurPrefixOnly) {
 
 TEST(AnnotationTable, RefusesWhateverRestrictsAccess) {
   for (const std::string_view name :
-       {"auth-url", "auth-type", "allowlist-source-range", "denylist-source-range", "limit-rps",
+       {"auth-type", "auth-snippet", "allowlist-source-range", "denylist-source-range", "limit-rps",
         "satisfy", "enable-modsecurity", "server-snippet", "rewrite-target", "canary",
         "mirror-target", "upstream-vhost"}) {
     const AnnotationRow* row = find_annotation(kNginxPrefix, name);

@@ -122,7 +122,7 @@ metadata:
   annotations:
     nginx.ingress.kubernetes.io/backend-protocol: HTTPS
     nginx.ingress.kubernetes.io/proxy-ssl-verify: maybe
-    nginx.ingress.kubernetes.io/auth-url: https://auth.example
+    nginx.ingress.kubernetes.io/auth-type: basic
 spec:
   ingressClassName: handfast
   tls: [{hosts: [bad.example], secretName: nobody}]

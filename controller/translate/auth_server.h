@@ -1,0 +1,69 @@
+#pragma once
+// auth-*: the server that the routes of an Ingress ask about each request, and how it is reached.
+//
+// Over HTTPS it is verified, always: by the policy of its Service, else by
+// handfast.dev/auth-proxy-ssl-secret, auth-upstream-ca or the operator's default CA, with the URL's
+// host as its name. proxy-ssl-* are about the Ingress' own Services: an auth server is somebody
+// else, whom neither that identity nor that trust is for. An audit doesn't reach here, nor does a
+// permission to go without verification. A policy that presents a certificate does so for an
+// Ingress of another namespace only with a ReferenceGrant.
+
+#include <optional>
+#include <string>
+
+#include "controller/objects/objects.h"
+#include "controller/state/cluster_state.h"
+#include "controller/translate/annotations.h"
+#include "controller/translate/auth_values.h"
+#include "controller/translate/backend_tls.h"
+#include "controller/translate/findings.h"
+#include "controller/translate/options.h"
+#include "controller/translate/policy_targets.h"
+#include "controller/translate/upstream_policy.h"
+#include "proxy/config/model.h"
+
+namespace handfast::translate {
+
+struct AuthPlan {
+  config::ExternalAuth auth;
+  std::string field;  // of auth-url
+  // Where it is: a port of a Service, or a name outside.
+  std::string ns;
+  std::optional<objects::ServiceBackend> backend;
+  std::optional<config::Service> outside;
+  std::optional<config::UpstreamTls> tls;
+};
+
+class AuthServers {
+ public:
+  // Borrows all.
+  AuthServers(const state::ClusterState& state, const Options& options, BackendTls& backend_tls,
+              const PolicyTargets& targets, UpstreamPolicies& policies)
+      : state_(state),
+        options_(options),
+        backend_tls_(backend_tls),
+        targets_(targets),
+        policies_(policies) {}
+
+  // Nothing: the Ingress asks nobody, or is refused.
+  [[nodiscard]] std::optional<AuthPlan> plan(const objects::Ingress& ingress,
+                                             const Annotations& annotations, ObjectReport& report,
+                                             std::optional<config::Refusal>& refused);
+
+ private:
+  struct Reading;
+  void read_set_headers(Reading& reading, config::ExternalAuth& auth) const;
+  void locate(Reading& reading, const AuthUrl& url, AuthPlan& plan) const;
+  void secure(Reading& reading, const AuthUrl& url, AuthPlan& plan);
+  void secure_by_policy(Reading& reading, const PolicyTargets::Choice& choice, const AuthUrl& url,
+                        AuthPlan& plan);
+  void refuse_plain(Reading& reading, const AuthPlan& plan) const;
+
+  const state::ClusterState& state_;
+  const Options& options_;
+  BackendTls& backend_tls_;
+  const PolicyTargets& targets_;
+  UpstreamPolicies& policies_;
+};
+
+}  // namespace handfast::translate
