@@ -95,6 +95,17 @@ void collect_backend(const route::Snapshot& snapshot, const config::Route& route
   }
 }
 
+void collect_auth(const route::Snapshot& snapshot, const config::ExternalAuth& auth,
+                  Collected& all) {
+  const auto* service = snapshot.find_service(auth.service);
+  const auto policy = snapshot.find_policy(auth.upstream_tls);
+  if (service != nullptr && service->config.refused) {
+    all.count_refused(service->config.refused->reason);
+  } else if (policy != nullptr && policy->refused) {
+    all.count_refused(policy->refused->reason);
+  }
+}
+
 void collect_host(const route::Snapshot& snapshot, const route::HostEntry& host, Collected& all) {
   const std::string name =
       "host=\"" + escape_label(host.config.host.empty() ? "_" : host.config.host) + "\"";
@@ -112,6 +123,7 @@ void collect_host(const route::Snapshot& snapshot, const route::HostEntry& host,
       all.count_refused(host.client->refused->reason);
     } else {
       collect_backend(snapshot, route, all);
+      if (!route.refused && route.auth) collect_auth(snapshot, *route.auth, all);
     }
   }
 }

@@ -167,10 +167,7 @@ Authorization::Authorization(Context& context, AuthorizationUser& user)
     : context_(context),
       user_(user),
       attempts_(context, *this),
-      timer_(context.loop.timers(), [this] {
-        fail(Reason::ResponseTimeout, "the auth server didn't answer in time",
-             http_status(Reason::ResponseTimeout));
-      }) {}
+      timer_(context.loop.timers(), [this] { time_out(); }) {}
 
 Authorization::~Authorization() { cancel(); }
 
@@ -204,6 +201,16 @@ void Authorization::ask(const AuthQuestion& question) {
   }
   timer_.set(context_.loop.now() + std::chrono::milliseconds(route.read_timeout_ms));
   attempts_.next();
+}
+
+// Later: what it leads to may end this object, and a timer must not end from within itself.
+void Authorization::time_out() {
+  context_.loop.post([self = std::weak_ptr(self_), serial = serial_] {
+    const auto alive = self.lock();
+    if (alive == nullptr || (*alive)->serial_ != serial) return;
+    (*alive)->fail(Reason::ResponseTimeout, "the auth server didn't answer in time",
+                   http_status(Reason::ResponseTimeout));
+  });
 }
 
 // True: told. Under a trust that was replaced, or is gone, nothing that was kept counts.
@@ -356,11 +363,13 @@ void Authorization::drop_channel() {
 }
 
 void Authorization::cancel() {
+  ++serial_;
   timer_.cancel();
   drop_channel();
 }
 
 void Authorization::settle() {
+  ++serial_;
   timer_.cancel();
   const int status = answer_.status;
   if (!config::is_auth_verdict(status)) {

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -82,6 +83,7 @@ class Authorization final : public AttemptUser {
   [[nodiscard]] bool wants_upstream_body() const override { return true; }
 
  private:
+  void time_out();
   bool use_kept();
   void compose();
   void add(std::string_view name, std::string_view value);
@@ -98,6 +100,8 @@ class Authorization final : public AttemptUser {
   event::Timer timer_;
   std::optional<AuthQuestion> asked_;
   upstream::Channel* channel_ = nullptr;
+  std::shared_ptr<Authorization*> self_ = std::make_shared<Authorization*>(this);
+  std::uint64_t serial_ = 0;  // tells late timeouts from this question's
   http::RequestHead head_;
   std::vector<http::Header> added_;
   std::deque<std::string> texts_;  // of the head and what is added to it

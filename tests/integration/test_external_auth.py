@@ -1,6 +1,7 @@
 """auth-url through the real programs: auth servers that say yes, no, nothing or the wrong thing, over
 verified TLS. Whatever isn't a yes is denied, and the backend sees nothing of it."""
 
+import asyncio
 import json
 import os
 import socket
@@ -251,8 +252,10 @@ class Verification(AuthCase):
 
 class Unreachable(AuthCase):
     def test_nobody_listens(self):
+        keep, port = closed_port()
+        self.addCleanup(keep.close)
         self.trust()
-        self.apply("auth", manifests.service(f"{self.name}-auth", closed_port()))
+        self.apply("auth", manifests.service(f"{self.name}-auth", port))
         self.route()
         self.wait_for(502)
         self.assert_denied(502, "connect_refused")
@@ -390,7 +393,7 @@ class Protocols(AuthCase):
             self.assertEqual(caught.exception.code(), code)
 
     def test_websocket(self):
-        server = self.use(websocket.Server())
+        server = self.use(websocket.EchoServer())
         self.start_auth()
         self.trust()
         self.route(server.port)
@@ -401,9 +404,12 @@ class Protocols(AuthCase):
                         "Sec-WebSocket-Version: 13\r\n\r\n")
             self.assertEqual(client.head().status, 403)
         self.says = ("200 OK", [])
-        with websocket.connect(self.handfast, self.host) as connection:
-            connection.send("hello")
-            self.assertEqual(connection.recv(), "hello")
+
+        async def talk():
+            async with websocket.connect(self.handfast, self.host) as connection:
+                await connection.send("hello")
+                return await connection.recv()
+        self.assertEqual(asyncio.run(talk()), "hello")
 
 
 class Cache(AuthCase):
