@@ -166,8 +166,9 @@ void AuthServers::locate(Reading& reading, const AuthUrl& url, AuthPlan& plan) c
 }
 
 void AuthServers::secure(Reading& reading, const AuthUrl& url, AuthPlan& plan) {
+  const objects::Service* service =
+      plan.backend ? state_.find_service(plan.ns, plan.backend->service) : nullptr;
   if (plan.backend) {
-    const objects::Service* service = state_.find_service(plan.ns, plan.backend->service);
     const auto choice = targets_.find(plan.ns, plan.backend->service,
                                       port_name_of(service, plan.backend->port), service);
     if (choice) {
@@ -181,7 +182,9 @@ void AuthServers::secure(Reading& reading, const AuthUrl& url, AuthPlan& plan) {
   }
   config::UpstreamTls tls =
       backend_tls_.plan_auth(reading.ingress, reading.annotations, plan.field, reading.report);
-  if (plan.backend) {
+  if (service != nullptr && service->type == objects::ServiceType::ExternalName) {
+    tls.names = {external_host(*service)};
+  } else if (plan.backend) {
     const std::string name = plan.backend->service + '.' + plan.ns + ".svc";
     tls.names = {name, name + '.' + options_.cluster_domain};
   } else {
