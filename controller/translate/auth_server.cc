@@ -12,20 +12,36 @@
 namespace handfast::translate {
 namespace {
 
-constexpr std::array<std::string_view, 12> kCompanions{"auth-always-set-cookie",
-                                                       "auth-cache-duration",
-                                                       "auth-cache-key",
-                                                       "auth-method",
-                                                       "auth-proxy-set-headers",
-                                                       "auth-proxy-ssl-secret",
-                                                       "auth-request-redirect",
-                                                       "auth-response-headers",
-                                                       "auth-signin",
-                                                       "auth-signin-redirect-param",
-                                                       "auth-upstream-ca",
-                                                       "auth-keepalive"};
+// What somebody who means to ask a server writes: without it, everybody would get in, and with
+// headers that a Service believes.
+constexpr std::array<std::string_view, 4> kTelling{"auth-signin", "auth-response-headers",
+                                                   "auth-proxy-ssl-secret", "auth-upstream-ca"};
+constexpr std::array<std::string_view, 7> kOther{"auth-always-set-cookie",
+                                                 "auth-cache-duration",
+                                                 "auth-cache-key",
+                                                 "auth-method",
+                                                 "auth-proxy-set-headers",
+                                                 "auth-request-redirect",
+                                                 "auth-signin-redirect-param"};
 
 constexpr std::string_view kDefaultDurations = "200 202 401 5m";
+
+void check_without_url(const Annotations& annotations, ObjectReport& report,
+                       std::optional<config::Refusal>& refused) {
+  for (const std::string_view name : kTelling) {
+    const Annotation* found = annotations.find(name);
+    if (found == nullptr) continue;
+    keep_first(refused, report.refuse(Reason::InvalidValue, found->field(),
+                                      "There is no auth-url, so nobody is asked.",
+                                      "Add auth-url, or remove the annotation."));
+  }
+  for (const std::string_view name : kOther) {
+    const Annotation* found = annotations.find(name);
+    if (found == nullptr) continue;
+    report.warn(Reason::Conflict, found->field(), "It has no effect without auth-url.",
+                "Add auth-url, or remove it.");
+  }
+}
 
 }  // namespace
 
@@ -59,13 +75,7 @@ std::optional<AuthPlan> AuthServers::plan(const objects::Ingress& ingress,
                                           std::optional<config::Refusal>& refused) {
   const Annotation* asked = annotations.find("auth-url");
   if (asked == nullptr) {
-    for (const std::string_view name : kCompanions) {
-      const Annotation* found = annotations.find(name);
-      if (found == nullptr) continue;
-      report.warn(Reason::Conflict, found->field(), "It has no effect without auth-url.",
-                  "Add auth-url, or remove it.");
-      break;
-    }
+    check_without_url(annotations, report, refused);
     return std::nullopt;
   }
   Reading reading{ingress, annotations, report, refused};

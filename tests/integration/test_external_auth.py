@@ -4,8 +4,10 @@ verified TLS. Whatever isn't a yes is denied, and the backend sees nothing of it
 import asyncio
 import json
 import os
+import pathlib
 import socket
 import sys
+import tempfile
 import threading
 import unittest
 
@@ -13,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import grpc  # noqa: E402
 
-from harness import http2, manifests, rpc, websocket  # noqa: E402
+from harness import clients, http2, manifests, rpc, websocket  # noqa: E402
 from harness.backends import Backend, closed_port  # noqa: E402
 from harness.case import HandfastCase  # noqa: E402
 from harness.pki import from_now  # noqa: E402
@@ -376,6 +378,48 @@ class Protocols(AuthCase):
                               if name.lower() == GUARDED.lower()], ["alice"])
             self.says = ("401 Unauthorized", [])
             self.assertEqual(client.fetch(self.host, "/h2", "POST", body=b"x").status, 401)
+
+    def test_an_auth_server_that_speaks_http2(self):
+        def answer(stream):
+            headers = [(name.lower(), value) for name, value in self.says[1]]
+            stream.send_headers([(":status", self.says[0][:3]), *headers], end=True)
+        leaf = self.ca.server(self.auth_name)
+        self.auth = self.use(http2.Http2Backend(leaf, on_stream=answer))
+        self.trust()
+        self.apply("auth", manifests.service(f"{self.name}-auth", self.auth.port),
+                   manifests.upstream_tls_policy(
+                       f"{self.name}-p", f"{self.name}-auth", mode="ServerOnly",
+                       protocol={"alpn": ["h2"]},
+                       ca=[{"group": "", "kind": "Secret", "name": f"{self.name}-trust"}]))
+        self.route(secret=False, auth_method="POST")
+        self.wait_for(200)
+        self.get("/a", headers=[(GUARDED, "root")], method="POST", body=b"body")
+        self.assertEqual(self.backend.seen[-1].all(GUARDED), ["alice"])
+        asked = self.auth.seen[-1]
+        self.assertEqual((asked.method, asked.authority), ("POST", self.auth_name))
+        self.assertEqual(asked.all("content-length"), ["0"])
+        self.assertEqual(asked.all("x-original-url"), [f"http://{self.host}/a"])
+        self.says = ("403 Forbidden", [])
+        self.assert_denied(403)
+
+    def test_the_clients_certificate_is_told_to_both(self):
+        self.apply("clients", manifests.secret(f"{self.name}-clients",
+                                               ca_crt=self.other_ca.cert_pem))
+        self.serve(auth_tls_secret=f"shop/{self.name}-clients")
+        context = clients.any_client_context()
+        with tempfile.TemporaryDirectory() as folder:
+            context.load_cert_chain(
+                *self.other_ca.client("alice").write(pathlib.Path(folder), "client"))
+        self.wait_for(200, tls=context)
+        self.assertEqual(self.get(tls=context, headers=[("ssl-client-verify", "FORGED")]).status,
+                         200)
+        for seen in (self.auth.seen[-1], self.backend.seen[-1]):
+            self.assertEqual(seen.all("ssl-client-verify"), ["SUCCESS"])
+            self.assertEqual(seen.header("ssl-client-subject-dn"), "CN=alice,O=integration")
+        asked = len(self.auth.seen)
+        without = self.get(tls=clients.any_client_context())
+        self.assertEqual(without.status, 400)  # nobody is asked
+        self.assertEqual(len(self.auth.seen), asked)
 
     def test_grpc(self):
         server = self.use(rpc.Server())

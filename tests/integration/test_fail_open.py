@@ -1,6 +1,6 @@
 """Nothing fails open: one field, key, object or byte of a working set-up is dropped or altered at
 random, and no request reaches a backend unverified, under another identity, or in plaintext; nor
-one of a client who shows no certificate where one is asked for.
+one of a client who shows no certificate where one is asked for, or whom an auth server denies.
 
 Under the operator's floor (mutual TLS, with a CRL), since without it a person may well ask for
 plain HTTP by dropping an annotation. HANDFAST_SEED repeats a run; HANDFAST_MUTATIONS says how many
@@ -158,6 +158,9 @@ class FailOpen(unittest.TestCase):
             "revoked": serve(revoked),
             "expired": serve(expired),
         }
+        names = [f"t{number}-auth.shop.svc" for number in range(TENANTS)]
+        cls.denier = Backend(cls.ca.server(*names), client_ca=cls.ca.cert_pem,
+                             handle=lambda connection, _: connection.reply(status="403 No"))
         cls.person = clients.any_client_context()
         with tempfile.TemporaryDirectory() as folder:
             cls.person.load_cert_chain(*cls.people.client("alice").write(pathlib.Path(folder), "a"))
@@ -169,7 +172,7 @@ class FailOpen(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        for backend in (cls.wire, cls.good, *cls.evil.values()):
+        for backend in (cls.wire, cls.good, cls.denier, *cls.evil.values()):
             backend.close()
         cls.handfast.close()
 
@@ -177,8 +180,8 @@ class FailOpen(unittest.TestCase):
 
     def peers(self):
         """By the first label of the host. "private" is the good one, for people with a
-        certificate."""
-        return {"good": self.good, "private": self.good, "wire": self.wire, **self.evil}
+        certificate; "asked" the good one behind an auth server that denies everything."""
+        return {"good": self.good, "private": self.good, "asked": self.good, "wire": self.wire, **self.evil}
 
     def documents(self, tenant):
         """One Ingress and Service for each backend, and the Secrets of them all."""
@@ -191,6 +194,12 @@ class FailOpen(unittest.TestCase):
             if peer == "private":
                 annotations.update({"auth-tls-secret": f"shop/{tenant}-people",
                                     "auth-tls-verify-client": "on", "ssl-redirect": "false"})
+            if peer == "asked":
+                annotations.update({
+                    "auth-url": f"https://{tenant}-auth.shop.svc/check",
+                    "auth-response-headers": "X-Auth-User",
+                    manifests.OWN + "auth-proxy-ssl-secret": f"shop/{tenant}-tls"})
+                found += manifests.service(f"{tenant}-auth", self.denier.port)
             found += [manifests.ingress(f"{tenant}-{peer}", f"{peer}.{tenant}.test",
                                         annotations=annotations)]
             found += manifests.service(f"{tenant}-{peer}", backend.port)
@@ -211,10 +220,10 @@ class FailOpen(unittest.TestCase):
         """The statuses by peer."""
         statuses = {}
         for peer in self.peers():
-            target = "/private" if peer == "private" else "/"
+            target = f"/{peer}" if peer in ("private", "asked") else "/"
             answer = self.handfast.get(f"{peer}.{tenant}.test", target)
             statuses[peer] = answer.status
-            self.assertIn(answer.status, {200, 308, 400, 403, 404, 502, 503, 504}, peer)
+            self.assertIn(answer.status, {200, 308, 400, 403, 404, 500, 502, 503, 504}, peer)
         answer = self.handfast.get(f"private.{tenant}.test", "/private", tls=True)
         statuses["private over TLS"] = answer.status
         return statuses
@@ -228,6 +237,11 @@ class FailOpen(unittest.TestCase):
                   if request.connection.client_serial != self.client.serial]
         found += [("a stranger", request.target) for request in list(self.good.seen)
                   if request.target == "/private"]
+        found += [("denied", request.target) for request in list(self.good.seen)
+                  if request.target == "/asked"]
+        found += [("identity", request.connection.client_name)
+                  for request in list(self.denier.seen)
+                  if request.connection.client_serial != self.client.serial]
         return found
 
     def test_one_thing_altered_opens_nothing(self):
@@ -245,6 +259,7 @@ class FailOpen(unittest.TestCase):
                 self.assertEqual(working.pop("good"), 200, "the set-up that is altered works")
                 for who in ("private", "private over TLS"):
                     self.assertIn(working.pop(who), {400, 403}, who)
+                self.assertEqual(working.pop("asked"), 403)
                 self.assertEqual(set(working.values()), {502}, working)
                 self.assertEqual(self.handfast.get(f"private.{tenant}.test", "/person",
                                                    tls=self.person).status, 200)
