@@ -125,6 +125,24 @@ class ToTheUpstream(HandfastCase):
         self.wait_for(200, text="reused=..", streak=8)
 
 
+    def test_js_fetch_trusted_certificate(self):
+        leaf = self.ca.server(f"{self.name}-auth.shop.svc")
+        auth = self.use(Nginx(leaf, location="return 204;"))
+        self.serve(protocol=None, leaf=None, secret=False,
+                   annotations={"backend-protocol": "HTTPS",
+                                "proxy-ssl-secret": f"shop/{self.name}-tls",
+                                "auth-url": f"https://{self.name}-auth.shop.svc/check",
+                                manifests.OWN + "auth-proxy-ssl-secret": f"shop/{self.name}-trust"})
+        self.apply_secret(ca=self.ca)
+        self.apply("auth", manifests.service(f"{self.name}-auth", auth.port),
+                   manifests.secret(f"{self.name}-trust", ca_crt=self.other_ca.cert_pem))
+        self.assert_refused(502, "untrusted_issuer")
+
+        self.apply("auth", manifests.service(f"{self.name}-auth", auth.port),
+                   manifests.secret(f"{self.name}-trust", ca_crt=self.ca.cert_pem))
+        self.wait_for(200)
+
+
 class WhereTlsEnds(HandfastCase):
     """The server's side of the guide, where it is Handfast that terminates TLS."""
 
