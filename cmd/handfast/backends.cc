@@ -149,7 +149,10 @@ void for_each_route(const Manifests& manifests, const Use& use) {
   for (const config::Shard& shard : manifests.output.shards) {
     // A host whose TLS passes through has none: the client judges that backend.
     if (const auto* host = std::get_if<config::VirtualHost>(&shard)) {
-      for (const config::Route& route : host->routes) use(route, std::uint16_t{0});
+      for (const config::Route& route : host->routes) {
+        use(route, std::uint16_t{0});
+        if (route.auth && !route.refused) use(auth_hop(route), std::uint16_t{0});
+      }
     } else if (const auto* tcp = std::get_if<config::TcpPort>(&shard)) {
       use(route::relay_route(tcp->route), tcp->port);
     }

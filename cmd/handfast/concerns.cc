@@ -30,6 +30,18 @@ Concerns::Concerns(const config::Route& route, const config::UpstreamTls* policy
   for (const config::FileRef& file : policy->crl) objects_.insert(file.source);
 }
 
+config::Route auth_hop(const config::Route& route) {
+  config::Route hop = route;
+  const config::ExternalAuth& auth = *route.auth;
+  const bool tls = !auth.upstream_tls.empty();
+  hop.service = auth.service;
+  hop.protocol = tls ? config::BackendProtocol::Https : config::BackendProtocol::Http;
+  hop.upstream_tls = auth.upstream_tls;
+  hop.http2 = auth.http2;
+  hop.auth.reset();
+  return hop;
+}
+
 bool Concerns::include(const translate::Finding& finding) const {
   return objects_.contains(object_text(finding.object));
 }

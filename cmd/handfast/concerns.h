@@ -17,6 +17,9 @@ namespace handfast {
 using FindingIndex = std::map<std::string, std::vector<const translate::Finding*>>;
 [[nodiscard]] FindingIndex index_findings(const translate::Report& report);
 
+// The way to the server that a route asks, as if it were a route. Precondition: it asks one.
+[[nodiscard]] config::Route auth_hop(const config::Route& route);
+
 class Concerns {
  public:
   // `policy` may be null.

@@ -61,6 +61,10 @@ struct Way {
   const config::Route* route = nullptr;
   const route::ServiceEntry* service = nullptr;
   std::shared_ptr<const tls::UpstreamPolicy> policy;
+  // Of the server that the route asks.
+  std::optional<config::Route> auth;
+  const route::ServiceEntry* auth_service = nullptr;
+  std::shared_ptr<const tls::UpstreamPolicy> auth_policy;
 };
 
 Way find_way(const route::Snapshot& snapshot, const Request& request) {
@@ -76,6 +80,11 @@ Way find_way(const route::Snapshot& snapshot, const Request& request) {
   }
   way.service = snapshot.find_service(way.route->service);
   way.policy = snapshot.find_policy(way.route->upstream_tls);
+  if (way.route->auth) {
+    way.auth = auth_hop(*way.route);
+    way.auth_service = snapshot.find_service(way.auth->service);
+    way.auth_policy = snapshot.find_policy(way.auth->upstream_tls);
+  }
   return way;
 }
 
@@ -89,22 +98,35 @@ Obstacle refusal(const config::Refusal& refused) {
   return {refusal_status(refused.reason), refused.reason, refused.detail};
 }
 
-// In the order in which the proxy would meet them.
-std::optional<Obstacle> find_obstacle(const Way& way, UnixSeconds now) {
-  if (way.route == nullptr) return Obstacle{404, Reason::NoRoute, "no host or path matches"};
-  if (way.route->refused) return refusal(*way.route->refused);
-  if (way.service == nullptr) return Obstacle{503, Reason::ServiceMissing, "there is no Service"};
-  if (way.service->config.refused) return refusal(*way.service->config.refused);
-  if (!way.service->config.external_name && way.service->addresses.empty()) {
+std::optional<Obstacle> find_obstacle(const config::Route& route,
+                                      const route::ServiceEntry* service,
+                                      const tls::UpstreamPolicy* policy, UnixSeconds now) {
+  if (service == nullptr) return Obstacle{503, Reason::ServiceMissing, "there is no Service"};
+  if (service->config.refused) return refusal(*service->config.refused);
+  if (!service->config.external_name && service->addresses.empty()) {
     return Obstacle{503, Reason::NoEndpoints, "the Service has no endpoint that is ready"};
   }
-  if (!config::is_tls(way.route->protocol)) return std::nullopt;
-  if (way.policy == nullptr) return Obstacle{503, Reason::Internal, "the policy isn't there"};
-  if (const Status usable = way.policy->usable(now); !usable) {
+  if (!config::is_tls(route.protocol)) return std::nullopt;
+  if (policy == nullptr) return Obstacle{503, Reason::Internal, "the policy isn't there"};
+  if (const Status usable = policy->usable(now); !usable) {
     const Reason reason = usable.error().reason;
     return Obstacle{refusal_status(reason), reason, usable.error().detail};
   }
   return std::nullopt;
+}
+
+// In the order in which the proxy would meet them.
+std::optional<Obstacle> find_obstacle(const Way& way, UnixSeconds now) {
+  if (way.route == nullptr) return Obstacle{404, Reason::NoRoute, "no host or path matches"};
+  if (way.route->refused) return refusal(*way.route->refused);
+  if (way.auth) {
+    auto found = find_obstacle(*way.auth, way.auth_service, way.auth_policy.get(), now);
+    if (found) {
+      found->detail.insert(0, "auth: ");
+      return found;
+    }
+  }
+  return find_obstacle(*way.route, way.service, way.policy.get(), now);
 }
 
 std::string_view protocol_text(const config::Route& route) {
@@ -221,6 +243,7 @@ class Explanation {
                              : route.ingress_namespace + '/' + route.ingress + origin_of_ingress());
     const bool passes = way_.host->passthrough.has_value();
     if (route.ssl_redirect || passes) facts.add("plain_http", "answered 308 to https");
+    if (way_.auth) facts.add("auth_server", auth_facts());
     if (route.service.empty()) return;
     facts.add("service", route.service);
     facts.add("protocol", passes ? "TLS as the client speaks it" : protocol_text(route));
@@ -229,6 +252,19 @@ class Explanation {
     if (tls != nullptr && way_.policy != nullptr) {
       facts.add("upstream_tls", policy_facts(*tls, *way_.policy, now_));
     }
+  }
+
+  Facts auth_facts() const {
+    Facts facts;
+    facts.add("service", way_.auth->service).add("protocol", protocol_text(*way_.auth));
+    if (way_.auth_service != nullptr) {
+      facts.add("endpoints", endpoint_facts(way_.auth_service->config));
+    }
+    const auto* tls = find_shard<config::UpstreamTls>(manifests_.output, way_.auth->upstream_tls);
+    if (tls != nullptr && way_.auth_policy != nullptr) {
+      facts.add("upstream_tls", policy_facts(*tls, *way_.auth_policy, now_));
+    }
+    return facts;
   }
 
   std::string origin_of_ingress() const {

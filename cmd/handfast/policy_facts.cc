@@ -264,7 +264,9 @@ PolicyOwner owner_of(std::string_view policy_name) {
   std::string_view name = policy_name.substr(0, second);
   PolicyOwner owner{.kind = "Ingress", .name = {}};
   if (const std::size_t kind = name.rfind('@'); kind != std::string_view::npos) {
-    owner.kind = name.substr(kind + 1) == "btls" ? "BackendTLSPolicy" : "UpstreamTLSPolicy";
+    const std::string_view word = name.substr(kind + 1);
+    if (word == "utls") owner.kind = "UpstreamTLSPolicy";
+    if (word == "btls") owner.kind = "BackendTLSPolicy";
     name = name.substr(0, kind);
   }
   owner.name = name;
