@@ -68,8 +68,8 @@ class AccessLog {
 
 // Of one field; a longer target or header tells nothing more, but fills the log.
 inline constexpr std::size_t kMaxLogText = 2048;
-// Longer than any line: 40 fields with their names.
-inline constexpr std::size_t kMaxLogLine = 40 * (json_escaped_room(kMaxLogText) + 96);
+// Longer than any line: 48 fields with their names.
+inline constexpr std::size_t kMaxLogLine = 48 * (json_escaped_room(kMaxLogText) + 96);
 
 // Writes the record as one line with its newline to where there is room for kMaxLogLine bytes;
 // returns its end.
