@@ -52,7 +52,7 @@ void Attempts::next() {
 void Attempts::await_name(const config::Endpoint& endpoint) {
   if (const auto literal = net::Address::from_ip(endpoint.address, endpoint.port); literal) {
     // An ExternalName that is an address is nobody's endpoint list: the same rule as for names.
-    use_addresses(literal->is_local_only() ? std::vector<net::Address>{} : std::vector{*literal});
+    use_addresses(context_.resolver.admit(*literal));
     return;
   }
   // The answer may come when this object serves another request, or is no more.

@@ -142,6 +142,11 @@ void Resolver::take(Entry& entry, const Key& key, NameAnswer answer, Monotonic n
   entry.fresh_until = now + kRetry;
 }
 
+std::vector<net::Address> Resolver::admit(const net::Address& literal) {
+  const std::lock_guard lock(mutex_);
+  return usable({literal}, literal.port());
+}
+
 std::vector<net::Address> Resolver::usable(const std::vector<net::Address>& found,
                                            std::uint16_t port) const {
   std::vector<net::Address> list;

@@ -60,6 +60,9 @@ class Resolver {
       std::vector<net::Address> listeners,
       std::function<std::vector<net::Address>()> interfaces = interface_addresses);
 
+  // What of an address in a name's place may be used: it, or nothing.
+  [[nodiscard]] std::vector<net::Address> admit(const net::Address& literal);
+
   using Done = std::function<void(Addresses)>;
   // The addresses at hand, perhaps none, or null: then `done` is called once.
   [[nodiscard]] Addresses lookup(std::string_view name, std::uint16_t port, Done done);

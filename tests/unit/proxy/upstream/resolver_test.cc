@@ -199,6 +199,14 @@ TEST_F(ResolverTest, RefusesTheProxysOwnListeners) {
   EXPECT_EQ(lookup("self.example", 8080), Ips{"192.0.2.1"});
   EXPECT_EQ(lookup("self.example", 8443), (Ips{"10.1.2.3", "fd00::3"}));
   EXPECT_EQ(lookup("self.example", 80), (Ips{"10.1.2.3", "192.0.2.1", "fd00::3"}));
+
+  const auto admits = [this](const char* ip, std::uint16_t port) {
+    return !resolver_.admit(net::Address::from_ip(ip, port).value()).empty();
+  };
+  EXPECT_FALSE(admits("10.1.2.3", 8080));
+  EXPECT_TRUE(admits("10.1.2.3", 8443));
+  EXPECT_FALSE(admits("192.0.2.1", 8443));
+  EXPECT_FALSE(admits("169.254.169.254", 80));
 }
 
 TEST_F(ResolverTest, OrdersBothFamiliesAndNamesEachAddressOnce) {
