@@ -113,6 +113,11 @@ std::optional<AuthPlan> AuthServers::plan(const objects::Ingress& ingress,
   locate(reading, *url, plan);
   if (!refused) secure(reading, *url, plan);
   if (refused) return std::nullopt;
+  if (plan.tls) {
+    plan.tls->name = ingress.meta.ns + '/' + ingress.meta.name + "@auth/" +
+                     auth.service.substr(auth.service.find('/') + 1);
+    auth.upstream_tls = plan.tls->name;
+  }
   return plan;
 }
 

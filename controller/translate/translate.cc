@@ -189,13 +189,7 @@ void Translation::add_auth(Work& work) {
   } else {
     services_.try_emplace(plan->outside->name, *plan->outside);
   }
-  if (plan->tls) {
-    config::UpstreamTls& tls = *plan->tls;
-    tls.name = work.ingress.meta.ns + '/' + work.ingress.meta.name + "@auth/" +
-               plan->auth.service.substr(plan->auth.service.find('/') + 1);
-    plan->auth.upstream_tls = tls.name;
-    policies_.insert_or_assign(tls.name, std::move(tls));
-  }
+  if (plan->tls) policies_.insert_or_assign(plan->tls->name, *plan->tls);
   work.plan.route.auth = std::move(plan->auth);
 }
 
