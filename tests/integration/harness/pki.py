@@ -33,8 +33,8 @@ def from_now(**delta):
 def new_key(kind="p256"):
     if kind == "p256":
         return ec.generate_private_key(ec.SECP256R1())
-    if kind == "p384":
-        return ec.generate_private_key(ec.SECP384R1())
+    if kind in ("p192", "p384"):
+        return ec.generate_private_key({"p192": ec.SECP192R1, "p384": ec.SECP384R1}[kind]())
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     return rsa.generate_private_key(public_exponent=65537, key_size=int(kind[3:]))
@@ -120,9 +120,30 @@ class Leaf:
         return crt, key
 
 
+class FileLeaf(Leaf):
+    """One that cryptography need not understand."""
+
+    def __init__(self, cert_pem, key_pem, intermediates=()):  # pylint: disable=super-init-not-called
+        self._cert_pem, self._key_pem = cert_pem, key_pem
+        self.intermediates = list(intermediates)
+
+    @property
+    def certificate(self):
+        return x509.load_pem_x509_certificate(self._cert_pem.encode())
+
+    @property
+    def cert_pem(self):
+        return self._cert_pem
+
+    @property
+    def key_pem(self):
+        return self._key_pem
+
+
 class Authority:
     def __init__(self, name, *, parent=None, not_before=None, not_after=None, key=None,
-                 is_ca=True, path_length=None, crl_sign=True):
+                 is_ca=True, path_length=None, cert_sign=True, crl_sign=True, extensions=()):
+        """`extensions`: more of them, all critical."""
         self.name = name_of(name)
         self.key = key or new_key()
         self.parent = parent
@@ -135,11 +156,14 @@ class Authority:
                    .not_valid_after(not_after or from_now(days=365))
                    .add_extension(x509.BasicConstraints(is_ca, path_length if is_ca else None),
                                   critical=True)
-                   .add_extension(_key_usage(key_cert_sign=is_ca, crl_sign=crl_sign and is_ca,
+                   .add_extension(_key_usage(key_cert_sign=is_ca and cert_sign,
+                                             crl_sign=crl_sign and is_ca,
                                              digital_signature=not is_ca), critical=True)
                    .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()),
                                   critical=False)
                    .add_extension(_issuer_key(issuer), critical=False))
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=True)
         self.certificate = builder.sign(issuer.key, _digest(issuer.key))
         self.issued_crls = 0
 
@@ -167,7 +191,8 @@ class Authority:
         return found
 
     def issue(self, common_name, *, dns=(), ips=(), uris=(), usage="server", not_before=None,
-              not_after=None, key=None, with_chain=True):
+              not_after=None, key=None, with_chain=True, extensions=()):
+        """`extensions`: more of them, all critical."""
         key = key or new_key()
         builder = (x509.CertificateBuilder()
                    .subject_name(name_of(common_name)).issuer_name(self.name)
@@ -178,6 +203,8 @@ class Authority:
                    .add_extension(x509.BasicConstraints(False, None), critical=True)
                    .add_extension(_key_usage(digital_signature=True), critical=True)
                    .add_extension(_issuer_key(self), critical=False))
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=True)
         names = ([x509.DNSName(name) for name in dns] +
                  [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips] +
                  [x509.UniformResourceIdentifier(uri) for uri in uris])
@@ -192,20 +219,23 @@ class Authority:
         """A server certificate for DNS names."""
         return self.issue(names[0] if names else "", dns=names, usage="server", **options)
 
-    def server_signed_with_sha1(self, name):
-        """cryptography no longer makes these; the openssl command line still does."""
+    def server_by_openssl(self, name, *options):
+        """What cryptography doesn't make: old digests, odd keys. `options` of `openssl req`."""
+        key = options if "-newkey" in options else (
+            *options, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             (folder / "ca.crt").write_text(self.cert_pem)
             (folder / "ca.key").write_text(Leaf(self.certificate, self.key).key_pem)
             subprocess.run(
-                ["openssl", "req", "-x509", "-sha1", "-CA", "ca.crt", "-CAkey", "ca.key",
-                 "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-                 "leaf.key", "-out", "leaf.crt", "-subj", f"/CN={name}", "-addext",
+                ["openssl", "req", "-x509", "-CA", "ca.crt", "-CAkey", "ca.key", *key, "-nodes",
+                 "-keyout", "leaf.key", "-out", "leaf.crt", "-subj", f"/CN={name}", "-addext",
                  f"subjectAltName=DNS:{name}"], cwd=folder, check=True, capture_output=True)
-            return Leaf(x509.load_pem_x509_certificate((folder / "leaf.crt").read_bytes()),
-                        serialization.load_pem_private_key((folder / "leaf.key").read_bytes(),
-                                                           None), self.chain())
+            return FileLeaf((folder / "leaf.crt").read_text(), (folder / "leaf.key").read_text(),
+                            self.chain())
+
+    def server_signed_with_sha1(self, name):
+        return self.server_by_openssl(name, "-sha1")
 
     def client(self, common_name="handfast", **options):
         return self.issue(common_name, usage="client", **options)
@@ -216,9 +246,15 @@ class Authority:
     def crl_der(self, revoked=(), **options):
         return self._crl(revoked, **options).public_bytes(serialization.Encoding.DER)
 
-    def _crl(self, revoked, *, last_update=None, next_update=None, number=None, delta_base=None):
+    def _crl(self, revoked, *, last_update=None, next_update=None, number=None, delta_base=None,
+             extensions=(), key=None):
+        """`extensions`: more of them, all critical; `key`: not ours, to sign with."""
         self.issued_crls += 1
-        builder = (x509.CertificateRevocationListBuilder()
+        entries = [x509.RevokedCertificateBuilder()
+                   .serial_number(one if isinstance(one, int) else one.serial)
+                   .revocation_date(from_now(hours=-1)).build() for one in revoked]
+        # Given as a whole: each add_revoked_certificate() copies the list.
+        builder = (x509.CertificateRevocationListBuilder(revoked_certificates=entries)
                    .issuer_name(self.name)
                    .last_update(last_update or from_now(hours=-1))
                    .next_update(next_update or from_now(days=30))
@@ -226,12 +262,9 @@ class Authority:
                    .add_extension(_issuer_key(self), critical=False))
         if delta_base is not None:
             builder = builder.add_extension(x509.DeltaCRLIndicator(delta_base), critical=True)
-        for one in revoked:
-            serial = one if isinstance(one, int) else one.serial
-            builder = builder.add_revoked_certificate(
-                x509.RevokedCertificateBuilder().serial_number(serial)
-                .revocation_date(from_now(hours=-1)).build())
-        return builder.sign(self.key, _digest(self.key))
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=True)
+        return builder.sign(key or self.key, _digest(key or self.key))
 
 
 def _key_usage(digital_signature=False, key_cert_sign=False, crl_sign=False):
