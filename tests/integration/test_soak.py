@@ -12,13 +12,12 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from wsproto import events  # noqa: E402
-
 from harness import http2, manifests, rpc, websocket  # noqa: E402
 from harness.backends import Nginx  # noqa: E402
 from harness.case import HandfastCase  # noqa: E402
 from harness.handfast import is_sanitized, resident_kilobytes, settled_descriptors  # noqa: E402
 from harness.load_runner import Load  # noqa: E402
+from harness.traffic import Call, Streams, WebSocket  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
 RELOADS = int(os.environ.get("HANDFAST_RELOADS", "100"))
@@ -62,73 +61,6 @@ class Asking:
         for thread in self._threads:
             thread.join(60)
         self.peer.close()
-
-
-class WebSocket:
-    def __init__(self, front, host, tls):
-        self.name = f"WebSocket, {host}, {'https' if tls else 'http'}"
-        self._wire = websocket.wire_client(front, host, tls)
-
-    def say(self, text):
-        self._wire.send(events.TextMessage(text))
-        return self._wire.message()[0]
-
-    def close(self):
-        self._wire.send(events.CloseConnection(1000))
-        self._wire.next(events.CloseConnection)
-        self._wire.sock.close()
-
-
-class Call:
-    """A gRPC stream in both directions."""
-
-    def __init__(self, front, host, ca):
-        self.name = f"gRPC, {host}, {'https' if ca else 'http'}"
-        self._client = rpc.Client(front, host, ca)
-        self._talk = rpc.Talk(self._client, timeout=24 * 3600)
-
-    def say(self, text):
-        return self._talk.say(text.encode()).decode()
-
-    def close(self):
-        code = self._talk.end()
-        self._client.channel.close()
-        if code.name != "OK":
-            raise ValueError(f"{self.name}: {code}")
-
-
-class Streams:
-    """Streams that stay open; each says something again and again and is answered."""
-
-    def __init__(self, streams):
-        self.streams, self.messages, self.failures = streams, 0, []
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self):
-        alive = list(self.streams)
-        for number in itertools.count():
-            for stream in list(alive):
-                text = f"{stream.name} {number}"
-                try:
-                    heard = stream.say(text)
-                    if heard != text:
-                        raise ValueError(f"heard {heard!r}")
-                except Exception as error:  # noqa: B902, whatever it is, the stream is broken
-                    self.failures.append(f"{text}: {error!r}")
-                    alive.remove(stream)
-                self.messages += 1
-            if self._end.wait(0.02):
-                return
-
-    def stop(self):
-        """Ends each in order."""
-        self._end.set()
-        self._thread.join(60)
-        if not self.failures:
-            for stream in self.streams:
-                stream.close()
 
 
 class Soak(HandfastCase):

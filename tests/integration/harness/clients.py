@@ -38,10 +38,11 @@ def any_client_context(**options):
 
 class RawConnection:
     """A TCP or TLS connection that sends what it is told and reads responses by the letter.
-    `source`: the address to connect from, any of 127/8; `preamble`: bytes to send before TLS."""
+    `source`: the address to connect from, any of 127/8; `preamble`: bytes to send before TLS;
+    `session`: of TLS, to resume."""
 
     def __init__(self, address, tls=None, server_name=None, timeout=20, receive_buffer=None,
-                 source=None, preamble=None):
+                 source=None, preamble=None, session=None):
         sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -55,7 +56,7 @@ class RawConnection:
                 sock.sendall(preamble)
             if tls:
                 context = tls if isinstance(tls, ssl.SSLContext) else any_client_context()
-                sock = context.wrap_socket(sock, server_hostname=server_name)
+                sock = context.wrap_socket(sock, server_hostname=server_name, session=session)
         except BaseException:
             sock.close()
             raise

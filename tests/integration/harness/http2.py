@@ -438,7 +438,8 @@ class Peer:
 
 
 def connect(front, host=None, tls=None, timeout=20, **options):
-    """A client's connection to the proxy: ALPN over TLS, prior knowledge without."""
+    """A client's connection to the proxy: ALPN over TLS, prior knowledge without. `tls` may be a
+    context, which then offers HTTP/2 alone."""
     context = None
     if tls:
         context = tls if isinstance(tls, ssl.SSLContext) else clients.any_client_context()
