@@ -3,8 +3,9 @@ says is equal does here what the directive did there. Upstreams are nginx."""
 
 import os
 import pathlib
-import socket
+import re
 import ssl
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -14,7 +15,16 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import clients, manifests  # noqa: E402
 from harness.backends import Backend, Nginx  # noqa: E402
 from harness.case import HandfastCase  # noqa: E402
+from harness.handfast import ROOT  # noqa: E402
 from harness.pki import Authority  # noqa: E402
+
+# What the guide and its complete example use.
+DIRECTIVES = """
+    proxy_pass upstream proxy_ssl_certificate proxy_ssl_certificate_key
+    proxy_ssl_trusted_certificate proxy_ssl_verify proxy_ssl_verify_depth proxy_ssl_session_reuse
+    proxy_ssl_protocols proxy_ssl_ciphers proxy_ssl_password_file proxy_ssl_crl
+    js_fetch_trusted_certificate listen server_name ssl_certificate ssl_certificate_key
+    ssl_client_certificate ssl_trusted_certificate ssl_verify_client ssl_session_ticket_key""".split()
 
 
 class ToTheUpstream(HandfastCase):
@@ -36,7 +46,16 @@ class ToTheUpstream(HandfastCase):
 
         self.wait_for(200, text=f"sni={self.name}.shop.svc")
 
-    def test_proxy_ssl_certificate_and_key(self):
+    def test_upstream(self):
+        both = [self.use(Nginx(self.server(), location=f'return 200 "server {number}";'))
+                for number in range(2)]
+        self.apply_ingress(*(one.port for one in both))
+        self.apply_secret(ca=self.ca)
+        self.wait_for(200)
+
+        self.assertEqual({self.get().body for _ in range(8)}, {b"server 0", b"server 1"})
+
+    def test_proxy_ssl_certificate_and_proxy_ssl_certificate_key(self):
         self.serve(client_ca=self.ca.cert_pem)
         for name in ("first", "second"):  # and its rotation
             self.apply_secret(self.ca.client(name), self.ca)
@@ -104,7 +123,7 @@ class ToTheUpstream(HandfastCase):
 
         self.wait_for(200, text="sni= ")
 
-    def test_proxy_ssl_protocols_and_ciphers(self):
+    def test_proxy_ssl_protocols_and_proxy_ssl_ciphers(self):
         self.apply_secret(ca=self.ca)
         tell = 'return 200 "$ssl_protocol $ssl_cipher";'
         both = "ssl_protocols TLSv1.2 TLSv1.3;"
@@ -160,6 +179,7 @@ class WhereTlsEnds(HandfastCase):
         self.apply_ingress(backend.port, protocol=None, annotations={
             key.replace("_", "-"): value for key, value in annotations.items()},
                            tls=[{"hosts": [self.host], "secretName": f"{self.name}-front"}])
+        self.handfast.barrier()  # a change of trust ends connections that are under way
 
     def context(self, leaf=None):
         context = ssl.create_default_context(cadata=self.ca.cert_pem)
@@ -168,10 +188,18 @@ class WhereTlsEnds(HandfastCase):
                 context.load_cert_chain(*leaf.write(pathlib.Path(folder), "client"))
         return context
 
-    def test_ssl_certificate_and_key(self):
+    def test_ssl_certificate_and_ssl_certificate_key(self):
         self.serve()
 
         self.wait_for(200, tls=self.context())  # which verifies chain and name
+
+    def test_listen_ssl_and_server_name(self):
+        self.serve()
+        self.wait_for(200, tls=self.context())
+
+        other = clients.shown_certificate(self.handfast.https, f"not.{self.host}")
+        self.assertNotEqual(other.serial_number, self.leaf.serial)
+        self.assertEqual(self.handfast.get(f"not.{self.host}", tls=True).status, 404)
 
     def test_ssl_client_certificate_and_ssl_verify_client(self):
         self.apply("clients", manifests.secret(f"{self.name}-clients",
@@ -181,6 +209,32 @@ class WhereTlsEnds(HandfastCase):
         self.wait_for(200, tls=self.context(self.clients.client("alice")))
         self.assertEqual(self.get(tls=self.context()).status, 400)
         self.assertEqual(self.get(tls=self.context(self.other_ca.client("mallory"))).status, 400)
+
+        self.serve(auth_tls_secret=f"shop/{self.name}-clients", auth_tls_verify_client="optional")
+        self.wait_for(200, tls=self.context())
+        self.assertEqual(self.get(tls=self.context(self.other_ca.client("mallory"))).status, 400)
+
+    def test_ssl_trusted_certificate(self):
+        self.apply("clients", manifests.secret(f"{self.name}-clients",
+                                               ca_crt=self.clients.cert_pem))
+        self.serve(**{"auth_tls_secret": f"shop/{self.name}-clients",
+                      manifests.OWN + "auth-tls-announce-ca": "false"})
+
+        self.wait_for(200, tls=self.context(self.clients.client("alice")))
+        self.assertEqual(self.get(tls=self.context()).status, 400)
+        shown = subprocess.run(
+            ["openssl", "s_client", "-connect", "%s:%d" % self.handfast.https, "-servername",
+             self.host], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False, timeout=20).stdout
+        self.assertIn("No client certificate CA names sent", shown)
+
+    def test_ssl_verify_depth(self):
+        self.apply("clients", manifests.secret(f"{self.name}-clients",
+                                               ca_crt=self.clients.cert_pem))
+        leaf = self.clients.intermediate("one").intermediate("two").client("alice")
+        for depth, status in (("2", 200), ("1", 400)):
+            self.serve(auth_tls_secret=f"shop/{self.name}-clients", auth_tls_verify_depth=depth)
+            self.wait_for(status, tls=self.context(leaf))
 
     def test_ssl_crl(self):
         alice, bob = self.clients.client("alice"), self.clients.client("bob")
@@ -213,15 +267,24 @@ class WhereTlsEnds(HandfastCase):
 
     def visit(self, address, context, session=None):
         """One request; answers the session and whether it was taken up."""
-        connection = clients.RawConnection.__new__(clients.RawConnection)
-        connection.buffer = b""
-        connection.sock = context.wrap_socket(socket.create_connection(address, timeout=20),
-                                              server_hostname=self.host, session=session)
-        try:
+        with clients.RawConnection(address, tls=context, server_name=self.host,
+                                   session=session) as connection:
             connection.request(self.host)
             return connection.sock.session, connection.sock.session_reused
-        finally:
-            connection.close()
+
+
+class Guide(unittest.TestCase):
+    def test_every_directive_has_a_line_and_a_test(self):
+        lines = (ROOT / "docs/nginx.md").read_text()
+        tests = [name for case in (ToTheUpstream, WhereTlsEnds) for name in dir(case)
+                 if name.startswith("test_")]
+        for directive in DIRECTIVES:
+            with self.subTest(directive):
+                # At the beginning of a line of the table, alone, with arguments, or in a list.
+                line = re.compile(rf"^\|[^|]*`{directive}[ `][^|]*\|", re.MULTILINE)
+                self.assertRegex(lines, line)
+                named = re.compile(rf"test_(.*_and_)?{directive}(_|$)")
+                self.assertTrue([name for name in tests if named.match(name)], directive)
 
 
 if __name__ == "__main__":

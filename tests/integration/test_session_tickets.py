@@ -3,7 +3,6 @@ good one serves."""
 
 import os
 import pathlib
-import socket
 import ssl
 import sys
 import tempfile
@@ -23,15 +22,10 @@ FLAGS = ("--session-ticket-secret", "shop/tickets")
 
 def open_tls(address, context, host, session=None):
     """One request, so that the ticket has come; answers (session, whether it was taken up)."""
-    raw = socket.create_connection(address, timeout=20)
-    connection = clients.RawConnection.__new__(clients.RawConnection)
-    connection.sock = context.wrap_socket(raw, server_hostname=host, session=session)
-    connection.buffer = b""
-    try:
+    with clients.RawConnection(address, tls=context, server_name=host,
+                               session=session) as connection:
         connection.request(host)
         return connection.sock.session, connection.sock.session_reused
-    finally:
-        connection.close()
 
 
 def client(version):
