@@ -295,17 +295,20 @@ frontend tls
 
 
 class Handfast(Contestant):
-    def __init__(self, binaries, folder, name, material, backend, prefix, workers, log):
+    """`crl`: the list that the backend's certificate is looked up in."""
+
+    def __init__(self, binaries, folder, name, material, backend, prefix, workers, log, crl=None,
+                 flags=()):
         place = folder / name
         (place / "manifests").mkdir(parents=True)
-        self._write(place / "manifests" / "bench.yaml", material, backend)
+        self._write(place / "manifests" / "bench.yaml", material, backend, crl)
         self.log = folder / f"{name}.access.log" if log else None
         self.process = Process(
             [*prefix, binaries / "handfast", "run", place / "manifests", "--state-dir",
              place / "state", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--metrics",
              "127.0.0.1:0", "--admin", "off", "--workers", workers, "--access-log",
              self.log or "off", "--keep-alive-requests", "0", "--default-ssl-certificate",
-             "bench/front"], place, name=name)
+             "bench/front", *flags], place, name=name)
         ports = [int(wait_for_line(self.process, name, message="listening", listener=listener)
                      ["address"].rpartition(":")[2]) for listener in ("http", "https")]
         self.plain, self.tls = ports
@@ -321,7 +324,7 @@ class Handfast(Contestant):
         return [self._proxy]
 
     @staticmethod
-    def _write(path, material, backend):
+    def _write(path, material, backend, crl):
         annotations = {"backend-protocol": "HTTPS", "proxy-ssl-secret": "bench/upstream",
                        "proxy-ssl-verify": "on", "proxy-ssl-name": BACKEND_NAME,
                        "ssl-redirect": "false"}
@@ -331,7 +334,7 @@ class Handfast(Contestant):
                    manifests.secret("upstream", namespace="bench",
                                     tls_crt=material.client.certificate.read_bytes(),
                                     tls_key=material.client.key.read_bytes(),
-                                    ca_crt=material.ca.read_bytes()),
+                                    ca_crt=material.ca.read_bytes(), ca_crl=crl),
                    manifests.secret("front", namespace="bench",
                                     tls_crt=material.front.certificate.read_bytes(),
                                     tls_key=material.front.key.read_bytes())]
