@@ -16,6 +16,10 @@ namespace {
 // body in one call instead of one each. Below what malloc() would map anew each time (128 kB).
 constexpr std::size_t kReadBuffer = 96 * 1024;
 
+// What may come on an open connection without a byte for the application: some tickets, and a
+// record that isn't whole yet. Of KeyUpdate it is 2,000 messages.
+constexpr std::size_t kMaxBabble = 64 * 1024;
+
 // Before each call that may fail: the queue is the thread's, and an old entry would be taken for
 // the new failure. It is empty nearly always, and emptying it all the same frees 32 strings.
 void clear_old_errors() {
@@ -70,8 +74,13 @@ BIO_METHOD* TlsStream::bio_method() {
 int TlsStream::bio_read(BIO* bio, char* space, std::size_t size, std::size_t* got) {
   auto& stream = *static_cast<TlsStream*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
+  if (stream.state_ == State::Open && stream.babble_ > kMaxBabble) {
+    stream.babbled_ = true;
+    return 0;
+  }
   const net::IoResult result = stream.socket_.receive({space, size});
   *got = result.bytes;
+  stream.babble_ += result.bytes;
   if (result.state == net::IoState::Data) return 1;
   if (result.state == net::IoState::WouldBlock) {
     BIO_set_retry_read(bio);
@@ -107,6 +116,9 @@ void TlsStream::fail_with(int ssl_error) {
   if (!verdict_.ok()) {
     ERR_clear_error();
     failure_ = Error{verdict_.reason, verdict_.detail};
+  } else if (babbled_) {
+    ERR_clear_error();
+    failure_ = Error{Reason::BadResponse, "the peer sends TLS messages without end and no data"};
   } else {
     failure_ = name_failure(ssl_error, context);
   }
@@ -132,6 +144,7 @@ TlsStream::State TlsStream::advance_handshake() {
   const int result = SSL_do_handshake(ssl_.get());
   if (result == 1) {
     state_ = State::Open;
+    babble_ = 0;
     if (client_ != nullptr) client_->settle(resumed());
     if (resumption_ != nullptr) resumption_->on_open(*this);
     if (auto error = judge_opened()) {
@@ -156,6 +169,7 @@ net::IoResult TlsStream::read(std::span<char> space) {
   clear_old_errors();
   std::size_t got = 0;
   if (SSL_read_ex(ssl_.get(), space.data(), space.size(), &got) == 1) {
+    babble_ = 0;
     return {net::IoState::Data, got};
   }
   const int error = SSL_get_error(ssl_.get(), 0);

@@ -42,6 +42,8 @@ class TlsStream final : public net::Stream {
   State advance_handshake();
 
   // An end without close_notify is Failed, not End: a cut response must never pass for a whole one.
+  // So is a peer that sends TLS messages on and on (KeyUpdate, tickets) without data: OpenSSL would
+  // read them for as long as they come, and the worker's other connections would wait.
   net::IoResult read(std::span<char> space) override;
   void write(std::string_view bytes) override;
   net::FlushState flush() override;
@@ -129,6 +131,8 @@ class TlsStream final : public net::Stream {
   SslPtr ssl_;
   State state_ = State::Handshaking;
   bool socket_ended_ = false;
+  bool babbled_ = false;
+  std::size_t babble_ = 0;  // bytes received since the application was last given some
   bool certificate_requested_ = false;
   bool staple_judged_ = false;
   bool end_wanted_ = false;

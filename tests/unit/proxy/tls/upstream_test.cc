@@ -80,6 +80,29 @@ TEST_F(UpstreamTlsTest, VerifiesTheBackendAndExchangesBytes) {
   EXPECT_FALSE(stream_->certificate_requested());
 }
 
+TEST_F(UpstreamTlsTest, EndsABackendThatUpdatesItsKeysWithoutEnd) {
+  connect(make_server_ctx(leaf_));
+  ASSERT_EQ(handshake(), TlsStream::State::Open);
+  const auto update_keys = [this](int times) {
+    for (int i = 0; i < times; ++i) {
+      SSL_key_update(peer_->ssl(), SSL_KEY_UPDATE_NOT_REQUESTED);
+      SSL_do_handshake(peer_->ssl());
+    }
+    return read().state;
+  };
+
+  for (int i = 0; i < 5; ++i) {  // now and then that is fine
+    EXPECT_EQ(update_keys(1000), net::IoState::WouldBlock);
+    peer_->send("data");
+    peer_->pump();
+    EXPECT_EQ(read().state, net::IoState::Data);
+  }
+  for (int i = 0; i < 5 && stream_->state() == TlsStream::State::Open; ++i) update_keys(1000);
+
+  EXPECT_EQ(stream_->state(), TlsStream::State::Failed);
+  EXPECT_EQ(stream_->failure().reason, Reason::BadResponse);
+}
+
 TEST_F(UpstreamTlsTest, PresentsItsIdentityToABackendThatAsks) {
   const TestCertificate client = root_.issue("handfast-client");
   policy_->identity = testing::load_identity(client);
