@@ -1,5 +1,6 @@
 """HTTP/2 by python3-h2, on both ends: whole messages with flow control, and frame by frame."""
 
+import contextlib
 import hashlib
 import itertools
 import queue
@@ -13,6 +14,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import h2.settings
 import hpack
 from hyperframe import frame as frames
@@ -217,10 +219,11 @@ class Peer:
         return stream
 
     def fetch(self, host, path="/", method="GET", headers=(), body=None, timeout=30, **options):
-        """A request and its response."""
+        """A request and its response, which may come before the body is sent, and end it."""
         stream = self.request(host, path, method, headers, end=body is None, **options)
         if body is not None:
-            stream.send(body, end=True)
+            with contextlib.suppress(StreamReset, h2.exceptions.StreamClosedError):
+                stream.send(body, end=True)
         return stream.response(timeout)
 
     def locked(self, step):
