@@ -13,32 +13,8 @@ from harness.backends import Backend  # noqa: E402
 from harness.case import HandfastCase  # noqa: E402
 from harness.handfast import Handfast  # noqa: E402
 from harness.pki import from_now  # noqa: E402
+from harness.volume import Volume  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
-
-
-class Volume:
-    """A directory that is swapped whole, as kubelet does it."""
-
-    def __init__(self, folder):
-        self.folder, self.version = pathlib.Path(folder), 0
-        self.folder.mkdir(parents=True, exist_ok=True)
-
-    def put(self, **files):
-        self.version += 1
-        data = self.folder / f"..{self.version}"
-        data.mkdir()
-        for name, content in files.items():
-            content = content.encode() if isinstance(content, str) else content
-            (data / name).write_bytes(content)
-        (self.folder / "..next").symlink_to(data.name)
-        (self.folder / "..next").rename(self.folder / "..data")
-        for link in self.folder.iterdir():
-            if not link.name.startswith("..") and link.name not in files:
-                link.unlink()
-        for name in files:
-            link = self.folder / name
-            if not link.is_symlink():
-                link.symlink_to(f"..data/{name}")
 
 
 class CrlDirectory(HandfastCase):
@@ -48,14 +24,17 @@ class CrlDirectory(HandfastCase):
         cls.addClassCleanup(temporary.cleanup)
         cls.volume = Volume(pathlib.Path(temporary.name) / "crls")
         cls.flags = ("--crl-dir", cls.volume.folder)
-        cls.volume.put(none="not read as a list")
+        cls.volume.swap({"none": "not read as a list"})
         super().setUpClass()
 
     def setUp(self):
         super().setUp()
         self.leaf = self.server()
         self.backend = self.use(Backend(self.leaf, handle=apps.h1))
-        self.volume.put(backends=self.ca.crl_der(), others=self.other_ca.crl())
+        self.put(backends=self.ca.crl_der(), others=self.other_ca.crl())
+
+    def put(self, **lists):
+        self.volume.swap(lists)
 
     def route(self, **secret):
         self.apply_secret(self.ca.client(), self.ca, **secret)
@@ -65,14 +44,14 @@ class CrlDirectory(HandfastCase):
         self.route()
         self.wait_for(200)
 
-        self.volume.put(backends=self.ca.crl([self.leaf]))
+        self.put(backends=self.ca.crl([self.leaf]))
         self.assert_refused(502, "revoked")
 
-        self.volume.put(backends=self.ca.crl())
+        self.put(backends=self.ca.crl())
         self.wait_for(200)
 
     def test_lists_that_cover_nobody_or_are_expired_change_nothing(self):
-        self.volume.put(others=self.other_ca.crl(),
+        self.put(others=self.other_ca.crl(),
                         backends=self.ca.crl(last_update=from_now(days=-2),
                                              next_update=from_now(days=-1)))
         self.route()
@@ -83,21 +62,21 @@ class CrlDirectory(HandfastCase):
         self.route(crl=self.ca.crl())
         self.wait_for(200)
 
-        self.volume.put(backends=self.ca.crl([self.leaf]))
+        self.put(backends=self.ca.crl([self.leaf]))
         self.assert_refused(502, "revoked")
 
     def test_a_list_of_ones_own_must_still_cover(self):
         self.route(crl=self.other_ca.crl())
-        self.volume.put(others=self.other_ca.crl())
+        self.put(others=self.other_ca.crl())
 
         self.assert_refused(502, "crl_missing")
 
     def test_a_torn_file_keeps_what_it_said_and_hurts_no_other(self):
-        self.volume.put(backends=self.ca.crl([self.leaf]), others=self.other_ca.crl())
+        self.put(backends=self.ca.crl([self.leaf]), others=self.other_ca.crl())
         self.route()
         self.assert_refused(502, "revoked")
 
-        self.volume.put(backends=self.ca.crl()[:200], others=self.other_ca.crl())
+        self.put(backends=self.ca.crl()[:200], others=self.other_ca.crl())
         self.handfast.barrier()
         self.assert_refused(502, "revoked")
 
@@ -109,7 +88,7 @@ class CrlDirectory(HandfastCase):
         connection.send(f"GET /stream/100000000 HTTP/1.1\r\nHost: {self.host}\r\n\r\n")
         self.assertEqual(connection.head().status, 200)
 
-        self.volume.put(backends=self.ca.crl([self.leaf]))
+        self.put(backends=self.ca.crl([self.leaf]))
         self.wait_for(502)
 
         with self.assertRaises((EOFError, ConnectionError)):
@@ -125,7 +104,7 @@ class Start(unittest.TestCase):
             handfast.start(wait_ready=False)
             self.assertFalse(handfast.is_ready())
 
-            Volume(pathlib.Path(folder) / "late").put(none="x")
+            Volume(pathlib.Path(folder) / "late").swap({"none": "x"})
 
             eventually(handfast.is_ready, "readiness")
 

@@ -1,9 +1,9 @@
 """The ways in which a Secret or a ConfigMap changes."""
 
-import os
 import shutil
 
 from . import manifests
+from .volume import Volume
 
 RENAMED = "a file renamed over the old one"
 REWRITTEN = "the same file written anew"
@@ -19,8 +19,8 @@ class Published:
         self._front, self._way = front, way
         self._kind, self._name = kind, name
         self._file = f"{name}-{kind.lower()}"
-        self._stamp = 0
-        self._volume = front.manifests.folder / "shop" / f"{name}.{kind.lower()}"
+        self._folder = front.manifests.folder / "shop" / f"{name}.{kind.lower()}"
+        self._volume = None
 
     def put(self, data):
         """`data`: {key: text or bytes}."""
@@ -29,7 +29,8 @@ class Published:
 
     def delete(self):
         if self._way == SWAPPED:
-            shutil.rmtree(self._volume)
+            shutil.rmtree(self._folder)
+            self._volume = None
         else:
             self._front.delete(self._file)
 
@@ -46,15 +47,5 @@ class Published:
             manifests.dump(self._object(data)))
 
     def _swap(self, data):
-        old, self._stamp = self._stamp, self._stamp + 1
-        folder = self._volume / f"..{self._stamp}"
-        folder.mkdir(parents=True)
-        for key, value in data.items():
-            (folder / key).write_bytes(value if isinstance(value, bytes) else value.encode())
-        (self._volume / "..data_tmp").symlink_to(folder.name)
-        os.rename(self._volume / "..data_tmp", self._volume / "..data")
-        for key in data:
-            if not (self._volume / key).is_symlink():
-                (self._volume / key).symlink_to(f"..data/{key}")
-        if old:
-            shutil.rmtree(self._volume / f"..{old}")
+        self._volume = self._volume or Volume(self._folder)
+        self._volume.swap(data)

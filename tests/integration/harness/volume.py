@@ -8,7 +8,7 @@ import shutil
 class Volume:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
         self._numbers = itertools.count(1)
 
     def swap(self, files):
