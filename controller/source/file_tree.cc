@@ -35,8 +35,6 @@ bool is_settled_at(const timespec& now, const FileId& id) {
   return nanoseconds(now) - id.changed_ns > kSettledAfterNs;
 }
 
-std::string describe(int error) { return std::generic_category().message(error); }
-
 bool is_absent(int error) { return error == ENOENT || error == ENOTDIR; }
 
 std::string join(const std::string& directory, std::string_view name) {
@@ -65,6 +63,26 @@ void push_front(std::deque<std::string>& names, std::string_view path) {
 }
 
 }  // namespace
+
+std::string describe(int error) { return std::generic_category().message(error); }
+
+int list_names(UniqueFd directory, bool manifests_only, std::vector<std::string>& names) {
+  const auto close = [](DIR* handle) { ::closedir(handle); };
+  const std::unique_ptr<DIR, decltype(close)> handle(::fdopendir(directory.get()), close);
+  if (!handle) return errno;
+  (void)directory.release();  // closedir() closes it
+  for (;;) {
+    errno = 0;
+    const dirent* const found = ::readdir(handle.get());
+    if (found == nullptr) break;
+    const std::string_view name(found->d_name);
+    const bool may_count = !manifests_only || found->d_type != DT_REG || is_manifest_name(name);
+    if (!name.starts_with('.') && may_count) names.emplace_back(name);
+  }
+  if (errno != 0) return errno;
+  std::ranges::sort(names);
+  return 0;
+}
 
 FileId id_of(const struct stat& info) {
   return {info.st_dev, info.st_ino, static_cast<std::int64_t>(info.st_size),
@@ -159,29 +177,12 @@ class Lister {
       if (!fd || ::fstat(fd.get(), &info) != 0) return errno;
       id = {info.st_dev, info.st_ino};
       names.clear();
-      if (const int error = read_names(std::move(fd), names); error != 0) return error;
+      if (const int error = list_names(std::move(fd), /*manifests_only=*/true, names); error != 0)
+        return error;
       if (::stat(path.c_str(), &info) != 0) return errno;
       if (id == DirectoryId{info.st_dev, info.st_ino}) return 0;
     }
     return EBUSY;
-  }
-
-  static int read_names(UniqueFd fd, std::vector<std::string>& names) {
-    const auto close = [](DIR* handle) { ::closedir(handle); };
-    const std::unique_ptr<DIR, decltype(close)> handle(::fdopendir(fd.get()), close);
-    if (!handle) return errno;
-    (void)fd.release();  // closedir() closes it
-    for (;;) {
-      errno = 0;
-      const dirent* const found = ::readdir(handle.get());
-      if (found == nullptr) break;
-      const std::string_view name(found->d_name);
-      const bool may_count = found->d_type != DT_REG || is_manifest_name(name);
-      if (!name.starts_with('.') && may_count) names.emplace_back(name);
-    }
-    if (errno != 0) return errno;
-    std::ranges::sort(names);
-    return 0;
   }
 
   void entry(const std::string& path, const std::string& name) {

@@ -24,6 +24,7 @@
 
 #include "controller/objects/decode.h"
 #include "proxy/base/result.h"
+#include "proxy/base/unique_fd.h"
 
 namespace handfast::source {
 
@@ -75,6 +76,14 @@ using WatchDirectory = std::function<void(const std::string& path)>;
 // with `prefix`.
 [[nodiscard]] FileTree list_manifests(const std::string& root, const std::string& prefix,
                                       bool allow_file, const WatchDirectory& watch);
+
+// What errno says.
+[[nodiscard]] std::string describe(int error);
+
+// Adds the names in an open directory, in order, but for those that begin with '.' and, if asked,
+// files that are no manifests. Answers errno, 0 for good.
+[[nodiscard]] int list_names(UniqueFd directory, bool manifests_only,
+                             std::vector<std::string>& names);
 
 // Tells of every directory in which a change could make `path` lead elsewhere.
 void watch_way(const std::string& path, const WatchDirectory& watch);

@@ -13,7 +13,6 @@
 #include <set>
 #include <stop_token>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "controller/source/file_tree.h"
@@ -179,7 +178,7 @@ class ManifestSource::Loop {
                                {directory_, 0},
                                {},
                                {Reason::Io, "can't be watched, so it is read every second: " +
-                                                std::generic_category().message(watch_.error())},
+                                                describe(watch_.error())},
                                "Raise fs.inotify.max_user_watches and max_user_instances."});
     }
     ManifestStore::Update update = store_.update(tree, watch_.stopped());

@@ -1,12 +1,10 @@
 #include "controller/source/volume.h"
 
-#include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -19,24 +17,14 @@ namespace {
 constexpr int kReadAttempts = 3;
 constexpr std::size_t kMaxKeys = 1'000;
 
-std::string describe(int error) { return std::generic_category().message(error); }
-
 // The names of its files, in order.
 Result<std::vector<std::string>> list_keys(const std::string& path) {
-  const auto close = [](DIR* handle) { ::closedir(handle); };
-  const std::unique_ptr<DIR, decltype(close)> handle(::opendir(path.c_str()), close);
-  if (!handle) return fail(Reason::Io, "can't be listed: " + describe(errno));
+  UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   std::vector<std::string> keys;
-  for (;;) {
-    errno = 0;
-    const dirent* const found = ::readdir(handle.get());
-    if (found == nullptr) break;
-    const std::string_view name(found->d_name);
-    if (!name.starts_with('.')) keys.emplace_back(name);
-  }
-  if (errno != 0) return fail(Reason::Io, "can't be listed: " + describe(errno));
+  const int error =
+      directory ? list_names(std::move(directory), /*manifests_only=*/false, keys) : errno;
+  if (error != 0) return fail(Reason::Io, "can't be listed: " + describe(error));
   if (keys.size() > kMaxKeys) return fail(Reason::Io, "holds more than 1,000 files");
-  std::ranges::sort(keys);
   return keys;
 }
 
