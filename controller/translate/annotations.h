@@ -45,6 +45,22 @@ class Annotations {
 // The spellings of Go's strconv.ParseBool, nothing else.
 [[nodiscard]] std::optional<bool> parse_bool(std::string_view value);
 
+// Reads one annotation if it is there, by `parse` of its value; what is no value refuses, else
+// `use` gets what came of it and the annotation.
+template <class Parse, class Use>
+void read_value(const Annotations& annotations, std::string_view name, ObjectReport& report,
+                std::optional<config::Refusal>& refused, Parse parse, Use use) {
+  const Annotation* found = annotations.find(name);
+  if (found == nullptr) return;
+  auto parsed = parse(found->value);
+  if (parsed) {
+    use(*std::move(parsed), *found);
+    return;
+  }
+  keep_first(refused, report.refuse(parsed.error().reason, found->field(), parsed.error().detail,
+                                    "Correct the value, or remove the annotation."));
+}
+
 // A switch that isn't about TLS: absent and empty are `otherwise`, as in ingress-nginx; what is no
 // boolean refuses.
 [[nodiscard]] bool read_switch(const Annotations& annotations, std::string_view name,

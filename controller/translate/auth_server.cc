@@ -54,15 +54,8 @@ struct AuthServers::Reading {
 
   template <class Parse, class Use>
   void read(std::string_view name, Parse parse, Use use) {
-    const Annotation* found = annotations.find(name);
-    if (found == nullptr) return;
-    auto parsed = parse(found->value);
-    if (parsed) {
-      use(*std::move(parsed));
-      return;
-    }
-    refuse(parsed.error().reason, found->field(), parsed.error().detail,
-           "Correct the value, or remove the annotation.");
+    read_value(annotations, name, report, refused, parse,
+               [&use](auto value, const Annotation&) { use(std::move(value)); });
   }
   void refuse(Reason reason, std::string field, std::string message, std::string remedy) {
     keep_first(refused,
@@ -255,8 +248,7 @@ void AuthServers::secure_by_policy(Reading& reading, const PolicyTargets::Choice
 
 // As for a Service that a route leads to.
 void AuthServers::refuse_plain(Reading& reading, const AuthPlan& plan) const {
-  const Floor* floor = find_floor(options_, reading.ingress.meta.ns);
-  if (floor == nullptr || floor->minimum == MinimumTls::None) return;
+  if (!demands_tls(options_, reading.ingress.meta.ns)) return;
   reading.refuse(Reason::BelowMinimum, plan.field,
                  "The operator's minimum asks for TLS, and the auth server is asked without.",
                  "Write https://.");

@@ -50,21 +50,6 @@ struct Values {
   bool system_roots = false;
 };
 
-// Reads one annotation if it is there; what is no value refuses.
-template <class Parse, class Use>
-void read_value(const Annotations& annotations, std::string_view name, ObjectReport& report,
-                std::optional<config::Refusal>& refused, Parse parse, Use use) {
-  const Annotation* found = annotations.find(name);
-  if (found == nullptr) return;
-  auto parsed = parse(found->value);
-  if (parsed) {
-    use(*std::move(parsed), *found);
-    return;
-  }
-  keep_first(refused, report.refuse(parsed.error().reason, found->field(), parsed.error().detail,
-                                    "Correct the value, or remove the annotation."));
-}
-
 Result<bool> parse_upstream_ca(std::string_view value) {
   if (value == "system") return true;
   return fail(Reason::InvalidValue, quoted(value) + " is not \"system\", the only value.");

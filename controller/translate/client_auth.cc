@@ -127,15 +127,8 @@ ClientPlan ClientAuth::plan(const objects::Ingress& ingress, const Annotations& 
   config::ClientAccess access;
   std::optional<config::Refusal> bad;
   const auto read = [&](std::string_view name, auto parse, auto use) {
-    const Annotation* found = annotations.find(name);
-    if (found == nullptr) return;
-    auto parsed = parse(found->value);
-    if (parsed) {
-      use(*std::move(parsed));
-      return;
-    }
-    keep_first(bad, report.refuse(parsed.error().reason, found->field(), parsed.error().detail,
-                                  "Correct the value, or remove the annotation."));
+    read_value(annotations, name, report, bad, parse,
+               [&use](auto value, const Annotation&) { use(std::move(value)); });
   };
   std::optional<Mode> mode;
   read("auth-tls-verify-client", parse_mode, [&](Mode said) { mode = said; });

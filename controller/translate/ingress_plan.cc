@@ -44,8 +44,7 @@ void tell_void(const Annotations& annotations, ObjectReport& report,
 
 std::optional<config::Refusal> require_tls(const Options& options, const objects::Ingress& ingress,
                                            ObjectReport& report) {
-  const Floor* floor = find_floor(options, ingress.meta.ns);
-  if (floor == nullptr || floor->minimum == MinimumTls::None) return std::nullopt;
+  if (!demands_tls(options, ingress.meta.ns)) return std::nullopt;
   return report.refuse(Reason::BelowMinimum, "metadata.annotations",
                        "The operator's minimum asks for TLS to the Service, and there is none.",
                        "Set backend-protocol to HTTPS, or to GRPCS for gRPC.");

@@ -17,6 +17,11 @@ const Floor* find_floor(const Options& options, std::string_view ns) {
   return found == options.minimum_upstream_tls.end() ? nullptr : &*found;
 }
 
+bool demands_tls(const Options& options, std::string_view ns) {
+  const Floor* floor = find_floor(options, ns);
+  return floor != nullptr && floor->minimum != MinimumTls::None;
+}
+
 bool may_be_insecure(const Options& options, const objects::Meta& meta) {
   const std::string name = full_name(meta);
   return std::any_of(

@@ -18,6 +18,9 @@ namespace handfast::translate {
 // The first floor whose pattern matches, or null.
 [[nodiscard]] const Floor* find_floor(const Options& options, std::string_view ns);
 
+// Whether it asks for TLS to Services at all.
+[[nodiscard]] bool demands_tls(const Options& options, std::string_view ns);
+
 // --allow-insecure-upstream.
 [[nodiscard]] bool may_be_insecure(const Options& options, const objects::Meta& meta);
 

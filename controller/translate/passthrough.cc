@@ -11,8 +11,7 @@ namespace {
 
 void refuse_below_floor(const PassthroughContext& context, const std::string& field,
                         config::StreamRoute& route) {
-  const Floor* floor = find_floor(context.options, context.ingress.meta.ns);
-  if (floor == nullptr || floor->minimum == MinimumTls::None) return;
+  if (!demands_tls(context.options, context.ingress.meta.ns)) return;
   keep_first(route.refused,
              context.report.refuse(Reason::BelowMinimum, field,
                                    "The operator's minimum asks for TLS to the Service that is "

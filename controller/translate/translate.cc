@@ -283,12 +283,11 @@ void Translation::add_operator_default() {
   apply_defaults(options_.traffic, route.route);
   const objects::Meta absent = meta_of(ref);
   ObjectReport report{out_.report, "Service", found == nullptr ? absent : found->meta};
-  const Floor* floor = find_floor(options_, ref.ns);
   const auto choice = targets_.find(ref.ns, ref.name, port_name_of(found, backend.port), found);
   if (choice) {
     const auto http2 = aim_by_policy(*choice, backend, "", report, route.route);
     route.route.http2 = http2.value_or(config::Http2::Off);
-  } else if (floor != nullptr && floor->minimum != MinimumTls::None) {
+  } else if (demands_tls(options_, ref.ns)) {
     route.route.refused = report.refuse(
         Reason::BelowMinimum, "",
         "The default backend is reached over HTTP; the minimum for its namespace asks for TLS.",
@@ -364,8 +363,7 @@ void Translation::aim_stream(const std::string& ns, const objects::ServiceBacken
   const objects::Service* found = state_.find_service(ns, backend.service);
   const auto choice = targets_.find(ns, backend.service, port_name_of(found, backend.port), found);
   if (!choice) {
-    const Floor* floor = find_floor(options_, ns);
-    if (floor == nullptr || floor->minimum == MinimumTls::None) return;
+    if (!demands_tls(options_, ns)) return;
     keep_first(
         route.refused,
         report.refuse(Reason::BelowMinimum, field,

@@ -174,7 +174,7 @@ PolicyPlan UpstreamPolicies::judge(const PolicyRef& policy, bool in_use) {
   const Floor* floor = find_floor(options_, meta.ns);
   if (own != nullptr && own->mode == objects::PolicyMode::None) {
     plan.tls = false;
-    if (floor != nullptr && floor->minimum != MinimumTls::None) {
+    if (demands_tls(options_, meta.ns)) {
       rules.refused = report.as(kNotPermitted)
                           .refuse(Reason::BelowMinimum, "spec.mode",
                                   "The operator's minimum asks for TLS to the Service.",
