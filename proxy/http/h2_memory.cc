@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -124,7 +125,12 @@ void* H2Memory::on_calloc(std::size_t count, std::size_t size, void* self) {
 void* H2Memory::on_realloc(void* block, std::size_t size, void* self) {
   if (block == nullptr) return on_malloc(size, self);  // buffers begin so
   if (!memory_of(self).owns(block)) return std::realloc(block, size);
-  return nullptr;  // nghttp2 grows none of these: it makes another and frees the old one
+  // nghttp2 grows none of these today. Where a block ends isn't known: behind it lie others.
+  void* const moved = std::malloc(size);
+  const char* const end = memory_of(self).pages_ + kSlot;
+  const auto held = static_cast<std::size_t>(end - static_cast<const char*>(block));
+  if (moved != nullptr) std::memcpy(moved, block, std::min(size, held));
+  return moved;
 }
 
 }  // namespace handfast::http

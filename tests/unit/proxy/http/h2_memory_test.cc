@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include <gtest/gtest.h>
@@ -76,6 +77,19 @@ TEST_F(H2MemoryTest, HoldsWhatItHasNoPlaceForElsewhere) {
   for (void* const block : frames) drop(block);
   for (void* const block : tables) drop(block);
   drop(late);
+}
+
+TEST_F(H2MemoryTest, ABlockOnThePagesMayGrow) {
+  auto* table = static_cast<char*>(make_zeros(4096));
+  std::memset(table, 't', 4096);
+  memory_->seal();
+
+  table = static_cast<char*>(ask().realloc(table, 64 * 1024, ask().mem_user_data));
+
+  ASSERT_NE(table, nullptr);
+  EXPECT_EQ(std::string_view(table, 4096), std::string(4096, 't'));
+  std::memset(table, 'x', 64 * 1024);
+  drop(table);
 }
 
 TEST_F(H2MemoryTest, SessionsShareNothing) {
