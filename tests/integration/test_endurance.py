@@ -322,6 +322,9 @@ class Slow(EnduranceCase):
                 for _ in range(20):
                     self.assertIsNotNone(client.read_until(frames.RstStreamFrame))
                 client.raw.close()
+            # Not looked at before: who reads lets the answer go on.
+            eventually(lambda: self.handfast.metrics().value("handfast_requests_in_flight") == 0,
+                       "every answer is cut")
             for connection in slow:
                 with self.assertRaises((EOFError, OSError)):
                     connection.response()
