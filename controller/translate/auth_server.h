@@ -12,7 +12,7 @@
 #include <string>
 
 #include "controller/objects/objects.h"
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 #include "controller/translate/annotations.h"
 #include "controller/translate/auth_values.h"
 #include "controller/translate/backend_tls.h"
@@ -37,7 +37,7 @@ struct AuthPlan {
 class AuthServers {
  public:
   // Borrows all.
-  AuthServers(const state::ClusterState& state, const Options& options, BackendTls& backend_tls,
+  AuthServers(const state::Reader& state, const Options& options, BackendTls& backend_tls,
               const PolicyTargets& targets, UpstreamPolicies& policies)
       : state_(state),
         options_(options),
@@ -59,7 +59,7 @@ class AuthServers {
                         AuthPlan& plan);
   void refuse_plain(Reading& reading, const AuthPlan& plan) const;
 
-  const state::ClusterState& state_;
+  const state::Reader& state_;
   const Options& options_;
   BackendTls& backend_tls_;
   const PolicyTargets& targets_;

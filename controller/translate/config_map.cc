@@ -184,7 +184,7 @@ void tell_others(const objects::ConfigMap& map, ObjectReport& report) {
 
 }  // namespace
 
-Settings read_config_map(const state::ClusterState& state, const Options& flags,
+Settings read_config_map(const state::Reader& state, const Options& flags,
                          const config::Front& served, Report& report) {
   Settings settings{.options = flags, .front = {}};
   if (!flags.config_map) return settings;

@@ -7,7 +7,7 @@
 //
 // Pure.
 
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 #include "controller/translate/options.h"
 #include "controller/translate/report.h"
 #include "proxy/config/model.h"
@@ -20,7 +20,7 @@ struct Settings {
 };
 
 // `served`: what the last acknowledged generation offers.
-[[nodiscard]] Settings read_config_map(const state::ClusterState& state, const Options& flags,
+[[nodiscard]] Settings read_config_map(const state::Reader& state, const Options& flags,
                                        const config::Front& served, Report& report);
 
 }  // namespace handfast::translate

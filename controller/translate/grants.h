@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 
 namespace handfast::translate {
 
@@ -20,7 +20,6 @@ struct GrantTo {
   std::string_view name;
 };
 
-[[nodiscard]] bool is_granted(const state::ClusterState& state, const GrantFrom& from,
-                              const GrantTo& to);
+[[nodiscard]] bool is_granted(const state::Reader& state, const GrantFrom& from, const GrantTo& to);
 
 }  // namespace handfast::translate

@@ -9,9 +9,9 @@ constexpr std::string_view kClassAnnotation = "kubernetes.io/ingress.class";
 
 }  // namespace
 
-ClassFilter::ClassFilter(const state::ClusterState& state, const Options& options)
+ClassFilter::ClassFilter(const state::Reader& state, const Options& options)
     : state_(state), options_(options) {
-  const auto classes = state.ingress_classes();
+  const auto classes = state.all().ingress_classes();
   default_is_ours_ = std::any_of(classes.begin(), classes.end(), [&](const auto* each) {
     return each->is_default && each->controller == options.controller_name;
   });

@@ -4,7 +4,7 @@
 // --watch-ingress-without-class.
 
 #include "controller/objects/objects.h"
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/options.h"
 
@@ -13,7 +13,7 @@ namespace handfast::translate {
 class ClassFilter {
  public:
   // Borrows both.
-  ClassFilter(const state::ClusterState& state, const Options& options);
+  ClassFilter(const state::Reader& state, const Options& options);
 
   // One that isn't ours is told as Info and yields nothing.
   [[nodiscard]] bool is_ours(const objects::Ingress& ingress, ObjectReport& report) const;
@@ -21,7 +21,7 @@ class ClassFilter {
  private:
   [[nodiscard]] bool names_our_class(const objects::Ingress& ingress, ObjectReport& report) const;
 
-  const state::ClusterState& state_;
+  const state::Reader& state_;
   const Options& options_;
   bool default_is_ours_ = false;
 };

@@ -26,7 +26,7 @@ Reason bad_reason(ItemKind item) {
   return Reason::Internal;
 }
 
-const objects::DataMap* find_data(const state::ClusterState& state, const ItemKey& key,
+const objects::DataMap* find_data(const state::Reader& state, const ItemKey& key,
                                   const objects::Meta*& meta) {
   if (key.kind == "Secret") {
     const auto* secret = state.find_secret(key.ns, key.name);
@@ -42,7 +42,7 @@ const objects::DataMap* find_data(const state::ClusterState& state, const ItemKe
 }
 
 // The bytes of all parts one after the other; absent if one is.
-void join_parts(const state::ClusterState& state, const ItemKey& key, ItemContent& content) {
+void join_parts(const state::Reader& state, const ItemKey& key, ItemContent& content) {
   const auto first = content.files.find(file_name(key.item));
   if (first == content.files.end()) return;
   auto joined = std::make_shared<objects::DataValue>(*first->second);
@@ -93,7 +93,7 @@ std::string_view data_key_of(const ItemKey& key) {
   return key.data_key.empty() ? file_name(key.item) : std::string_view{key.data_key};
 }
 
-ItemContent read_content(const state::ClusterState& state, const ItemKey& key) {
+ItemContent read_content(const state::Reader& state, const ItemKey& key) {
   ItemContent content;
   if (key.kind == "ClusterTrustBundle") {
     if (const auto* bundle = state.find_trust_bundle(key.name)) {
@@ -126,7 +126,7 @@ ItemContent read_content(const state::ClusterState& state, const ItemKey& key) {
   return content;
 }
 
-const objects::DataValue* find_passphrases(const state::ClusterState& state, const ItemKey& key) {
+const objects::DataValue* find_passphrases(const state::Reader& state, const ItemKey& key) {
   const auto place = split_passphrases(key);
   if (!place) return nullptr;
   const auto* secret = state.find_secret(place->ns, place->secret);

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "controller/objects/objects.h"
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 #include "controller/translate/material.h"
 #include "controller/translate/material_cache.h"
 #include "proxy/base/result.h"
@@ -30,10 +30,10 @@ struct ItemContent {
   [[nodiscard]] bool is_pkcs12() const { return files.contains(kPkcs12File); }
 };
 
-[[nodiscard]] ItemContent read_content(const state::ClusterState& state, const ItemKey& key);
+[[nodiscard]] ItemContent read_content(const state::Reader& state, const ItemKey& key);
 
 // Those that a pair names.
-[[nodiscard]] const objects::DataValue* find_passphrases(const state::ClusterState& state,
+[[nodiscard]] const objects::DataValue* find_passphrases(const state::Reader& state,
                                                          const ItemKey& key);
 
 // The key of the object's data that an item, or the first half of it, stands in.

@@ -4,7 +4,7 @@
 
 namespace handfast::translate {
 
-OperatorCrls::OperatorCrls(const state::ClusterState& state, Materials& materials, Report& report)
+OperatorCrls::OperatorCrls(const state::Reader& state, Materials& materials, Report& report)
     : materials_(materials) {
   const objects::ConfigMap* directory = state.find_crl_directory();
   if (directory == nullptr) return;

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/secrets.h"
 #include "proxy/config/model.h"
@@ -15,7 +15,7 @@ namespace handfast::translate {
 class OperatorCrls {
  public:
   // Looks at all files there are, and tells of those that are no lists.
-  OperatorCrls(const state::ClusterState& state, Materials& materials, Report& report);
+  OperatorCrls(const state::Reader& state, Materials& materials, Report& report);
 
   // Precondition: what the objects say is decided.
   void add_to(config::UpstreamTls& rules);

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "controller/objects/objects.h"
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/hosts_paths.h"
 #include "controller/translate/options.h"
@@ -22,7 +22,7 @@ namespace handfast::translate {
 struct PassthroughContext {
   const objects::Ingress& ingress;
   const Options& options;
-  const state::ClusterState& state;
+  const state::Reader& state;
   const PolicyTargets& targets;
   // The cluster of a backend in the Ingress' namespace.
   std::function<const config::Service&(const objects::ServiceBackend&)> service;

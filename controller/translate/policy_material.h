@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "controller/objects/objects.h"
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/secrets.h"
 #include "proxy/config/model.h"
@@ -19,7 +19,7 @@ namespace handfast::translate {
 class PolicyMaterial {
  public:
   struct Context {
-    const state::ClusterState& state;
+    const state::Reader& state;
     Materials& materials;
     std::int64_t now;
     const objects::Meta& policy;

@@ -35,11 +35,11 @@ std::string PolicyRef::text() const {
   return std::string{kind()} + ' ' + meta().ns + '/' + meta().name;
 }
 
-PolicyTargets::PolicyTargets(const state::ClusterState& state) : state_(state) {
-  for (const auto* policy : state.upstream_tls_policies()) {
+PolicyTargets::PolicyTargets(const state::Reader& state) : state_(state) {
+  for (const auto* policy : state.all().upstream_tls_policies()) {
     add({.upstream = policy}, policy->targets);
   }
-  for (const auto* policy : state.backend_tls_policies()) {
+  for (const auto* policy : state.all().backend_tls_policies()) {
     add({.backend = policy}, policy->targets);
   }
 }

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "controller/objects/objects.h"
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 #include "controller/translate/findings.h"
 
 namespace handfast::translate {
@@ -34,7 +34,7 @@ struct PolicyRef {
 class PolicyTargets {
  public:
   // Borrows it.
-  explicit PolicyTargets(const state::ClusterState& state);
+  explicit PolicyTargets(const state::Reader& state);
 
   struct Choice {
     PolicyRef policy;
@@ -62,7 +62,7 @@ class PolicyTargets {
   void add(const PolicyRef& policy, const std::vector<objects::PolicyTarget>& targets);
   void tell_service(const objects::Service* service, const Claims& claims, Report& report) const;
 
-  const state::ClusterState& state_;
+  const state::Reader& state_;
   std::vector<PolicyRef> policies_;
   std::map<std::pair<std::string, std::string>, Claims> claims_;  // by namespace and Service
 };

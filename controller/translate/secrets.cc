@@ -38,7 +38,7 @@ Place place_of(const ItemKey& key, const Error& error) {
 
 }  // namespace
 
-Materials::Materials(const state::ClusterState& state, const LastGood& last_good, std::int64_t now,
+Materials::Materials(const state::Reader& state, const LastGood& last_good, std::int64_t now,
                      MaterialCache& cache, FileSet& files, LastGood& items, Report& report)
     : state_(state),
       last_good_(last_good),

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <utility>
 
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/item_content.h"
 #include "controller/translate/material.h"
@@ -47,7 +47,7 @@ struct Item {
 class Materials {
  public:
   // Borrows all.
-  Materials(const state::ClusterState& state, const LastGood& last_good, std::int64_t now,
+  Materials(const state::Reader& state, const LastGood& last_good, std::int64_t now,
             MaterialCache& cache, FileSet& files, LastGood& items, Report& report);
 
   // The item of an object. Borrowed, good as long as this.
@@ -85,7 +85,7 @@ class Materials {
   void tell_trust_doubts(const ItemKey& key, const ItemContent& content,
                          const MaterialCache::Facts& facts);
 
-  const state::ClusterState& state_;
+  const state::Reader& state_;
   const LastGood& last_good_;
   const std::int64_t now_;
   MaterialCache& cache_;

@@ -53,7 +53,7 @@ void add_slice(const objects::EndpointSlice& slice, std::uint16_t port, Report& 
   }
 }
 
-void collect_endpoints(const state::ClusterState& state, const objects::Service& service,
+void collect_endpoints(const state::Reader& state, const objects::Service& service,
                        const objects::ServicePort& port, Report& report, config::Service& out) {
   std::map<EndpointKey, config::Endpoint> endpoints;
   const auto slices = state.endpoint_slices(service.meta.ns, service.meta.name);
@@ -176,7 +176,7 @@ std::string_view remedy_of(const config::Refusal& refused) {
   return "Name another Service until that is done.";
 }
 
-config::Service make_service(const state::ClusterState& state, std::string_view ns,
+config::Service make_service(const state::Reader& state, std::string_view ns,
                              const objects::ServiceBackend& backend, Report& report) {
   config::Service out;
   out.name = cluster_name(ns, backend);

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "controller/objects/objects.h"
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 #include "controller/translate/findings.h"
 #include "proxy/config/model.h"
 
@@ -36,7 +36,7 @@ namespace handfast::translate {
 // One port of one Service: `refused` if the Service or the port is missing (the Ingress that names
 // it is told by the caller), no endpoints if no slice has any. What is odd about Service and slices
 // is reported on them.
-[[nodiscard]] config::Service make_service(const state::ClusterState& state, std::string_view ns,
+[[nodiscard]] config::Service make_service(const state::Reader& state, std::string_view ns,
                                            const objects::ServiceBackend& backend, Report& report);
 
 }  // namespace handfast::translate

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "controller/objects/names.h"
+#include "controller/state/reader.h"
 #include "controller/translate/auth_server.h"
 #include "controller/translate/backend_tls.h"
 #include "controller/translate/config_map.h"
@@ -69,17 +70,17 @@ class Translation {
  public:
   Translation(const state::ClusterState& state, const LastGood& last_good, const Options& options,
               std::int64_t now, MaterialCache& cache)
-      : state_(state),
-        settings_(read_config_map(state, options, last_good.front, out_.report)),
+      : state_(state, asked_),
+        settings_(read_config_map(state_, options, last_good.front, out_.report)),
         options_(settings_.options),
-        classes_(state, options_),
-        materials_(state, last_good, now, cache, out_.files, out_.items, out_.report),
+        classes_(state_, options_),
+        materials_(state_, last_good, now, cache, out_.files, out_.items, out_.report),
         backend_tls_(options_, materials_, now),
         client_auth_(materials_),
         front_tls_(materials_),
-        targets_(state),
-        upstream_policies_(state, options_, materials_, now, out_.report),
-        auth_servers_(state, options_, backend_tls_, targets_, upstream_policies_) {}
+        targets_(state_),
+        upstream_policies_(state_, options_, materials_, now, out_.report),
+        auth_servers_(state_, options_, backend_tls_, targets_, upstream_policies_) {}
 
   Output run();
 
@@ -110,8 +111,10 @@ class Translation {
   const config::Service& service(const std::string& ns, const objects::ServiceBackend& backend);
   void claim(Work& work, HostPlan& place, HostPlan::Route route, const std::string& field);
   void collect_shards();
+  void collect_references();
 
-  const state::ClusterState& state_;
+  state::Reader::Book asked_;
+  const state::Reader state_;
   Output out_;
   Settings settings_;
   const Options& options_;  // its
@@ -132,7 +135,7 @@ class Translation {
 };
 
 Output Translation::run() {
-  for (const objects::Ingress* ingress : state_.ingresses()) add_ingress(*ingress);
+  for (const objects::Ingress* ingress : state_.all().ingresses()) add_ingress(*ingress);
   // Explicit paths of any Ingress come before default backends of any other.
   for (Work& work : works_) {
     if (work.ingress.default_backend) add_default_backend(work);
@@ -144,6 +147,7 @@ Output Translation::run() {
   for (const PolicyRef& policy : targets_.policies()) upstream_policies_.check(policy);
   if (options_.session_tickets) add_session_tickets();
   collect_shards();
+  collect_references();
   std::stable_sort(out_.report.begin(), out_.report.end(), [](const Finding& a, const Finding& b) {
     return std::tie(a.object, a.field) < std::tie(b.object, b.field);
   });
@@ -559,6 +563,14 @@ void Translation::collect_shards() {
             [](const auto& left, const auto& right) { return left.first < right.first; });
   out_.shards.reserve(named.size());
   for (auto& [name, shard] : named) out_.shards.push_back(std::move(shard));
+}
+
+void Translation::collect_references() {
+  for (const objects::ObjectKey& key : asked_) {
+    // The directory of --crl-dir is known as a ConfigMap in no namespace, and is none.
+    const bool holds_data = key.kind == "Secret" || (key.kind == "ConfigMap" && !key.ns.empty());
+    if (holds_data) out_.references.insert(key);
+  }
 }
 
 }  // namespace

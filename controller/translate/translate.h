@@ -11,8 +11,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <vector>
 
+#include "controller/objects/objects.h"
 #include "controller/state/cluster_state.h"
 #include "controller/translate/material.h"
 #include "controller/translate/material_cache.h"
@@ -29,6 +31,8 @@ struct Output {
   FileSet files;   // every file that a shard names, but those of last good items
   LastGood items;  // to be kept once this output is acknowledged
   Report report;
+  // Secrets and ConfigMaps that were asked for, there or not: nobody needs to keep others.
+  std::set<objects::ObjectKey> references;
 };
 
 // `cache`, if given, is kept by the caller from run to run: material whose bytes are known isn't

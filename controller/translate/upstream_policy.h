@@ -11,7 +11,7 @@
 #include <string>
 
 #include "controller/objects/objects.h"
-#include "controller/state/cluster_state.h"
+#include "controller/state/reader.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/options.h"
 #include "controller/translate/policy_targets.h"
@@ -30,7 +30,7 @@ struct PolicyPlan {
 class UpstreamPolicies {
  public:
   // Borrows all.
-  UpstreamPolicies(const state::ClusterState& state, const Options& options, Materials& materials,
+  UpstreamPolicies(const state::Reader& state, const Options& options, Materials& materials,
                    std::int64_t now, Report& report)
       : state_(state), options_(options), materials_(materials), now_(now), report_(report) {}
 
@@ -43,7 +43,7 @@ class UpstreamPolicies {
  private:
   [[nodiscard]] PolicyPlan judge(const PolicyRef& policy, bool in_use);
 
-  const state::ClusterState& state_;
+  const state::Reader& state_;
   const Options& options_;
   Materials& materials_;
   const std::int64_t now_;

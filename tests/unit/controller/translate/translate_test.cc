@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 
 #include "proxy/config/text.h"
@@ -138,6 +139,39 @@ spec:
     ASSERT_NE(same, nullptr) << config::shard_name(shard);
     EXPECT_EQ(*same, shard);
   }
+}
+
+TEST_F(TranslateTest, TellsWhichSecretsAndConfigMapsItAskedForThereOrNot) {
+  apply_yaml(state_, material_.fill(R"(
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: front
+  namespace: shop
+  annotations: {nginx.ingress.kubernetes.io/auth-tls-secret: shop/absent}
+spec:
+  ingressClassName: handfast
+  tls: [{hosts: [front.example], secretName: front-tls}]
+  rules:
+  - host: front.example
+    http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: api, port: {number: 443}}}}]}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: nobodys, namespace: shop}
+stringData: {ca.crt: ${CA:backends}}
+)"));
+  Options options;
+  options.config_map = NamespacedName{"system", "settings"};
+  options.crl_directory = "crls";
+
+  const Output output = translate(state_, {}, options, kNow);
+
+  const std::set<objects::ObjectKey> expected{{"ConfigMap", "system", "settings"},
+                                              {"Secret", "shop", "absent"},
+                                              {"Secret", "shop", "front-tls"},
+                                              {"Secret", "shop", "material"}};
+  EXPECT_EQ(output.references, expected);
 }
 
 TEST(Translate, OfNothingIsNothing) {

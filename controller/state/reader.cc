@@ -1,0 +1,49 @@
+#include "controller/state/reader.h"
+
+#include <string>
+
+namespace handfast::state {
+namespace {
+
+objects::ObjectKey key(std::string_view kind, std::string_view ns, std::string_view name) {
+  return {std::string(kind), std::string(ns), std::string(name)};
+}
+
+}  // namespace
+
+const objects::Secret* Reader::find_secret(std::string_view ns, std::string_view name) const {
+  asked_.insert(key("Secret", ns, name));
+  return state_.find_secret(ns, name);
+}
+
+const objects::ConfigMap* Reader::find_config_map(std::string_view ns,
+                                                  std::string_view name) const {
+  asked_.insert(key("ConfigMap", ns, name));
+  return state_.find_config_map(ns, name);
+}
+
+const objects::ConfigMap* Reader::find_crl_directory() const {
+  return find_config_map({}, objects::kCrlDirectoryName);
+}
+
+const objects::Service* Reader::find_service(std::string_view ns, std::string_view name) const {
+  asked_.insert(key("Service", ns, name));
+  return state_.find_service(ns, name);
+}
+
+const objects::IngressClass* Reader::find_ingress_class(std::string_view name) const {
+  asked_.insert(key("IngressClass", {}, name));
+  return state_.find_ingress_class(name);
+}
+
+const objects::ClusterTrustBundle* Reader::find_trust_bundle(std::string_view name) const {
+  asked_.insert(key("ClusterTrustBundle", {}, name));
+  return state_.find_trust_bundle(name);
+}
+
+std::vector<const objects::EndpointSlice*> Reader::endpoint_slices(std::string_view ns,
+                                                                   std::string_view service) const {
+  return state_.endpoint_slices(ns, service);
+}
+
+}  // namespace handfast::state
