@@ -2,6 +2,7 @@
 // A document as both sources deliver it, YAML from files and JSON from the API server: a tree of
 // scalars, lists and maps that remembers where it stood, so that errors can name file and line.
 
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +12,11 @@
 #include <vector>
 
 namespace handfast::objects {
+
+// What a reader of documents refuses: trees are walked by recursion, and a tree costs 20 times its
+// text.
+inline constexpr std::size_t kMaxDepth = 64;
+inline constexpr std::size_t kMaxNodes = 2'000'000;
 
 class Value {
  public:

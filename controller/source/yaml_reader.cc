@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "controller/source/json_reader.h"
+#include "controller/objects/json_reader.h"
 #include "controller/source/yaml_piece.h"
 
 namespace handfast::source {
@@ -133,7 +133,7 @@ class Reader {
   // Whether it was JSON. If the first value isn't, YAML has its turn: `{a: b}` is YAML only.
   bool read_json(Piece piece) {
     if (is_marker(piece.text, "---")) piece.text.remove_prefix(3);
-    JsonReader json(piece.text, piece.first_line);
+    objects::JsonReader json(piece.text, piece.first_line);
     const std::size_t first = piece.text.find_first_not_of(" \t\r\n");
     if (first == std::string_view::npos || piece.text[first] != '{') return false;
     for (bool is_first = true; json.has_more(); is_first = false) {

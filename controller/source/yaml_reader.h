@@ -29,8 +29,8 @@
 
 namespace handfast::source {
 
-inline constexpr std::size_t kMaxDepth = 64;
-inline constexpr std::size_t kMaxNodes = 2'000'000;
+using objects::kMaxDepth;
+using objects::kMaxNodes;
 inline constexpr std::size_t kMaxAliasNodes = 200'000;
 inline constexpr std::size_t kMaxAliasBytes = std::size_t{16} << 20;
 inline constexpr std::size_t kMaxQueuedMarks = 500'000;

@@ -1,13 +1,11 @@
-#include "controller/source/json_reader.h"
+#include "controller/objects/json_reader.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-namespace handfast::source {
+namespace handfast::objects {
 namespace {
-
-using objects::Value;
 
 Result<Value> read(std::string_view text) { return JsonReader(text, 1).next(); }
 
@@ -86,5 +84,46 @@ TEST(JsonReader, RefusesDeepNesting) {
   EXPECT_FALSE(read(std::string(1'000'000, '[')).has_value());
 }
 
+TEST(JsonReader, PassesOverManagedFieldsOfMetadataAndNothingElse) {
+  const std::string text =
+      R"({"metadata":{"name":"a","managedFields":[{"f":{"k:{\"]":"}"}},1,true],"uid":"u"},)"
+      R"("data":{"managedFields":"kept"},"managedFields":1})";
+
+  const auto value = JsonReader(text, 1, JsonReader::Keep::WithoutManagedFields).next();
+
+  ASSERT_TRUE(value.has_value()) << value.error();
+  const Value* const metadata = value->find("metadata");
+  EXPECT_EQ(metadata->find("managedFields"), nullptr);
+  EXPECT_EQ(metadata->find("uid")->scalar, "u");
+  EXPECT_EQ(value->find("data")->find("managedFields")->scalar, "kept");
+  EXPECT_NE(value->find("managedFields"), nullptr);
+}
+
+TEST(JsonReader, PassesOverAScalarInTheirPlaceToo) {
+  const auto value = JsonReader(R"({"metadata":{"managedFields":null,"name":"a"}})", 1,
+                                JsonReader::Keep::WithoutManagedFields)
+                         .next();
+
+  ASSERT_TRUE(value.has_value()) << value.error();
+  EXPECT_EQ(value->find("metadata")->map.size(), 1U);
+}
+
+TEST(JsonReader, RefusesManagedFieldsThatDoNotEnd) {
+  for (const char* text : {R"({"metadata":{"managedFields":[{})", R"({"metadata":{"managedFields":)",
+                           R"({"metadata":{"managedFields":]}})"}) {
+    EXPECT_FALSE(JsonReader(text, 1, JsonReader::Keep::WithoutManagedFields).next().has_value())
+        << text;
+  }
+}
+
+TEST(JsonReader, RefusesTheSameKeyTwiceInALargeMap) {
+  std::string text = "{";
+  for (int n = 0; n < 40; ++n) text += "\"k" + std::to_string(n) + "\":1,";
+
+  EXPECT_TRUE(JsonReader(text + "\"k40\":1}", 1).next().has_value());
+  EXPECT_FALSE(JsonReader(text + "\"k3\":1}", 1).next().has_value());
+  EXPECT_FALSE(JsonReader(text + "\"k39\":1}", 1).next().has_value());
+}
+
 }  // namespace
-}  // namespace handfast::source
+}  // namespace handfast::objects

@@ -1,4 +1,4 @@
-#include "controller/source/json_reader.h"
+#include "controller/objects/json_reader.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -6,12 +6,8 @@
 #include <unordered_set>
 #include <utility>
 
-#include "controller/source/yaml_reader.h"
-
-namespace handfast::source {
+namespace handfast::objects {
 namespace {
-
-using objects::Value;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -111,7 +107,7 @@ bool JsonReader::read_value(Value& value, std::size_t depth) {
   if (at_ >= text_.size()) return refuse("ends too early");
   switch (text_[at_]) {
     case '{':
-      return read_map(value, depth);
+      return read_map(value, depth, {});
     case '[':
       return read_list(value, depth);
     case '"':
@@ -133,22 +129,71 @@ bool JsonReader::read_list(Value& value, std::size_t depth) {
   return take(']') || refuse("expected ',' or ']'");
 }
 
-bool JsonReader::read_map(Value& value, std::size_t depth) {
+// `name`: of the member that the map is.
+bool JsonReader::read_map(Value& value, std::size_t depth, std::string_view name) {
   value.kind = Value::Kind::Map;
   ++at_;
   if (take('}')) return true;
+  // Most maps are small: looking along them is cheaper than to keep a set.
+  constexpr std::size_t kSmall = 16;
   std::unordered_set<std::string> keys;
+  const auto is_known = [&](const std::string& key) {
+    if (value.map.size() < kSmall) return value.find(key) != nullptr;
+    if (keys.empty()) {
+      for (const auto& [known, unused] : value.map) keys.insert(known);
+    }
+    return !keys.insert(key).second;
+  };
   do {
     skip_blanks();
     if (at_ >= text_.size() || text_[at_] != '"') return refuse("expected a key in double quotes");
     std::string key;
     if (!read_string(key)) return false;
-    if (!keys.insert(key).second) return refuse("the key is there twice");
+    if (is_known(key)) return refuse("the key is there twice");
     if (!take(':')) return refuse("expected ':'");
-    if (!read_value(value.map.emplace_back(std::move(key), Value{}).second, depth + 1))
-      return false;
+    if (keep_ == Keep::WithoutManagedFields && name == "metadata" && key == "managedFields") {
+      if (!pass_value()) return false;
+      continue;
+    }
+    auto& [member, inner] = value.map.emplace_back(std::move(key), Value{});
+    if (!read_member(inner, depth + 1, member)) return false;
   } while (take(','));
   return take('}') || refuse("expected ',' or '}'");
+}
+
+bool JsonReader::read_member(Value& value, std::size_t depth, std::string_view name) {
+  skip_blanks();
+  if (at_ >= text_.size() || text_[at_] != '{') return read_value(value, depth);
+  if (depth > kMaxDepth) return refuse("is nested too deeply");
+  if (++nodes_ > kMaxNodes) return refuse("holds too many values");
+  value.line = line_;
+  return read_map(value, depth, name);
+}
+
+bool JsonReader::pass_value() {
+  std::string ignored;
+  std::size_t open = 0;
+  do {
+    skip_blanks();
+    if (at_ >= text_.size()) return refuse("ends too early");
+    const char c = text_[at_];
+    if (c == '"') {
+      ignored.clear();
+      if (!read_string(ignored)) return false;
+    } else if (c == '{' || c == '[') {
+      ++open;
+      ++at_;
+    } else if (c == '}' || c == ']') {
+      if (open == 0) return refuse("expected a value");
+      --open;
+      ++at_;
+    } else if (open == 0 && (c == ',' || c == ':')) {
+      return refuse("expected a value");
+    } else {
+      at_ = std::min(text_.find_first_of(" \t\r\n,}]{[\"", at_ + 1), text_.size());
+    }
+  } while (open > 0);
+  return true;
 }
 
 bool JsonReader::read_word(Value& value) {
@@ -228,4 +273,4 @@ bool JsonReader::read_hex4(unsigned& unit) {
   return true;
 }
 
-}  // namespace handfast::source
+}  // namespace handfast::objects
