@@ -10,40 +10,6 @@ namespace {
 
 constexpr auto kMostNumber = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
-// {"a":1,"b":"c"}: members in the order of the calls.
-class JsonObject {
- public:
-  explicit JsonObject(std::string& out) : out_(out) { out_.push_back('{'); }
-  JsonObject(const JsonObject&) = delete;
-  JsonObject& operator=(const JsonObject&) = delete;
-  ~JsonObject() { out_.push_back('}'); }
-
-  std::string& key(std::string_view name) {
-    if (!first_) out_.push_back(',');
-    first_ = false;
-    append_quoted(out_, name);
-    out_.push_back(':');
-    return out_;
-  }
-  void text(std::string_view name, std::string_view value) { append_quoted(key(name), value); }
-  void number(std::string_view name, std::int64_t value) { key(name) += std::to_string(value); }
-  void number(std::string_view name, std::uint64_t value) { key(name) += std::to_string(value); }
-
- private:
-  std::string& out_;
-  bool first_ = true;
-};
-
-template <class List, class Append>
-void append_list(std::string& out, const List& list, Append append) {
-  out.push_back('[');
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    if (i > 0) out.push_back(',');
-    append(out, list[i]);
-  }
-  out.push_back(']');
-}
-
 void append_rejection(std::string& out, const Rejection& rejection) {
   JsonObject json{out};
   json.text("shard", rejection.shard);
@@ -53,18 +19,29 @@ void append_rejection(std::string& out, const Rejection& rejection) {
   json.text("detail", rejection.detail);
 }
 
+void append_crl(std::string& out, const CrlState& crl) {
+  JsonObject json{out};
+  json.text("issuer", crl.issuer);
+  json.text("number", crl.number);
+  json.number("this_update", crl.this_update);
+  json.number("next_update", crl.next_update);
+  json.number("entries", crl.entries);
+}
+
 void append_policy(std::string& out, const PolicyState& policy) {
   JsonObject json{out};
   json.text("name", policy.name);
   json.text("subject", policy.subject);
+  json.text("issuer", policy.issuer);
   json.text("serial", policy.serial);
   json.text("sha256", policy.sha256);
   append_list(json.key("sans"), policy.sans,
               [](std::string& to, const std::string& san) { append_quoted(to, san); });
+  json.number("not_before", policy.not_before);
   json.number("not_after", policy.not_after);
   json.number("ca_count", policy.ca_count);
-  json.text("crl_number", policy.crl_number);
-  json.number("crl_next_update", policy.crl_next_update);
+  json.number("ca_not_after", policy.ca_not_after);
+  append_list(json.key("crls"), policy.crls, append_crl);
   json.text("refused", policy.refused);
 }
 
@@ -118,6 +95,32 @@ Rejection read_rejection(Fields& fields) {
   return rejection;
 }
 
+template <class T, class Read>
+std::vector<T> read_list(Fields& fields, std::string_view name, Problem& problem, Read read) {
+  std::vector<T> values;
+  const Node* list = fields.find_list(name);
+  if (list == nullptr) {
+    fields.problem(name, "is missing");
+    return values;
+  }
+  for (std::size_t i = 0; i < list->list.size(); ++i) {
+    Fields inner{list->list[i], element_path(name, i), problem};
+    values.push_back(read(inner));
+    inner.done();
+  }
+  return values;
+}
+
+CrlState read_crl(Fields& fields, Problem& problem) {
+  CrlState crl;
+  crl.issuer = fields.text("issuer");
+  crl.number = fields.text("number");
+  crl.this_update = signed_number(fields, "this_update", problem);
+  crl.next_update = signed_number(fields, "next_update", problem);
+  crl.entries = fields.number("entries", 0, kMostNumber);
+  return crl;
+}
+
 PolicyState read_policy(Fields& fields, Problem& problem) {
   PolicyState policy;
   policy.name = fields.text("name");
@@ -125,10 +128,13 @@ PolicyState read_policy(Fields& fields, Problem& problem) {
   policy.serial = fields.text("serial");
   policy.sha256 = fields.text("sha256");
   policy.sans = fields.texts("sans");
+  policy.issuer = fields.text("issuer");
+  policy.not_before = signed_number(fields, "not_before", problem);
   policy.not_after = signed_number(fields, "not_after", problem);
   policy.ca_count = fields.number("ca_count", 0, kMostNumber);
-  policy.crl_number = fields.text("crl_number");
-  policy.crl_next_update = signed_number(fields, "crl_next_update", problem);
+  policy.ca_not_after = signed_number(fields, "ca_not_after", problem);
+  policy.crls = read_list<CrlState>(fields, "crls", problem,
+                                    [&problem](Fields& crl) { return read_crl(crl, problem); });
   policy.refused = fields.text("refused");
   return policy;
 }
@@ -151,22 +157,6 @@ UnwellEndpoint read_unwell(Fields& fields) {
   endpoint.failures = fields.number("failures", 0, kMostNumber);
   endpoint.milliseconds_left = fields.number("milliseconds_left", 0, kMostNumber);
   return endpoint;
-}
-
-template <class T, class Read>
-std::vector<T> read_list(Fields& fields, std::string_view name, Problem& problem, Read read) {
-  std::vector<T> values;
-  const Node* list = fields.find_list(name);
-  if (list == nullptr) {
-    fields.problem(name, "is missing");
-    return values;
-  }
-  for (std::size_t i = 0; i < list->list.size(); ++i) {
-    Fields inner{list->list[i], element_path(name, i), problem};
-    values.push_back(read(inner));
-    inner.done();
-  }
-  return values;
 }
 
 }  // namespace

@@ -37,15 +37,26 @@ struct LoadAnswer {
   friend bool operator==(const LoadAnswer&, const LoadAnswer&) = default;
 };
 
+// One revocation list.
+struct CrlState {
+  std::string issuer;
+  std::string number;  // empty: it has none
+  std::int64_t this_update = 0;
+  std::int64_t next_update = 0;  // 0: it names none
+  std::uint64_t entries = 0;
+  friend bool operator==(const CrlState&, const CrlState&) = default;
+};
+
 // What one TLS policy has loaded.
 struct PolicyState {
-  std::string name;                     // UpstreamTls::name
-  std::string subject, serial, sha256;  // our certificate; empty without one
+  std::string name;                             // UpstreamTls::name
+  std::string subject, issuer, serial, sha256;  // our certificate; empty without one
   std::vector<std::string> sans;
+  std::int64_t not_before = 0;
   std::int64_t not_after = 0;
   std::uint64_t ca_count = 0;
-  std::string crl_number;
-  std::int64_t crl_next_update = 0;
+  std::int64_t ca_not_after = 0;  // of the first that ends; 0: none
+  std::vector<CrlState> crls;
   std::string refused;  // the word; empty: none
   friend bool operator==(const PolicyState&, const PolicyState&) = default;
 };

@@ -39,4 +39,43 @@ class Lines {
   bool element_ = false;
 };
 
+// {"a":1,"b":"c"}: members in the order of the calls; closed by the destructor.
+class JsonObject {
+ public:
+  explicit JsonObject(std::string& out) : out_(out) { out_.push_back('{'); }
+  JsonObject(const JsonObject&) = delete;
+  JsonObject& operator=(const JsonObject&) = delete;
+  ~JsonObject() { out_.push_back('}'); }
+
+  // For a value that the caller appends.
+  std::string& key(std::string_view name) {
+    if (!first_) out_.push_back(',');
+    first_ = false;
+    append_quoted(out_, name);
+    out_.push_back(':');
+    return out_;
+  }
+  void text(std::string_view name, std::string_view value) { append_quoted(key(name), value); }
+  void flag(std::string_view name, bool value) { key(name) += value ? "true" : "false"; }
+  void number(std::string_view name, std::int64_t value) { key(name) += std::to_string(value); }
+  void number(std::string_view name, std::uint64_t value) { key(name) += std::to_string(value); }
+
+ private:
+  std::string& out_;
+  bool first_ = true;
+};
+
+// [1,2]: `append(out, element)` writes one.
+template <class List, class Append>
+void append_list(std::string& out, const List& list, Append append) {
+  out.push_back('[');
+  bool first = true;
+  for (const auto& element : list) {
+    if (!first) out.push_back(',');
+    first = false;
+    append(out, element);
+  }
+  out.push_back(']');
+}
+
 }  // namespace handfast::config

@@ -26,18 +26,22 @@ config::PolicyState describe_policy(const tls::UpstreamPolicy& policy) {
   if (policy.identity != nullptr) {
     const pki::CertificateInfo& info = policy.identity->info();
     state.subject = info.subject;
+    state.issuer = info.issuer;
     state.serial = info.serial;
     state.sha256 = info.sha256;
     state.sans = info.sans;
+    state.not_before = info.not_before;
     state.not_after = info.not_after;
   }
-  for (const auto& bundle : policy.trust) state.ca_count += bundle->anchors().size();
+  for (const auto& bundle : policy.trust) {
+    state.ca_count += bundle->anchors().size();
+    const UnixSeconds end = bundle->earliest_not_after();
+    if (state.ca_not_after == 0 || end < state.ca_not_after) state.ca_not_after = end;
+  }
   for (const auto& crls : policy.crls) {
     for (const auto& info : crls->info()) {
-      if (state.crl_next_update == 0 || info.next_update < state.crl_next_update) {
-        state.crl_number = info.number;
-        state.crl_next_update = info.next_update;
-      }
+      state.crls.push_back(
+          {info.issuer, info.number, info.this_update, info.next_update, info.entries});
     }
   }
   return state;

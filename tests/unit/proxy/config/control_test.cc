@@ -38,16 +38,18 @@ TEST(Control, CarriesTheState) {
   StateAnswer state;
   state.generation = 42;
   state.policies.resize(2);
-  state.policies[0] = {"shop/orders/api:443",
-                       "CN=orders",
-                       "01ab",
-                       std::string(64, 'a'),
-                       {"DNS:orders", "URI:spiffe://x/y"},
-                       1'900'000'000,
-                       2,
-                       "17",
-                       1'800'000'000,
-                       ""};
+  PolicyState& first = state.policies[0];
+  first.name = "shop/orders/api:443";
+  first.subject = "CN=orders";
+  first.issuer = "CN=ca";
+  first.serial = "01ab";
+  first.sha256 = std::string(64, 'a');
+  first.sans = {"DNS:orders", "URI:spiffe://x/y"};
+  first.not_before = 1'700'000'000;
+  first.not_after = 1'900'000'000;
+  first.ca_count = 2;
+  first.ca_not_after = 1'950'000'000;
+  first.crls = {{"CN=ca", "17", 1'700'000'000, 1'800'000'000, 3}, {"CN=other", "", 1, 0, 0}};
   state.policies[1].name = "shop/pay/api:443";
   state.policies[1].not_after = -5;
   state.policies[1].refused = "ca_missing";
