@@ -180,6 +180,7 @@ Meta read_meta(const Place& metadata, const KnownKind& known, ObjectKey& key, Fi
   meta.ns = key.ns;
   meta.name = key.name;
   meta.uid = fields.text(metadata.member("uid"));
+  meta.generation = read_generation(metadata.value());
   const Place annotations = metadata.member("annotations");
   read_annotations(annotations, meta, fields);
   meta.labels = fields.texts(metadata.member("labels"));
@@ -299,6 +300,11 @@ class Walk {
 };
 
 }  // namespace
+
+std::string api_version(std::string_view kind) {
+  const KnownKind* const known = find_kind(kind);
+  return known == nullptr ? std::string{} : api_version_of(*known);
+}
 
 Decoded decode(const Value& document, const std::string& file) {
   Decoded out;

@@ -35,6 +35,10 @@ struct Decoded {
 // too.
 [[nodiscard]] Decoded decode(const Value& document, const std::string& file);
 
+// "networking.k8s.io/v1" of "Ingress": the version to use of a kind that decode() reads, else
+// empty.
+[[nodiscard]] std::string api_version(std::string_view kind);
+
 // RFC 4648 with padding; blanks and newlines between are allowed as Kubernetes allows them.
 [[nodiscard]] Result<std::string> decode_base64(std::string_view text);
 

@@ -157,6 +157,7 @@ Object decode_ingress(const Place& root, Meta meta, Fields& fields) {
   const Place spec = root.member("spec");
   (void)fields.is_map(spec);
 
+  ingress.addresses = read_load_balancer(root.member("status").value());
   const Place class_name = spec.member("ingressClassName");
   if (!class_name.absent()) {
     ingress.class_name = fields.text(class_name);

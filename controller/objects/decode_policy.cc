@@ -169,6 +169,7 @@ Object decode_upstream_tls_policy(const Place& root, Meta meta, Fields& fields) 
   (void)fields.only(spec, {"targetRefs", "mode", "clientCertificateRef", "privateKeyPassphraseRef",
                            "requireClientCertificateRequest", "validation", "protocol", "session",
                            "rotation", "expiryWarning"});
+  policy.status = read_policy_status(root.member("status").value());
   policy.mode = static_cast<PolicyMode>(
       fields.word(spec.member("mode"), {"None", "ServerOnly", "ClientAndServer"}, 1));
   read_identity(spec, policy, fields);

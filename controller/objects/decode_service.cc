@@ -168,6 +168,12 @@ Object decode_service(const Place& root, Meta meta, Fields& fields) {
   }
   read_external_name(spec, service, fields);
   read_service_ports(spec, service, fields);
+  const Place external = spec.member("externalIPs");
+  for (std::size_t n = 0; n < fields.items(external); ++n) {
+    const Place item = external.item(n);
+    service.external_ips.push_back(fields.text(item));
+  }
+  service.addresses = read_load_balancer(root.member("status").value());
   return service;
 }
 

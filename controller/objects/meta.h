@@ -1,6 +1,7 @@
 #pragma once
 // What objects have in common: their name, where they were read, and how values in them are kept.
 
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -17,6 +18,8 @@ struct Meta {
   std::string ns;  // "default" if the manifest names none; empty for cluster-scoped kinds
   std::string name;
   std::string uid;
+  // Of the spec, counted by the API server; 0: a file of a directory.
+  std::int64_t generation = 0;
   // RFC 3339 in UTC with whole seconds, "2026-03-01T12:00:00Z", or empty: comparing the text
   // compares the times.
   std::string creation_timestamp;

@@ -1,5 +1,7 @@
 #include "controller/objects/objects.h"
 
+#include <type_traits>
+
 namespace handfast::objects {
 namespace {
 
@@ -14,6 +16,13 @@ constexpr std::string_view kind_of(const UpstreamTlsPolicy&) { return "UpstreamT
 constexpr std::string_view kind_of(const BackendTlsPolicy&) { return "BackendTLSPolicy"; }
 constexpr std::string_view kind_of(const ReferenceGrant&) { return "ReferenceGrant"; }
 constexpr std::string_view kind_of(const ClusterTrustBundle&) { return "ClusterTrustBundle"; }
+
+// Makes the statuses equal.
+template <class T>
+void copy_status(const T&, T&) {}
+void copy_status(const Ingress& from, Ingress& to) { to.addresses = from.addresses; }
+void copy_status(const Service& from, Service& to) { to.addresses = from.addresses; }
+void copy_status(const UpstreamTlsPolicy& from, UpstreamTlsPolicy& to) { to.status = from.status; }
 
 }  // namespace
 
@@ -39,9 +48,14 @@ std::string to_string(const ObjectKey& key) {
 
 bool same_content(const Object& left, const Object& right) {
   if (left.index() != right.index()) return false;
-  if (meta(left).origin == meta(right).origin) return left == right;
+  if (left == right) return true;
   Object moved = right;
-  std::visit([&](auto& held) { held.meta.origin = meta(left).origin; }, moved);
+  std::visit(
+      [&left](auto& held) {
+        held.meta.origin = meta(left).origin;
+        copy_status(std::get<std::remove_reference_t<decltype(held)>>(left), held);
+      },
+      moved);
   return left == moved;
 }
 

@@ -13,6 +13,7 @@
 
 #include "controller/objects/meta.h"
 #include "controller/objects/policies.h"
+#include "controller/objects/status.h"
 
 namespace handfast::objects {
 
@@ -62,6 +63,7 @@ struct Ingress {
   std::optional<IngressBackend> default_backend;
   std::vector<IngressRule> rules;
   std::vector<IngressTls> tls;
+  std::vector<LoadBalancerAddress> addresses;  // of its status
   friend bool operator==(const Ingress&, const Ingress&) = default;
 };
 
@@ -108,6 +110,8 @@ struct Service {
   std::string cluster_ip;     // "None": headless
   std::string external_name;  // as written: one trailing dot is allowed
   std::vector<ServicePort> ports;
+  std::vector<std::string> external_ips;
+  std::vector<LoadBalancerAddress> addresses;  // of its status
   friend bool operator==(const Service&, const Service&) = default;
 };
 
@@ -151,7 +155,8 @@ struct ObjectKey {
 [[nodiscard]] const Meta& meta(const Object& object);
 [[nodiscard]] ObjectKey key(const Object& object);
 [[nodiscard]] std::string to_string(const ObjectKey& key);  // "Ingress shop/orders"
-// Equal in everything but where they were read: a line that moved is no change.
+// Equal in everything but where they were read and their status: a line that moved is no change,
+// nor is what we wrote ourselves.
 [[nodiscard]] bool same_content(const Object& left, const Object& right);
 
 }  // namespace handfast::objects

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "controller/objects/meta.h"
+#include "controller/objects/status.h"
 #include "proxy/base/result.h"
 
 namespace handfast::objects {
@@ -118,6 +119,7 @@ struct UpstreamTlsPolicy {
   bool resumption = true;
   PolicyRotation rotation;
   std::int64_t expiry_warning_s = 14 * 24 * 3600;
+  PolicyStatus status;
   friend bool operator==(const UpstreamTlsPolicy&, const UpstreamTlsPolicy&) = default;
 };
 

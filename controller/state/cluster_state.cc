@@ -79,6 +79,11 @@ void ClusterState::forget_slice(const ObjectKey& key, const objects::Object& obj
   if (found->second.empty()) slices_.erase(found);
 }
 
+const objects::Object* ClusterState::find_object(const ObjectKey& key) const {
+  const auto found = objects_.find(key);
+  return found == objects_.end() ? nullptr : &found->second;
+}
+
 const objects::Secret* ClusterState::find_secret(std::string_view ns, std::string_view name) const {
   return find<objects::Secret>(objects_, "Secret", ns, name);
 }

@@ -21,6 +21,7 @@ class ClusterState {
   // Takes it out. Answers whether it was there.
   bool remove(const objects::ObjectKey& key);
 
+  [[nodiscard]] const objects::Object* find_object(const objects::ObjectKey& key) const;
   [[nodiscard]] const objects::Secret* find_secret(std::string_view ns,
                                                    std::string_view name) const;
   [[nodiscard]] const objects::ConfigMap* find_config_map(std::string_view ns,
