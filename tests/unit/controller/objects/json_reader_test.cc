@@ -109,8 +109,9 @@ TEST(JsonReader, PassesOverAScalarInTheirPlaceToo) {
 }
 
 TEST(JsonReader, RefusesManagedFieldsThatDoNotEnd) {
-  for (const char* text : {R"({"metadata":{"managedFields":[{})", R"({"metadata":{"managedFields":)",
-                           R"({"metadata":{"managedFields":]}})"}) {
+  for (const char* text :
+       {R"({"metadata":{"managedFields":[{})", R"({"metadata":{"managedFields":)",
+        R"({"metadata":{"managedFields":]}})"}) {
     EXPECT_FALSE(JsonReader(text, 1, JsonReader::Keep::WithoutManagedFields).next().has_value())
         << text;
   }

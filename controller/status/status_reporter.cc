@@ -1,0 +1,230 @@
+#include "controller/status/status_reporter.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "controller/objects/json_reader.h"
+#include "controller/state/reader.h"
+#include "controller/translate/findings.h"
+#include "controller/translate/ingress_class.h"
+#include "controller/translate/services.h"
+#include "controller/translate/upstream_policy.h"
+
+namespace handfast::status {
+namespace {
+
+using objects::ReplicaStatus;
+using objects::UpstreamTlsPolicy;
+
+constexpr std::string_view kLeader = "handfast-leader";
+
+// At most 128 bytes, and one for each pod.
+std::string manager_of(std::string_view pod) {
+  const std::string name{pod};
+  return "handfast-replica-" + (name.size() <= 100 ? name : config::sha256_hex(name));
+}
+
+Write policy_write(std::string key, const objects::Meta& meta, std::string_view manager,
+                   std::string body) {
+  Write write;
+  write.key = std::move(key);
+  write.method = "PATCH";
+  write.path = "/apis/handfast.dev/v1alpha1/namespaces/" + meta.ns + "/upstreamtlspolicies/" +
+               meta.name + "/status?force=true&fieldManager=";
+  write.path += manager;
+  write.content_type = "application/apply-patch+yaml";  // JSON is YAML
+  write.body = std::move(body);
+  return write;
+}
+
+std::string key_of(std::string_view what, const objects::Meta& meta) {
+  return std::string(what) + " UpstreamTLSPolicy " + meta.ns + '/' + meta.name;
+}
+
+// "shop/api:443" and "shop/api:https" for each port of the Services that it targets: what its
+// shards and the endpoints behind them may be called.
+std::vector<objects::ServiceBackend> backends_of(const UpstreamTlsPolicy& policy,
+                                                 const state::ClusterState& state) {
+  std::vector<objects::ServiceBackend> backends;
+  std::set<std::string_view> seen;
+  for (const objects::PolicyTarget& target : policy.targets) {
+    if (!seen.insert(target.service).second) continue;
+    const objects::Service* service = state.find_service(policy.meta.ns, target.service);
+    if (service == nullptr) continue;
+    for (const objects::ServicePort& port : service->ports) {
+      backends.push_back({target.service, {port.port, {}}});
+      if (!port.name.empty()) backends.push_back({target.service, {0, port.name}});
+    }
+  }
+  return backends;
+}
+
+objects::PolicyStatus read_back(const std::string& body) {
+  objects::JsonReader reader{body, 1};
+  const auto object = reader.next();
+  return object ? objects::read_policy_status(object->find("status")) : objects::PolicyStatus{};
+}
+
+bool is_same_but_handshakes(ReplicaStatus told, const ReplicaStatus& own) {
+  told.verified = own.verified;
+  told.failing = own.failing;
+  told.last_failure = own.last_failure;
+  return told == own;
+}
+
+}  // namespace
+
+// What the proxy says, by name.
+struct StatusReporter::Loaded {
+  std::map<std::string_view, const config::PolicyState*> policies;
+  std::multimap<std::string_view, const config::EndpointState*> endpoints;
+};
+
+StatusReporter::StatusReporter(Wishes& wishes, const Clock& clock,
+                               const translate::Options& options, Settings settings)
+    : wishes_(wishes), clock_(clock), options_(options), settings_(std::move(settings)) {}
+
+void StatusReporter::tell(const Round& round) {
+  tell_ingresses(round);
+  tell_events(round);
+
+  const auto policies = round.state.upstream_tls_policies();
+  Loaded loaded;
+  if (round.proxy != nullptr && !policies.empty()) {
+    for (const auto& policy : round.proxy->policies) loaded.policies[policy.name] = &policy;
+    for (const auto& one : round.proxy->endpoints) loaded.endpoints.emplace(one.service, &one);
+  }
+  std::map<objects::ObjectKey, std::vector<const translate::Finding*>> findings;
+  for (const translate::Finding& finding : round.report) {
+    if (finding.object.kind == "UpstreamTLSPolicy") findings[finding.object].push_back(&finding);
+  }
+  for (const UpstreamTlsPolicy* policy : policies) {
+    if (policy->meta.uid.empty()) continue;
+    tell_policy(round, *policy, loaded, findings[objects::key(*policy)]);
+  }
+}
+
+void StatusReporter::tell_ingresses(const Round& round) {
+  if (!settings_.update_ingresses) return;
+  Addresses addresses = settings_.addresses;
+  if (addresses.empty() && settings_.service) {
+    const auto* service = round.state.find_service(settings_.service->ns, settings_.service->name);
+    // Not there (yet), or without an address: what the Ingresses say stays.
+    if (service != nullptr) addresses = addresses_of(*service);
+  }
+  std::set<std::string> wanted;
+  if (!addresses.empty()) {
+    state::Reader::Book book;
+    const state::Reader reader{round.state, book};
+    const translate::ClassFilter classes{reader, options_};
+    for (const objects::Ingress* ingress : round.state.ingresses()) {
+      if (ingress->meta.uid.empty() || is_told(*ingress, addresses)) continue;
+      translate::Report unheard;
+      translate::ObjectReport report{unheard, "Ingress", ingress->meta};
+      if (!classes.is_ours(*ingress, report)) continue;
+      Write write = ingress_write(ingress->meta, addresses);
+      wanted.insert(write.key);
+      wishes_.want(std::move(write));
+    }
+  }
+  for (const std::string& key : ingresses_) {
+    if (!wanted.contains(key)) wishes_.forget(key);
+  }
+  ingresses_ = std::move(wanted);
+}
+
+void StatusReporter::tell_events(const Round& round) {
+  const Monotonic now = clock_.now();
+  std::map<std::string, Monotonic> standing;
+  for (const translate::Finding& finding : round.report) {
+    const objects::Object* object = round.state.find_object(finding.object);
+    if (object == nullptr) continue;
+    auto event =
+        make_event(finding, objects::meta(*object).uid, settings_.reporter, clock_.unix_now());
+    if (!event) continue;
+    const auto before = events_.find(event->key);
+    const bool is_news = before == events_.end() || now >= before->second + kTellEventsAgain;
+    standing[event->key] = is_news ? now : before->second;
+    if (is_news) wishes_.want(*std::move(event));
+  }
+  for (const auto& [key, told_at] : events_) {
+    if (!standing.contains(key)) wishes_.forget(key);
+  }
+  events_ = std::move(standing);
+}
+
+void StatusReporter::tell_policy(const Round& round, const UpstreamTlsPolicy& policy,
+                                 const Loaded& loaded,
+                                 const std::vector<const translate::Finding*>& findings) {
+  PolicyView view{
+      .policy = policy, .findings = findings, .shards = {}, .loaded = {}, .endpoints = {}};
+  view.is_served = round.is_served;
+  for (const objects::ServiceBackend& backend : backends_of(policy, round.state)) {
+    const std::string name =
+        translate::policy_shard_name(translate::PolicyRef{.upstream = &policy}, backend);
+    const std::string shard = "tls/" + name;
+    const publish::StoredShard* stored = round.manifest.find(shard);
+    if (stored == nullptr) continue;
+    view.shards.push_back(shard + '=' + stored->hash);
+    if (const auto found = round.rejected.find(shard); found != round.rejected.end()) {
+      view.rejected = &found->second;
+    }
+    if (const auto found = loaded.policies.find(name); found != loaded.policies.end()) {
+      view.loaded.push_back(found->second);
+    }
+    const std::string cluster = translate::cluster_name(policy.meta.ns, backend);
+    const auto [first, last] = loaded.endpoints.equal_range(cluster);
+    for (auto one = first; one != last; ++one) view.endpoints.push_back(one->second);
+  }
+  std::ranges::sort(view.shards);
+  const ReplicaStatus own = replica_status(view, settings_.reporter.instance);
+  tell_own(view, own);
+  tell_leaders(round, view, own);
+}
+
+void StatusReporter::tell_own(const PolicyView& view, const ReplicaStatus& own) {
+  const objects::Meta& meta = view.policy.meta;
+  std::string key = key_of("replica", meta);
+  const auto& replicas = view.policy.status.replicas;
+  const auto told = std::ranges::find(replicas, own.pod, &ReplicaStatus::pod);
+  if (told != replicas.end() && *told == own) {
+    wishes_.forget(key);
+    return;
+  }
+  const Monotonic now = clock_.now();
+  Monotonic& told_at = handshakes_told_[key];
+  if (told != replicas.end() && is_same_but_handshakes(*told, own) &&
+      now < told_at + kHandshakeNews) {
+    return;
+  }
+  told_at = now;
+  Write write = policy_write(std::move(key), meta, manager_of(own.pod), replica_body(meta, own));
+  write.leader_only = false;
+  wishes_.want(std::move(write));
+}
+
+void StatusReporter::tell_leaders(const Round& round, const PolicyView& view,
+                                  const ReplicaStatus& own) {
+  const objects::Meta& meta = view.policy.meta;
+  std::vector<ReplicaStatus> replicas{own};
+  for (const ReplicaStatus& other : view.policy.status.replicas) {
+    if (other.pod == own.pod) continue;
+    if (round.pods == nullptr || round.pods->contains(other.pod)) {
+      replicas.push_back(other);
+      continue;
+    }
+    wishes_.want(policy_write(key_of("prune " + other.pod, meta), meta, manager_of(other.pod),
+                              no_replica_body(meta)));
+  }
+  std::ranges::sort(replicas, {}, &ReplicaStatus::pod);
+  const auto conditions = policy_conditions(view, replicas, clock_.unix_now());
+  std::string body = policy_body(view, conditions, replicas);
+  const std::string key = key_of("status", meta);
+  if (is_told(view.policy.status, read_back(body))) {
+    wishes_.forget(key);
+    return;
+  }
+  wishes_.want(policy_write(key, meta, kLeader, std::move(body)));
+}
+
+}  // namespace handfast::status

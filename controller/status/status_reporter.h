@@ -1,0 +1,74 @@
+#pragma once
+// From a round of the controller to what is to be written: statuses of Ingresses and of
+// UpstreamTLSPolicies, and Events. It compares with what the API server shows and wants only what
+// differs; the Keeper sends.
+//
+// A round looks at everything, so it costs what there is: call it once a second at most.
+//
+// Threading: one thread's. Ownership: borrows its parts.
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/publish/manifest.h"
+#include "controller/state/cluster_state.h"
+#include "controller/status/events.h"
+#include "controller/status/ingress_status.h"
+#include "controller/status/policy_status.h"
+#include "controller/translate/options.h"
+
+namespace handfast::status {
+
+class StatusReporter {
+ public:
+  struct Settings {
+    Reporter reporter;                                 // its instance is our pod
+    bool update_ingresses = true;                      // --update-status
+    Addresses addresses;                               // --publish-status-address
+    std::optional<translate::NamespacedName> service;  // --publish-service
+  };
+
+  struct Round {
+    const state::ClusterState& state;
+    const translate::Report& report;
+    const publish::Manifest& manifest;  // of the newest generation
+    bool is_served = false;             // our proxy has acknowledged it
+    const std::map<std::string, config::Rejection, std::less<>>& rejected;  // by shard
+    const config::StateAnswer* proxy = nullptr;   // null: it didn't answer
+    const std::set<std::string>* pods = nullptr;  // replicas that live; null: unknown
+  };
+
+  // What only changed in how handshakes went is written this often.
+  static constexpr std::chrono::seconds kHandshakeNews{10};
+  // An Event lives an hour; what is still so by then is told again.
+  static constexpr std::chrono::minutes kTellEventsAgain{50};
+
+  StatusReporter(Wishes& wishes, const Clock& clock, const translate::Options& options,
+                 Settings settings);
+
+  void tell(const Round& round);
+
+ private:
+  struct Loaded;
+
+  void tell_ingresses(const Round& round);
+  void tell_events(const Round& round);
+  void tell_policy(const Round& round, const objects::UpstreamTlsPolicy& policy,
+                   const Loaded& loaded, const std::vector<const translate::Finding*>& findings);
+  void tell_own(const PolicyView& view, const objects::ReplicaStatus& own);
+  void tell_leaders(const Round& round, const PolicyView& view, const objects::ReplicaStatus& own);
+
+  Wishes& wishes_;
+  const Clock& clock_;
+  const translate::Options& options_;
+  const Settings settings_;
+  std::map<std::string, Monotonic> handshakes_told_;  // by policy
+  std::set<std::string> ingresses_;                   // keys of writes that are wanted
+  std::map<std::string, Monotonic> events_;           // by key, when they were wanted
+};
+
+}  // namespace handfast::status

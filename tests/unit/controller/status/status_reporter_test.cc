@@ -1,0 +1,233 @@
+#include "controller/status/status_reporter.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+#include "controller/objects/json_reader.h"
+
+namespace handfast::status {
+namespace {
+
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+class ManualClock final : public Clock {
+ public:
+  [[nodiscard]] Monotonic now() const override { return time; }
+  [[nodiscard]] UnixSeconds unix_now() const override { return 1'800'000'000; }
+  Monotonic time{seconds{1000}};
+};
+
+class Wanted final : public Wishes {
+ public:
+  void want(Write write) override {
+    const std::string key = write.key;
+    writes[key] = std::move(write);
+  }
+  void forget(const std::string& key) override { writes.erase(key); }
+  [[nodiscard]] std::string body(const std::string& key) const {
+    const auto found = writes.find(key);
+    return found == writes.end() ? "" : found->second.body;
+  }
+  std::map<std::string, Write> writes;
+};
+
+class StatusReporterTest : public testing::Test {
+ protected:
+  StatusReporterTest() {
+    objects::IngressClass ours;
+    ours.meta.name = "handfast";
+    ours.controller = options.controller_name;
+    state.apply(ours);
+  }
+
+  void add_ingress(const std::string& name, const std::string& class_name = "handfast") {
+    objects::Ingress ingress;
+    ingress.meta.ns = "shop";
+    ingress.meta.name = name;
+    ingress.meta.uid = "uid-" + name;
+    ingress.class_name = class_name;
+    state.apply(ingress);
+  }
+
+  void add_policy() {
+    policy.meta.ns = "shop";
+    policy.meta.name = "orders";
+    policy.meta.uid = "uid";
+    policy.meta.generation = 2;
+    policy.targets = {{"api", ""}};
+    state.apply(policy);
+    objects::Service service;
+    service.meta.ns = "shop";
+    service.meta.name = "api";
+    service.ports = {{"https", 443, {443, ""}, ""}};
+    state.apply(service);
+    auto bucket = std::make_shared<publish::StoredBucket>();
+    bucket->shards["tls/shop/orders@utls/api:443"].hash = "aa";
+    manifest.buckets[config::bucket_of("tls/shop/orders@utls/api:443")] = bucket;
+    proxy.policies.resize(1);
+    proxy.policies[0].name = "shop/orders@utls/api:443";
+  }
+
+  void tell() {
+    reporter.tell({.state = state,
+                   .report = report,
+                   .manifest = manifest,
+                   .is_served = is_served,
+                   .rejected = rejected,
+                   .proxy = &proxy,
+                   .pods = &pods});
+  }
+
+  // What was wanted is written, as the watch would show it.
+  void write_policy() {
+    for (const char* key :
+         {"replica UpstreamTLSPolicy shop/orders", "status UpstreamTLSPolicy shop/orders"}) {
+      const std::string body = wanted.body(key);
+      if (body.empty()) continue;
+      objects::JsonReader reader{body, 1};
+      const auto object = reader.next();
+      objects::PolicyStatus status = objects::read_policy_status(object->find("status"));
+      if (!status.replicas.empty()) {
+        policy.status.replicas = status.replicas;
+      } else {
+        policy.status.conditions = status.conditions;
+        policy.status.rest = status.rest;
+        policy.status.observed_generation = status.observed_generation;
+      }
+    }
+    wanted.writes.clear();
+    state.apply(policy);
+  }
+
+  ManualClock clock;
+  Wanted wanted;
+  translate::Options options;
+  state::ClusterState state;
+  translate::Report report;
+  publish::Manifest manifest;
+  bool is_served = true;
+  std::map<std::string, config::Rejection, std::less<>> rejected;
+  config::StateAnswer proxy;
+  std::set<std::string> pods{"pod-a", "pod-b"};
+  objects::UpstreamTlsPolicy policy;
+  StatusReporter reporter{wanted,
+                          clock,
+                          options,
+                          {.reporter = {"handfast.dev/ingress-controller", "pod-a"},
+                           .addresses = {},
+                           .service = translate::NamespacedName{"handfast", "proxy"}}};
+};
+
+TEST_F(StatusReporterTest, OurIngressesAreToldTheServicesAddress) {
+  add_ingress("one");
+  add_ingress("two");
+  add_ingress("other", "nginx");
+  tell();
+  EXPECT_TRUE(wanted.writes.empty()) << "the Service isn't there yet";
+
+  objects::Service service;
+  service.meta.ns = "handfast";
+  service.meta.name = "proxy";
+  service.type = objects::ServiceType::LoadBalancer;
+  service.addresses = {{"203.0.113.7", ""}};
+  state.apply(service);
+  tell();
+  EXPECT_EQ(wanted.writes.size(), 2U);
+  EXPECT_THAT(wanted.body("status Ingress shop/one"), HasSubstr("203.0.113.7"));
+
+  objects::Ingress told;
+  told.meta.ns = "shop";
+  told.meta.name = "one";
+  told.meta.uid = "uid-one";
+  told.class_name = "handfast";
+  told.addresses = {{"203.0.113.7", ""}};
+  state.apply(told);
+  tell();
+  EXPECT_EQ(wanted.writes.size(), 1U) << "what is told isn't wanted any more";
+}
+
+TEST_F(StatusReporterTest, APolicyIsToldOnce) {
+  add_policy();
+  tell();
+  EXPECT_FALSE(wanted.writes.at("replica UpstreamTLSPolicy shop/orders").leader_only);
+  EXPECT_TRUE(wanted.writes.at("status UpstreamTLSPolicy shop/orders").leader_only);
+  EXPECT_THAT(wanted.writes.at("replica UpstreamTLSPolicy shop/orders").path,
+              HasSubstr("/namespaces/shop/upstreamtlspolicies/orders/status?force=true&"
+                        "fieldManager=handfast-replica-pod-a"));
+  EXPECT_THAT(wanted.body("status UpstreamTLSPolicy shop/orders"),
+              HasSubstr(R"("type":"Programmed","status":"True")"));
+  write_policy();
+  tell();
+  EXPECT_TRUE(wanted.writes.empty());
+
+  // Whoever alters it sees it right again.
+  policy.status.conditions.front().status = "Unknown";
+  state.apply(policy);
+  tell();
+  EXPECT_EQ(wanted.writes.size(), 1U);
+}
+
+TEST_F(StatusReporterTest, HandshakesAreNewsFromTimeToTime) {
+  add_policy();
+  tell();
+  write_policy();
+  clock.time += StatusReporter::kHandshakeNews;
+  proxy.endpoints = {{"shop/api:443", "10.0.0.1:443", "revoked", 1'800'000'000}};
+  tell();
+  EXPECT_THAT(wanted.body("replica UpstreamTLSPolicy shop/orders"), HasSubstr("revoked"))
+      << wanted.body("replica UpstreamTLSPolicy shop/orders");
+  write_policy();
+  proxy.endpoints[0].result = "ok";
+  tell();
+  EXPECT_FALSE(wanted.writes.contains("replica UpstreamTLSPolicy shop/orders"));
+  clock.time += StatusReporter::kHandshakeNews;
+  tell();
+  EXPECT_TRUE(wanted.writes.contains("replica UpstreamTLSPolicy shop/orders"));
+}
+
+TEST_F(StatusReporterTest, WhatADeadPodSaidIsTakenOut) {
+  add_policy();
+  policy.status.replicas.resize(2);
+  policy.status.replicas[0].pod = "pod-dead";
+  policy.status.replicas[1].pod = "pod-b";
+  policy.status.replicas[1].observed_generation = 2;
+  policy.status.replicas[1].programmed = "Pending";
+  state.apply(policy);
+  tell();
+  const Write& prune = wanted.writes.at("prune pod-dead UpstreamTLSPolicy shop/orders");
+  EXPECT_THAT(prune.path, HasSubstr("fieldManager=handfast-replica-pod-dead"));
+  EXPECT_EQ(prune.body.find("replicas"), std::string::npos);
+  EXPECT_TRUE(prune.leader_only);
+  EXPECT_FALSE(wanted.writes.contains("prune pod-b UpstreamTLSPolicy shop/orders"));
+  EXPECT_THAT(wanted.body("status UpstreamTLSPolicy shop/orders"), HasSubstr("Replica pod-b"));
+}
+
+TEST_F(StatusReporterTest, FindingsAreEventsWhileTheyStand) {
+  add_ingress("one");
+  report.push_back({.severity = translate::Severity::Error,
+                    .reason = Reason::ServiceMissing,
+                    .object = {"Ingress", "shop", "one"},
+                    .origin = {},
+                    .field = "spec.rules[0]",
+                    .message = "There is no Service shop/x.",
+                    .remedy = "Make it."});
+  tell();
+  ASSERT_EQ(wanted.writes.size(), 1U);
+  EXPECT_THAT(wanted.writes.begin()->first, HasSubstr("event shop/one."));
+  wanted.writes.clear();
+  tell();
+  EXPECT_TRUE(wanted.writes.empty());
+  clock.time += StatusReporter::kTellEventsAgain;
+  tell();
+  EXPECT_EQ(wanted.writes.size(), 1U);
+  report.clear();
+  tell();
+  EXPECT_TRUE(wanted.writes.empty());
+}
+
+}  // namespace
+}  // namespace handfast::status
