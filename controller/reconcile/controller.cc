@@ -14,6 +14,7 @@ void Controller::on_batch(source::Batch batch) {
       queue_->events.insert_or_assign(std::move(key), std::move(event));
     }
     batch.events.clear();
+    queue_->answered.insert(queue_->answered.end(), batch.answered.begin(), batch.answered.end());
     queue_->last = std::move(batch);
   }
   changed_.notify_one();
@@ -22,6 +23,7 @@ void Controller::on_batch(source::Batch batch) {
 source::Batch Controller::take(Queue queue) {
   source::Batch batch = std::move(queue.last);
   batch.synced = queue.synced;
+  batch.answered = std::move(queue.answered);
   batch.events.reserve(queue.events.size());
   for (auto& [key, event] : queue.events) batch.events.push_back(std::move(event));
   return batch;

@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include "controller/reconcile/reconciler.h"
 #include "controller/source/source.h"
@@ -30,7 +31,8 @@ class Controller final : public source::Sink {
  private:
   struct Queue {
     std::map<objects::ObjectKey, source::Event> events;
-    source::Batch last;  // everything but the events
+    std::vector<objects::ObjectKey> answered;
+    source::Batch last;  // everything else
     bool synced = false;
   };
   [[nodiscard]] static source::Batch take(Queue queue);

@@ -1,6 +1,7 @@
 #include "controller/reconcile/reconciler.h"
 
 #include <algorithm>
+#include <iterator>
 #include <variant>
 
 #include "controller/reconcile/last_good.h"
@@ -18,6 +19,7 @@ constexpr std::chrono::milliseconds kPollPending{250};
 constexpr std::chrono::milliseconds kPollServed{2'000};
 // Findings tell about certificates that are about to expire: time alone makes news.
 constexpr std::chrono::hours kTranslateAgain{1};
+constexpr std::chrono::milliseconds kMostWait{1'000};
 
 translate::Report findings_of(const std::vector<objects::Decoded::Problem>& problems) {
   translate::Report findings;
@@ -66,7 +68,8 @@ void Reconciler::take(source::Batch batch) {
   source_findings_ = findings_of(batch.problems);
   const bool first = batch.synced && !synced_;
   synced_ = synced_ || batch.synced;
-  if (changed || first) {
+  answered_.insert(batch.answered.begin(), batch.answered.end());
+  if (changed || first || (is_dirty_ && !batch.answered.empty())) {
     is_dirty_ = true;
     retry_at_ = {};
   }
@@ -93,6 +96,8 @@ void Reconciler::publish() {
   translate_at_ = started_ + kTranslateAgain;
   translate::Output output =
       translate::translate(state_, last_good_, options_, parts_.clock.unix_now(), &cache_);
+  if (must_wait_for(output.references)) return;
+  was_published_ = true;
   add_own_ticket_keys(output);
   report_ = std::move(output.report);
   tell_findings(report_);
@@ -107,6 +112,32 @@ void Reconciler::publish() {
   if (outcome.kind != Outcome::Kind::Unchanged) {
     parts_.metrics.count_publish(result_word(outcome.kind));
   }
+}
+
+// Whether the source has to look for something first; then it is clear when to go on.
+bool Reconciler::must_wait_for(const std::set<objects::ObjectKey>& references) {
+  if (parts_.source == nullptr || delivers_everything_) return false;
+  std::erase_if(answered_,
+                [&](const objects::ObjectKey& key) { return !references.contains(key); });
+  if (!was_published_ || references != references_) {
+    references_ = references;
+    delivers_everything_ = parts_.source->want(references);
+    if (delivers_everything_) return false;
+  }
+  std::set<objects::ObjectKey> missing;
+  std::ranges::set_difference(references, answered_, std::inserter(missing, missing.end()));
+  std::erase_if(late_, [&](const objects::ObjectKey& key) { return !missing.contains(key); });
+  const Monotonic now = parts_.clock.now();
+  if (!missing.empty() && !wait_until_) wait_until_ = now + kMostWait;
+  if (missing.empty() || (was_published_ && (!late_.empty() || now >= *wait_until_))) {
+    late_ = std::move(missing);
+    wait_until_.reset();
+    return false;
+  }
+  is_dirty_ = true;
+  retry_at_ = was_published_ ? *wait_until_ : now + kTranslateAgain;
+  if (!was_published_) poll_at_ = retry_at_;
+  return true;
 }
 
 // Where no Secret has any, and sessions are to be taken up.

@@ -7,6 +7,11 @@
 // Level-based: every round looks at the whole state, so nothing is lost that a failed round did not
 // do. A round that fails is tried again after 0.5 s, doubling to 30 s, or at the next change.
 //
+// A source that delivers only what is referred to is told what that is (Source::want()), and a
+// round waits until it has looked: a Secret must not pass for missing because nobody asked for it
+// before. The first round waits for as long as it takes, later ones at most a second together, so
+// that what else has changed, perhaps a revocation, is not held up.
+//
 // Threading: one thread's, but for is_ready(). Ownership: borrows its parts.
 
 #include <atomic>
@@ -33,7 +38,8 @@ class Reconciler {
     publish::Publisher& publisher;
     metrics::Metrics& metrics;
     const Clock& clock;
-    TicketRing* ring = nullptr;  // null: each proxy makes a key of its own
+    TicketRing* ring = nullptr;        // null: each proxy makes a key of its own
+    source::Source* source = nullptr;  // to tell what is referred to; null: it delivers everything
   };
 
   // `last_good`: of the generation that is current; see last_good.h.
@@ -52,6 +58,7 @@ class Reconciler {
 
  private:
   void publish();
+  [[nodiscard]] bool must_wait_for(const std::set<objects::ObjectKey>& references);
   void add_own_ticket_keys(translate::Output& output);
   void poll();
   void settle(const publish::Outcome& outcome);
@@ -74,6 +81,15 @@ class Reconciler {
   translate::Report source_findings_;
   translate::Report report_;
   FindingsLog findings_log_;
+
+  // Secrets and ConfigMaps that translation asked for last, and those of them that the source has
+  // looked for.
+  std::set<objects::ObjectKey> references_;
+  std::set<objects::ObjectKey> answered_;
+  bool delivers_everything_ = false;
+  bool was_published_ = false;
+  std::optional<Monotonic> wait_until_;
+  std::set<objects::ObjectKey> late_;  // that a round went out without
 
   bool synced_ = false;
   bool is_dirty_ = false;

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "controller/objects/decode.h"
@@ -29,6 +30,9 @@ struct Batch {
   // False: the source has not seen its full state yet (a directory that isn't there), and has only
   // problems to tell. Nothing may be concluded from what is absent.
   bool synced = true;
+  // Of what Source::want() asked for: these have been looked for, and are among the events, in this
+  // batch or before, if they are there.
+  std::vector<objects::ObjectKey> answered;
 };
 
 class Sink {
@@ -43,6 +47,15 @@ class Source {
   virtual ~Source() = default;
   virtual void run(Sink& sink) = 0;
   virtual void stop() = 0;
+
+  // Which Secrets and ConfigMaps are referred to, found or not: the whole set, each time. True:
+  // they have been delivered as all others. False: this source delivers no others, and those that
+  // were not in the last set are answered by Batch::answered; until then nothing may be concluded
+  // from their absence. From any thread; comes back at once.
+  [[nodiscard]] virtual bool want(std::set<objects::ObjectKey> references) {
+    (void)references;
+    return true;
+  }
 };
 
 }  // namespace handfast::source
