@@ -23,7 +23,8 @@ MAY_USE = {
                       "proxy/route", "proxy/upstream"],
     "proxy/server": ["proxy/session"],
     "controller/objects": ["proxy/base"],
-    "controller/source": ["controller/objects", "proxy/base"],
+    "controller/kube": ["controller/objects", "proxy/base", "proxy/pki"],
+    "controller/source": ["controller/kube", "controller/objects", "proxy/base"],
     "controller/state": ["controller/objects", "proxy/base"],
     "controller/translate": ["controller/state", "proxy/base", "proxy/config", "proxy/pki"],
     "controller/publish": ["proxy/base", "proxy/config"],
@@ -49,7 +50,8 @@ FOREIGN = {
     "ares.h": ["proxy/upstream/dns_client.cc"],
     "nghttp2/*": ["proxy/http/h2_codec.cc", "proxy/http/h2_codec_frames.cc",
                   "proxy/http/h2_codec_impl.h", "proxy/http/h2_memory.h"],
-    "openssl/*": ["proxy/pki/*", "proxy/tls/*", "proxy/config/*.cc", "tests/*"],
+    "boost/*": ["controller/kube/api_client.cc"],  # what cpprestsdk shows of a connection
+    "openssl/*": ["proxy/pki/*", "proxy/tls/*", "proxy/config/*.cc", "controller/kube/*.cc", "tests/*"],
     "openssl/tls1.h": ["proxy/server/snapshot_builder.cc"],  # the numbers of the versions
     "tl/expected.hpp": ["proxy/base/result.h"],
     "gtest/*": ["tests/*"],

@@ -1,0 +1,363 @@
+#include "controller/kube/api_client.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#define _TURN_OFF_PLATFORM_STRING
+#include <cpprest/http_client.h>
+#include <pplx/threadpool.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl.hpp>
+#include <charconv>
+#include <condition_variable>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "controller/kube/credentials.h"
+#include "controller/kube/tls_material.h"
+#include "controller/objects/names.h"
+#include "proxy/base/check.h"
+#include "proxy/base/log.h"
+
+namespace handfast::kube {
+namespace {
+
+using web::http::http_request;
+using web::http::http_response;
+using web::http::client::http_client;
+using web::http::client::http_client_config;
+
+// The callers watch over silence themselves; this is for what they can't see.
+constexpr std::chrono::seconds kMostSilence{600};
+// Of a body that isn't read as lines though lines were asked for: an error.
+constexpr std::size_t kMaxErrorBody = std::size_t{64} << 10;
+
+constexpr std::chrono::seconds kMostWaitForEnd{5};
+
+constexpr int kKeepAliveIdle = 15;
+constexpr int kKeepAliveInterval = 10;
+constexpr int kKeepAliveProbes = 3;
+constexpr unsigned kUserTimeoutMs = 30'000;
+
+using Stream = boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>;
+
+// Where a TLS connection keeps the way back to its socket.
+int stream_index() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+// Failures are no reason to give up a connection.
+void set_tcp_options(int fd) {
+  const int on = 1;
+  (void)::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  (void)::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &kKeepAliveIdle, sizeof kKeepAliveIdle);
+  (void)::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &kKeepAliveInterval,
+                     sizeof kKeepAliveInterval);
+  (void)::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &kKeepAliveProbes, sizeof kKeepAliveProbes);
+  (void)::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMs, sizeof kUserTimeoutMs);
+}
+
+// The library shows the socket before it is open and never again, so its options are set when the
+// handshake begins. Of a name with several addresses only the first has them: the callers' limits
+// on silence hold for the others.
+void on_tls_event(const SSL* ssl, int where, int value) {
+  // The library says that a handshake failed, and not why.
+  if ((where & SSL_CB_ALERT) != 0 && (value & 0xff) != SSL_AD_CLOSE_NOTIFY) {
+    log(LogLevel::Warning, "the TLS connection to the API server failed",
+        {{"alert", SSL_alert_desc_string_long(value)},
+         {"sent_by", (where & SSL_CB_WRITE) != 0 ? "us" : "the server"},
+         {"verification", X509_verify_cert_error_string(SSL_get_verify_result(ssl))}});
+    return;
+  }
+  if ((where & SSL_CB_HANDSHAKE_START) == 0) return;
+  auto* const stream = static_cast<Stream*>(SSL_get_ex_data(ssl, stream_index()));
+  if (stream != nullptr && stream->next_layer().is_open()) {
+    set_tcp_options(stream->next_layer().native_handle());
+  }
+}
+
+std::optional<std::chrono::seconds> retry_after(const http_response& response) {
+  const auto found = response.headers().find("Retry-After");
+  if (found == response.headers().end()) return std::nullopt;
+  unsigned seconds = 0;
+  const std::string& text = found->second;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return std::chrono::seconds(seconds);
+}
+
+}  // namespace
+
+void start_thread() {
+  try {
+    crossplat::threadpool::initialize_with_threads(1);
+  } catch (const std::exception&) {
+    // It runs already.
+  }
+}
+
+struct ApiClient::Shared {
+  Shared(Access access, const ServerAddress& server, const Clock& clock)
+      : credentials(std::move(access), clock),
+        name(credentials.access().server_name.empty() ? server.host
+                                                      : credentials.access().server_name),
+        tls(name, objects::is_ipv4(name)) {}
+
+  void prepare(SSL_CTX* context) {
+    auto pems = credentials.pems();
+    Status status = pems ? tls.prepare(context, *pems) : fail(std::move(pems.error()));
+    if (!status) {
+      TlsMaterial::close_off(context);
+      log(LogLevel::Error, "the API server can't be asked securely, so it isn't asked",
+          {{"detail", status.error().detail}});
+    }
+    SSL_CTX_set_info_callback(context, on_tls_event);
+  }
+
+  Credentials credentials;
+  const std::string name;
+  TlsMaterial tls;
+  std::unique_ptr<http_client> client;
+
+  std::mutex mutex;
+  std::condition_variable ended;
+  std::map<Id, pplx::cancellation_token_source> under_way;  // guarded by mutex
+  Id next = 1;                                              // guarded by mutex
+};
+
+// One request. All but its making happens on the pool's thread.
+class ApiClient::Exchange {
+ public:
+  Exchange(std::shared_ptr<Shared> shared, Id id, const Request& request, Callbacks callbacks)
+      : shared_(std::move(shared)),
+        id_(id),
+        is_stream_(request.is_stream),
+        max_bytes_(request.max_bytes),
+        callbacks_(std::move(callbacks)) {}
+
+  void on_head(const http_response& response) {
+    answer_.status = response.status_code();
+    answer_.retry_after = retry_after(response);
+    if (answer_.status == 401) shared_->credentials.on_refused();
+    if (gives_lines() && callbacks_.on_open) callbacks_.on_open();
+    std::string early = std::exchange(pending_, {});
+    is_open_ = true;
+    // What is too large here is found out at the next bytes, or at the end.
+    if (!early.empty()) (void)on_bytes(early);
+  }
+
+  // False: more than was allowed.
+  bool on_bytes(std::string_view bytes) {
+    if (!is_open_) {
+      pending_ += bytes;
+      return pending_.size() <= max_bytes_;
+    }
+    if (!gives_lines()) {
+      const std::size_t most = is_stream_ ? kMaxErrorBody : max_bytes_;
+      if (answer_.body.size() + bytes.size() > most) return false;
+      answer_.body += bytes;
+      return true;
+    }
+    while (!bytes.empty()) {
+      const std::size_t end = bytes.find('\n');
+      line_ += bytes.substr(0, end);
+      if (line_.size() > max_bytes_) return false;
+      if (end == std::string_view::npos) break;
+      bytes.remove_prefix(end + 1);
+      if (!line_.empty()) callbacks_.on_line(std::exchange(line_, {}));
+    }
+    return true;
+  }
+
+  void on_end(std::string failure) {
+    answer_.failure = std::move(failure);
+    if (callbacks_.on_end) callbacks_.on_end(std::move(answer_));
+    callbacks_ = {};
+    const std::lock_guard lock{shared_->mutex};
+    shared_->under_way.erase(id_);
+    shared_->ended.notify_all();
+  }
+
+ private:
+  [[nodiscard]] bool gives_lines() const { return is_stream_ && answer_.status == 200; }
+
+  const std::shared_ptr<Shared> shared_;
+  const Id id_;
+  const bool is_stream_;
+  const std::size_t max_bytes_;
+  Callbacks callbacks_;
+  Answer answer_;
+  bool is_open_ = false;
+  std::string pending_;  // that came before the head was told
+  std::string line_;     // the beginning of one
+};
+
+// A stream buffer that passes on what is written to it. The library's own ones gather a body
+// without a bound, and hand out its lines character by character.
+class ApiClient::Body final
+    : public concurrency::streams::details::streambuf_state_manager<uint8_t> {
+ public:
+  explicit Body(std::shared_ptr<Exchange> exchange)
+      : streambuf_state_manager(std::ios_base::out), exchange_(std::move(exchange)) {}
+
+  bool can_seek() const override { return false; }
+  bool has_size() const override { return false; }
+  size_t buffer_size(std::ios_base::openmode /*unused*/) const override { return 0; }
+  void set_buffer_size(size_t /*unused*/, std::ios_base::openmode /*unused*/) override {}
+  size_t in_avail() const override { return 0; }
+  pos_type getpos(std::ios_base::openmode /*unused*/) const override { return traits::eof(); }
+  pos_type seekpos(pos_type /*unused*/, std::ios_base::openmode /*unused*/) override {
+    return traits::eof();
+  }
+  pos_type seekoff(off_type /*unused*/, std::ios_base::seekdir /*unused*/,
+                   std::ios_base::openmode /*unused*/) override {
+    return traits::eof();
+  }
+  bool acquire(uint8_t*& pointer, size_t& count) override {
+    pointer = nullptr;
+    count = 0;
+    return false;
+  }
+  void release(uint8_t* /*unused*/, size_t /*unused*/) override {}
+
+ protected:
+  pplx::task<size_t> _putn(const uint8_t* bytes, size_t count) override {
+    if (!exchange_->on_bytes({reinterpret_cast<const char*>(bytes), count})) {
+      return pplx::task_from_exception<size_t>(
+          std::make_exception_ptr(std::length_error("more than is allowed came")));
+    }
+    return pplx::task_from_result(count);
+  }
+  pplx::task<int_type> _putc(uint8_t byte) override {
+    return _putn(&byte, 1).then([byte](size_t) { return static_cast<int_type>(byte); });
+  }
+  pplx::task<int_type> _bumpc() override { return nothing(); }
+  int_type _sbumpc() override { return traits::eof(); }
+  pplx::task<int_type> _getc() override { return nothing(); }
+  int_type _sgetc() override { return traits::eof(); }
+  pplx::task<int_type> _nextc() override { return nothing(); }
+  pplx::task<int_type> _ungetc() override { return nothing(); }
+  pplx::task<size_t> _getn(uint8_t* /*unused*/, size_t /*unused*/) override {
+    return pplx::task_from_result<size_t>(0);
+  }
+  size_t _scopy(uint8_t* /*unused*/, size_t /*unused*/) override { return 0; }
+  pplx::task<bool> _sync() override { return pplx::task_from_result(true); }
+  uint8_t* _alloc(size_t /*unused*/) override { return nullptr; }
+  void _commit(size_t /*unused*/) override {}
+
+ private:
+  static pplx::task<int_type> nothing() { return pplx::task_from_result<int_type>(traits::eof()); }
+
+  const std::shared_ptr<Exchange> exchange_;
+};
+
+Result<std::unique_ptr<ApiClient>> ApiClient::make(Access access, const Clock& clock) {
+  const auto server = parse_server(access.server);
+  if (!server) return within(access.server, server.error());
+  const std::string base = access.server;
+  auto shared = std::make_shared<Shared>(std::move(access), *server, clock);
+  if (Status status = shared->credentials.start(); !status) return fail(std::move(status.error()));
+
+  http_client_config config;
+  config.set_timeout(kMostSilence);
+  config.set_max_redirects(0);
+  config.set_request_compressed_response(true);
+  config.set_tlsext_sni_enabled(!objects::is_ipv4(shared->name));
+  Shared* const borrowed = shared.get();
+  config.set_ssl_context_callback([borrowed](boost::asio::ssl::context& context) {
+    borrowed->prepare(context.native_handle());
+  });
+  config.set_nativehandle_options([](web::http::client::native_handle handle) {
+    auto* const stream = static_cast<Stream*>(handle);
+    (void)SSL_set_ex_data(stream->native_handle(), stream_index(), stream);
+  });
+  try {
+    shared->client = std::make_unique<http_client>(base, config);
+  } catch (const std::exception& e) {
+    return fail(Reason::InvalidValue, base + ": " + e.what());
+  }
+  return std::unique_ptr<ApiClient>(new ApiClient(std::move(shared)));
+}
+
+ApiClient::ApiClient(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+
+ApiClient::~ApiClient() {
+  std::unique_lock lock{shared_->mutex};
+  for (auto& [id, source] : shared_->under_way) {
+    crossplat::threadpool::shared_instance().service().post([source = source] { source.cancel(); });
+  }
+  // One that looks up a name ends when that does; what it holds lives as long as it needs it.
+  (void)shared_->ended.wait_for(lock, kMostWaitForEnd,
+                                [this] { return shared_->under_way.empty(); });
+}
+
+Api::Id ApiClient::send(Request request, Callbacks callbacks) {
+  pplx::cancellation_token_source source;
+  Id id = 0;
+  {
+    const std::lock_guard lock{shared_->mutex};
+    id = shared_->next++;
+    shared_->under_way.emplace(id, source);
+  }
+  auto exchange = std::make_shared<Exchange>(shared_, id, request, std::move(callbacks));
+  // Made and sent on the pool's thread, as all that happens to a connection.
+  crossplat::threadpool::shared_instance().service().post(
+      [shared = shared_, exchange, source, request = std::move(request)] {
+        try {
+          http_request message(request.method);
+          message.set_request_uri(request.target);
+          auto& headers = message.headers();
+          headers.add("Accept", "application/json");
+          headers.add("User-Agent", "handfast-controller/" HANDFAST_VERSION);
+          // By this name the library checks the certificate a second time.
+          const Access& access = shared->credentials.access();
+          if (!access.server_name.empty()) headers.add("Host", access.server_name);
+          if (const std::string token = shared->credentials.token(); !token.empty()) {
+            headers.add("Authorization", "Bearer " + token);
+          }
+          if (!request.body.empty()) message.set_body(request.body, request.content_type);
+          message.set_response_stream(concurrency::streams::ostream(
+              concurrency::streams::streambuf<uint8_t>(std::make_shared<Body>(exchange))));
+          shared->client->request(message, source.get_token())
+              .then([exchange](const pplx::task<http_response>& head) {
+                try {
+                  const http_response response = head.get();
+                  exchange->on_head(response);
+                  return response.content_ready();
+                } catch (...) {
+                  return pplx::task_from_exception<http_response>(std::current_exception());
+                }
+              })
+              .then([exchange](const pplx::task<http_response>& whole) {
+                try {
+                  (void)whole.get();
+                  exchange->on_end({});
+                } catch (const std::exception& e) {
+                  exchange->on_end(*e.what() == '\0' ? "it broke" : e.what());
+                }
+              });
+        } catch (const std::exception& e) {
+          exchange->on_end(e.what());
+        }
+      });
+  return id;
+}
+
+void ApiClient::cancel(Id id) {
+  const std::lock_guard lock{shared_->mutex};
+  const auto found = shared_->under_way.find(id);
+  if (found == shared_->under_way.end()) return;
+  crossplat::threadpool::shared_instance().service().post(
+      [source = found->second] { source.cancel(); });
+}
+
+}  // namespace handfast::kube
