@@ -166,7 +166,10 @@ class ManifestSource::Loop {
   void scan() {
     watch_.begin_listing();
     const WatchDirectory watch = [&](const std::string& path) { watch_.add(path); };
-    FileTree tree = list_manifests(directory_, {}, /*allow_file=*/false, watch);
+    FileTree tree;
+    if (!directory_.empty()) {
+      tree = list_manifests(directory_, {}, /*allow_file=*/false, watch);
+    }
     bool is_whole = tree.root == FileTree::Root::Listed;
     if (!crl_directory_.empty()) {
       const FoundFile& found = add_crl_directory(tree, crl_directory_, watch);

@@ -30,8 +30,8 @@ class ManifestSource final : public Source {
     std::chrono::milliseconds retry{1'000};
   };
 
-  // `crl_directory`: of --crl-dir, watched in the same way; empty: none. Nothing is synced before
-  // it is there.
+  // `directory`: empty for none. `crl_directory`: of --crl-dir, watched in the same way; empty:
+  // none. Nothing is synced before it is there.
   ManifestSource(std::string directory, std::string crl_directory)
       : ManifestSource(std::move(directory), std::move(crl_directory), Timing{}) {}
   ManifestSource(std::string directory, std::string crl_directory, Timing timing);

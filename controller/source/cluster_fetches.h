@@ -1,0 +1,72 @@
+#pragma once
+// Secrets and ConfigMaps that are fetched by themselves, because somebody refers to them now;
+// internal to controller/source. Which requests to make, and what came of them: no I/O.
+//
+// A fetch ends with an object, with none, or with a refusal; anything else is tried again, from 0.2
+// to 10 s later.
+//
+// Threading: one thread's.
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "controller/kube/api.h"
+#include "controller/kube/watch_event.h"
+#include "controller/objects/decode.h"
+#include "controller/objects/objects.h"
+#include "proxy/base/clock.h"
+
+namespace handfast::source {
+
+class ClusterFetches final {
+ public:
+  explicit ClusterFetches(const Clock& clock) : clock_(clock) {}
+
+  void add(const objects::ObjectKey& key);
+  // What comes of it is nobody's.
+  void remove(const objects::ObjectKey& key);
+  [[nodiscard]] bool contains(const objects::ObjectKey& key) const {
+    return fetches_.contains(key);
+  }
+
+  struct Request {
+    std::uint64_t number = 0;
+    kube::Request request;
+  };
+  [[nodiscard]] std::optional<Request> take_request(Monotonic now);
+  void on_sent(std::uint64_t number, kube::Api::Id id);
+  // Requests that have taken too long, each once.
+  [[nodiscard]] std::vector<kube::Api::Id> take_silent(Monotonic now);
+  [[nodiscard]] Monotonic due() const;
+
+  struct Fetched {
+    objects::ObjectKey key;
+    std::optional<kube::Item> item;  // none: it isn't there, or there is a problem
+    std::optional<objects::Decoded::Problem> problem;
+  };
+  // Nothing: it will be tried again, or nobody wants it anymore. `random`: from 0 to 1.
+  [[nodiscard]] std::optional<Fetched> on_end(std::uint64_t number, const kube::Answer& answer,
+                                              Monotonic now, double random);
+
+ private:
+  struct Fetch {
+    std::uint64_t number = 0;  // of the request under way; 0: none
+    Monotonic at{};            // to make one
+    std::chrono::milliseconds delay{};
+  };
+  struct UnderWay {
+    objects::ObjectKey key;
+    std::optional<kube::Api::Id> id;  // none: not told, or cancelled
+    Monotonic since{};
+  };
+
+  const Clock& clock_;
+  std::map<objects::ObjectKey, Fetch> fetches_;
+  std::map<std::uint64_t, UnderWay> under_way_;
+  std::uint64_t next_ = 1;
+};
+
+}  // namespace handfast::source
