@@ -12,11 +12,12 @@
 #include <string>
 #include <thread>
 
+#include "cmd/handfast-controller/sources.h"
+#include "controller/kube/api_client.h"
 #include "controller/metrics/endpoint.h"
 #include "controller/reconcile/controller.h"
 #include "controller/reconcile/last_good.h"
 #include "controller/reconcile/ticket_ring.h"
-#include "controller/source/manifest_source.h"
 #include "controller/translate/flags.h"
 #include "proxy/base/log.h"
 #include "proxy/base/options.h"
@@ -28,14 +29,15 @@ namespace handfast {
 namespace {
 
 struct Settings {
-  std::string manifests, state_directory, control_path, metrics;
+  SourceSettings source;
+  std::string state_directory, control_path, metrics;
   translate::Options translate;
   std::chrono::seconds ticket_rotation{};  // 0: none
 };
 
 OptionSet make_options() {
   OptionSet options{"handfast-controller", "turns manifests into what handfast-proxy serves"};
-  options.add_text("manifests", "DIR", "", "directory of manifests, watched; required");
+  add_source_flags(options);
   options.add_text("state-dir", "DIR", "/run/handfast", "where generations are written, mode 0700");
   options.add_text("control", "PATH", "", "control socket (control.sock in the state directory)");
   options.add_text("metrics", "ADDR:PORT", "0.0.0.0:10254",
@@ -50,13 +52,12 @@ OptionSet make_options() {
 
 Result<Settings> read_options(const ParsedOptions& parsed) {
   Settings settings;
-  settings.manifests = parsed.text("manifests");
+  auto source = read_source_flags(parsed);
+  if (!source) return fail(std::move(source.error()));
+  settings.source = std::move(*source);
   settings.state_directory = parsed.text("state-dir");
   settings.control_path = parsed.text("control");
   settings.metrics = parsed.text("metrics");
-  if (settings.manifests.empty()) {
-    return fail(Reason::InvalidValue, "--manifests: is missing; name the directory to watch");
-  }
   if (settings.state_directory.empty()) {
     return fail(Reason::InvalidValue, "--state-dir: must not be empty");
   }
@@ -137,11 +138,14 @@ int run(const Settings& settings, const sigset_t& signals) {
   if (settings.ticket_rotation.count() > 0) {
     restore(ring.emplace(settings.ticket_rotation), last_good->front, writer, **files);
   }
-  reconcile::Reconciler reconciler{{writer, publisher, metrics, clock, ring ? &*ring : nullptr},
-                                   settings.translate,
-                                   std::move(*last_good)};
+  const auto sources = make_sources(settings.source, settings.translate, clock, metrics);
+  if (!sources) return start_error(sources.error());
+  source::Source& source = *sources->source;
+  reconcile::Reconciler reconciler{
+      {writer, publisher, metrics, clock, ring ? &*ring : nullptr, &source},
+      settings.translate,
+      std::move(*last_good)};
   reconcile::Controller controller{reconciler};
-  source::ManifestSource source{settings.manifests, settings.translate.crl_directory};
 
   std::unique_ptr<metrics::Endpoint> endpoint;
   if (settings.metrics != "off") {
@@ -177,6 +181,7 @@ int main_of(int argc, char** argv) {
     return 0;
   }
   pki::start_openssl();
+  kube::start_thread();
   if (parsed->version()) {
     std::printf("handfast-controller %s (%s, %s)\n", HANDFAST_VERSION,
                 pki::openssl_version().c_str(), config::yaml_library().data());

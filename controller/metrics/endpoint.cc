@@ -18,8 +18,9 @@ using web::http::methods;
 using web::http::status_codes;
 using web::http::experimental::listener::http_listener;
 
-// A scrape a few times a minute needs no more; the library's default is 40.
-constexpr std::size_t kThreads = 2;
+// A scrape a few times a minute needs no more; the library's default is 40. Where an API server is
+// watched, controller/kube has made the pool, with as many threads and a reason.
+constexpr std::size_t kThreads = 1;
 
 // "http://host:port" of an address, or nothing.
 std::optional<std::string> try_uri(const std::string& address) {

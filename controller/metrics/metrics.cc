@@ -5,6 +5,8 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <string>
+
 namespace handfast::metrics {
 namespace {
 
@@ -82,6 +84,10 @@ struct Metrics::Impl {
   prometheus::Gauge& generation =
       gauges(registry, "handfast_generation", "The generation that the proxy acknowledged last")
           .Add({});
+  Counters& api_answers = counters(registry, "handfast_controller_api_answers_total",
+                                   "Answers of the API server, by status");
+  Gauges& in_step = gauges(registry, "handfast_controller_in_step_seconds",
+                           "Unix time up to which all that happened in the cluster is known");
   prometheus::Gauge& skipped = gauges(registry, "handfast_controller_skipped_documents",
                                       "Documents of kinds that Handfast does not read")
                                    .Add({});
@@ -106,6 +112,14 @@ void Metrics::count_publish(std::string_view result) {
 void Metrics::set_last_publish(std::int64_t unix_seconds, double took_seconds) {
   impl_->last_publish.Set(static_cast<double>(unix_seconds));
   impl_->publish_duration.Set(took_seconds);
+}
+
+void Metrics::count_api_answer(int status) {
+  impl_->api_answers.Add({{"code", status == 0 ? "none" : std::to_string(status)}}).Increment();
+}
+
+void Metrics::set_in_step(std::int64_t unix_seconds) {
+  impl_->in_step.Add({}).Set(static_cast<double>(unix_seconds));
 }
 
 void Metrics::set_generation(std::uint64_t acknowledged) {

@@ -29,6 +29,11 @@ class Metrics {
   void count_rejected_shard(std::string_view reason);
   void set_replaced_shards(std::size_t count);
 
+  // Of an API server: the status of an answer, 0 for no connection; and the moment up to which all
+  // that happened in the cluster is known. From any thread.
+  void count_api_answer(int status);
+  void set_in_step(std::int64_t unix_seconds);
+
   void set_skipped_documents(std::size_t count);
   void set_objects(const std::map<std::string, std::size_t>& by_kind);
 

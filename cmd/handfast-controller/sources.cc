@@ -1,0 +1,136 @@
+#include "cmd/handfast-controller/sources.h"
+
+#include <cstdlib>
+#include <optional>
+#include <random>
+#include <utility>
+
+#include "controller/objects/names.h"
+#include "controller/source/joined_source.h"
+#include "controller/source/kubeconfig.h"
+#include "controller/source/manifest_source.h"
+#include "proxy/base/log.h"
+
+namespace handfast {
+namespace {
+
+class Observer final : public source::ClusterObserver {
+ public:
+  explicit Observer(metrics::Metrics& metrics) : metrics_(metrics) {}
+  void on_answer(int status) override { metrics_.count_api_answer(status); }
+  void on_in_step(UnixSeconds when) override { metrics_.set_in_step(when); }
+
+ private:
+  metrics::Metrics& metrics_;
+};
+
+std::string environment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+Result<kube::Access> find_access(const SourceSettings& settings) {
+  auto access =
+      settings.kubeconfig.empty()
+          ? kube::in_cluster(environment("KUBERNETES_SERVICE_HOST"),
+                             environment("KUBERNETES_SERVICE_PORT"), kube::kServiceAccountFolder)
+          : source::load_kubeconfig(settings.kubeconfig);
+  if (access && !settings.api_server.empty()) access->server = settings.api_server;
+  return access;
+}
+
+// What flags name is read wherever it is, also outside --watch-namespace.
+std::vector<objects::ObjectKey> named_by(const translate::Options& options) {
+  std::vector<objects::ObjectKey> named;
+  const auto add = [&named](const char* kind, const std::optional<translate::NamespacedName>& ref) {
+    if (ref) named.push_back({kind, ref->ns, ref->name});
+  };
+  add("Secret", options.default_certificate);
+  add("Secret", options.session_tickets);
+  add("ConfigMap", options.config_map);
+  add("ConfigMap", options.tcp_services);
+  add("Service", options.default_backend);
+  if (const auto& ca = options.default_upstream_ca) {
+    if (ca->kind == translate::DefaultCa::Kind::Secret) add("Secret", ca->ref);
+    if (ca->kind == translate::DefaultCa::Kind::ConfigMap) add("ConfigMap", ca->ref);
+  }
+  return named;
+}
+
+}  // namespace
+
+void add_source_flags(OptionSet& options) {
+  options.add_text("manifests", "DIR", "", "directory of manifests, watched, in a cluster's place");
+  options.add_text("kubeconfig", "FILE", "", "how to reach a cluster (from inside it: not needed)");
+  options.add_text("apiserver-host", "URL", "", "the API server's address, where it is another");
+  options.add_list("watch-namespace", "NS,...", "only these; Roles in them are enough");
+  options.add_text("watch-namespace-selector", "SELECTOR", "", "only namespaces with these labels");
+}
+
+Result<SourceSettings> read_source_flags(const ParsedOptions& parsed) {
+  SourceSettings settings;
+  settings.manifests = parsed.text("manifests");
+  settings.kubeconfig = parsed.text("kubeconfig");
+  settings.api_server = parsed.text("apiserver-host");
+  settings.namespaces = parsed.list("watch-namespace");
+  settings.namespace_selector = parsed.text("watch-namespace-selector");
+  const auto refuse = [](std::string why) { return fail(Reason::InvalidValue, std::move(why)); };
+  if (!settings.manifests.empty()) {
+    if (!settings.kubeconfig.empty())
+      return refuse("--manifests and --kubeconfig exclude each other");
+    if (!settings.api_server.empty() || !settings.namespaces.empty() ||
+        !settings.namespace_selector.empty()) {
+      return refuse(
+          "--apiserver-host and --watch-namespace… are for clusters, not for --manifests");
+    }
+  }
+  if (!settings.namespaces.empty() && !settings.namespace_selector.empty()) {
+    return refuse("--watch-namespace and --watch-namespace-selector exclude each other");
+  }
+  for (const std::string& ns : settings.namespaces) {
+    if (!objects::is_dns_label(ns)) return refuse("--watch-namespace: " + ns + " is no namespace");
+  }
+  if (!settings.api_server.empty()) {
+    if (const auto server = kube::parse_server(settings.api_server); !server) {
+      return refuse("--apiserver-host: " + server.error().detail);
+    }
+  }
+  return settings;
+}
+
+Result<Sources> make_sources(const SourceSettings& settings, const translate::Options& options,
+                             const Clock& clock, metrics::Metrics& metrics) {
+  Sources sources;
+  if (!settings.manifests.empty()) {
+    sources.source =
+        std::make_unique<source::ManifestSource>(settings.manifests, options.crl_directory);
+    return sources;
+  }
+  auto access = find_access(settings);
+  if (!access) return fail(std::move(access.error()));
+  const std::string server = access->server;
+  auto api = kube::ApiClient::make(std::move(*access), clock);
+  if (!api) return fail(std::move(api.error()));
+  log(LogLevel::Info, "watching a cluster", {{"server", server}});
+  sources.api = std::move(*api);
+  sources.observer = std::make_unique<Observer>(metrics);
+  // One for all copies of the function, or all would wait for the same time. Jitter is no secret.
+  auto random = [engine = std::make_shared<std::mt19937_64>(std::random_device{}())] {
+    return std::uniform_real_distribution<double>(0.0, 1.0)(*engine);
+  };
+  auto cluster = std::make_unique<source::ClusterSource>(
+      source::ClusterSource::Parts{*sources.api, clock, std::move(random), sources.observer.get()},
+      source::ClusterSource::Settings{settings.namespaces, settings.namespace_selector,
+                                      named_by(options)});
+  if (options.crl_directory.empty()) {
+    sources.source = std::move(cluster);
+    return sources;
+  }
+  std::vector<std::unique_ptr<source::Source>> both;
+  both.push_back(std::move(cluster));
+  both.push_back(std::make_unique<source::ManifestSource>("", options.crl_directory));
+  sources.source = std::make_unique<source::JoinedSource>(std::move(both));
+  return sources;
+}
+
+}  // namespace handfast
