@@ -11,7 +11,7 @@ import time
 
 from . import clients, manifests
 from .processes import Process, wait_for_line
-from .waiting import eventually
+from .waiting import PATIENCE, eventually
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 # HANDFAST_BIN decides; ctest tells where its own build lies.
@@ -120,7 +120,8 @@ class Front:
         address = self.https if tls else self.http
         return clients.fetch(address, host, target, method, headers, body, tls=tls, **options)
 
-    def wait_for(self, host, status, target="/", text=None, tls=None, streak=STREAK, **options):
+    def wait_for(self, host, status, target="/", text=None, tls=None, streak=STREAK,
+                 patience=PATIENCE, **options):
         """Until `streak` fresh connections in a row answer `status` (and hold `text`)."""
         def check():
             for _ in range(streak):
@@ -129,7 +130,7 @@ class Front:
                     raise AssertionError(f"{host}: {answer!r}")
             return answer
 
-        return eventually(check, f"{status} from {host}{target} {text or ''}")
+        return eventually(check, f"{status} from {host}{target} {text or ''}", patience)
 
     # --- what it tells --------------------------------------------------------------------------
 

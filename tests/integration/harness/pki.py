@@ -191,11 +191,12 @@ class Authority:
         return found
 
     def issue(self, common_name, *, dns=(), ips=(), uris=(), usage="server", not_before=None,
-              not_after=None, key=None, with_chain=True, extensions=()):
+              not_after=None, key=None, with_chain=True, extensions=(),
+              organization="integration"):
         """`extensions`: more of them, all critical."""
         key = key or new_key()
         builder = (x509.CertificateBuilder()
-                   .subject_name(name_of(common_name)).issuer_name(self.name)
+                   .subject_name(name_of(common_name, organization)).issuer_name(self.name)
                    .public_key(key.public_key())
                    .serial_number(x509.random_serial_number())
                    .not_valid_before(not_before or from_now(hours=-1))
