@@ -29,7 +29,6 @@ MAY_USE = {
     "controller/translate": ["controller/state", "proxy/base", "proxy/config", "proxy/pki"],
     "controller/publish": ["proxy/base", "proxy/config"],
     "controller/metrics": ["proxy/base"],
-    "controller/kube": ["controller/objects", "proxy/base"],
     "controller/status": ["controller/kube", "controller/translate", "controller/publish"],
     "controller/reconcile": ["controller/source", "controller/translate", "controller/publish",
                              "controller/metrics"],
