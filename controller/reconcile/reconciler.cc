@@ -95,7 +95,7 @@ void Reconciler::publish() {
   started_ = parts_.clock.now();
   translate_at_ = started_ + kTranslateAgain;
   translate::Output output =
-      translate::translate(state_, last_good_, options_, parts_.clock.unix_now(), &cache_);
+      translate::translate(state_, last_good_, options_, parts_.clock.unix_now());
   if (must_wait_for(output.references)) return;
   was_published_ = true;
   add_own_ticket_keys(output);

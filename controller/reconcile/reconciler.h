@@ -71,7 +71,6 @@ class Reconciler {
   Parts parts_;
   const translate::Options options_;
   state::ClusterState state_;
-  translate::MaterialCache cache_;
   translate::LastGood last_good_;
   // Of the newest generation written, until it is acknowledged or current.
   std::optional<translate::LastGood> written_items_;

@@ -40,27 +40,59 @@ std::vector<const T*> all_by_age(const Objects& objects, std::string_view kind) 
 
 }  // namespace
 
+objects::ObjectKey slices_of(std::string_view ns, std::string_view service) {
+  return {"slices of", std::string(ns), std::string(service)};
+}
+
+objects::ObjectKey grants_of(std::string_view ns) {
+  return {"ReferenceGrant", std::string(ns), {}};
+}
+
+objects::ObjectKey of_kind(std::string_view kind) { return {std::string(kind), {}, {}}; }
+
 bool ClusterState::apply(objects::Object object) {
   const ObjectKey key = objects::key(object);
   const auto old = objects_.find(key);
   const bool is_change = old == objects_.end() || !objects::same_content(old->second, object);
   // Stored even then: its file and line may have changed, which findings name.
   if (old != objects_.end()) {
+    touch(key, old->second);
     if (is_change) forget_slice(key, old->second);
     old->second = std::move(object);
   } else {
     objects_.emplace(key, std::move(object));
   }
-  if (is_change) remember_slice(key, objects_.at(key));
+  const objects::Object& stored = objects_.at(key);
+  touch(key, stored);
+  if (is_change) remember_slice(key, stored);
   return is_change;
 }
 
 bool ClusterState::remove(const ObjectKey& key) {
   const auto found = objects_.find(key);
   if (found == objects_.end()) return false;
+  touch(found->first, found->second);
   forget_slice(found->first, found->second);
   objects_.erase(found);
   return true;
+}
+
+std::set<objects::ObjectKey> ClusterState::take_touched() { return std::exchange(touched_, {}); }
+
+std::set<objects::ObjectKey> ClusterState::keys() const {
+  std::set<objects::ObjectKey> keys;
+  for (const auto& [key, object] : objects_) keys.insert(keys.end(), key);
+  return keys;
+}
+
+void ClusterState::touch(const ObjectKey& key, const objects::Object& object) {
+  if (const auto* const slice = std::get_if<objects::EndpointSlice>(&object)) {
+    touched_.insert(slices_of(key.ns, slice->service));
+    return;
+  }
+  touched_.insert(key);
+  if (key.kind == "ReferenceGrant") touched_.insert(grants_of(key.ns));
+  if (key.kind == "IngressClass") touched_.insert(of_kind(key.kind));
 }
 
 void ClusterState::remember_slice(const ObjectKey& key, const objects::Object& object) {
@@ -82,6 +114,11 @@ void ClusterState::forget_slice(const ObjectKey& key, const objects::Object& obj
 const objects::Object* ClusterState::find_object(const ObjectKey& key) const {
   const auto found = objects_.find(key);
   return found == objects_.end() ? nullptr : &found->second;
+}
+
+const objects::Ingress* ClusterState::find_ingress(std::string_view ns,
+                                                   std::string_view name) const {
+  return find<objects::Ingress>(objects_, "Ingress", ns, name);
 }
 
 const objects::Secret* ClusterState::find_secret(std::string_view ns, std::string_view name) const {
@@ -108,6 +145,16 @@ const objects::IngressClass* ClusterState::find_ingress_class(std::string_view n
 
 const objects::ClusterTrustBundle* ClusterState::find_trust_bundle(std::string_view name) const {
   return find<objects::ClusterTrustBundle>(objects_, "ClusterTrustBundle", {}, name);
+}
+
+const objects::UpstreamTlsPolicy* ClusterState::find_upstream_tls_policy(
+    std::string_view ns, std::string_view name) const {
+  return find<objects::UpstreamTlsPolicy>(objects_, "UpstreamTLSPolicy", ns, name);
+}
+
+const objects::BackendTlsPolicy* ClusterState::find_backend_tls_policy(
+    std::string_view ns, std::string_view name) const {
+  return find<objects::BackendTlsPolicy>(objects_, "BackendTLSPolicy", ns, name);
 }
 
 std::vector<const objects::EndpointSlice*> ClusterState::endpoint_slices(
@@ -149,8 +196,16 @@ std::vector<const objects::BackendTlsPolicy*> ClusterState::backend_tls_policies
   return all_by_age<objects::BackendTlsPolicy>(objects_, "BackendTLSPolicy");
 }
 
-std::vector<const objects::ReferenceGrant*> ClusterState::reference_grants() const {
-  return all<objects::ReferenceGrant>(objects_, "ReferenceGrant");
+std::vector<const objects::ReferenceGrant*> ClusterState::reference_grants(
+    std::string_view ns) const {
+  std::vector<const objects::ReferenceGrant*> found;
+  for (auto at = objects_.lower_bound(grants_of(ns));
+       at != objects_.end() && at->first.kind == "ReferenceGrant" && at->first.ns == ns; ++at) {
+    if (const auto* grant = std::get_if<objects::ReferenceGrant>(&at->second)) {
+      found.push_back(grant);
+    }
+  }
+  return found;
 }
 
 }  // namespace handfast::state

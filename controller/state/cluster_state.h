@@ -5,6 +5,7 @@
 // next apply().
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,11 @@
 
 namespace handfast::state {
 
+// Topics for what is asked for together. No kind of Kubernetes' is called like the first.
+[[nodiscard]] objects::ObjectKey slices_of(std::string_view ns, std::string_view service);
+[[nodiscard]] objects::ObjectKey grants_of(std::string_view ns);
+[[nodiscard]] objects::ObjectKey of_kind(std::string_view kind);
+
 class ClusterState {
  public:
   // Puts or replaces. Answers whether anything changed but the place where it was read.
@@ -22,6 +28,18 @@ class ClusterState {
   bool remove(const objects::ObjectKey& key);
 
   [[nodiscard]] const objects::Object* find_object(const objects::ObjectKey& key) const;
+  [[nodiscard]] bool contains(const objects::ObjectKey& key) const {
+    return objects_.contains(key);
+  }
+
+  // Topics of what was put or removed since the last call, by whose look-ups an answer may be
+  // another now. Of what only moved in its file too: findings name the place.
+  [[nodiscard]] std::set<objects::ObjectKey> take_touched();
+  // Of every object.
+  [[nodiscard]] std::set<objects::ObjectKey> keys() const;
+
+  [[nodiscard]] const objects::Ingress* find_ingress(std::string_view ns,
+                                                     std::string_view name) const;
   [[nodiscard]] const objects::Secret* find_secret(std::string_view ns,
                                                    std::string_view name) const;
   [[nodiscard]] const objects::ConfigMap* find_config_map(std::string_view ns,
@@ -32,6 +50,10 @@ class ClusterState {
                                                      std::string_view name) const;
   [[nodiscard]] const objects::IngressClass* find_ingress_class(std::string_view name) const;
   [[nodiscard]] const objects::ClusterTrustBundle* find_trust_bundle(std::string_view name) const;
+  [[nodiscard]] const objects::UpstreamTlsPolicy* find_upstream_tls_policy(
+      std::string_view ns, std::string_view name) const;
+  [[nodiscard]] const objects::BackendTlsPolicy* find_backend_tls_policy(
+      std::string_view ns, std::string_view name) const;
   // Slices of one Service, in the order of their names.
   [[nodiscard]] std::vector<const objects::EndpointSlice*> endpoint_slices(
       std::string_view ns, std::string_view service) const;
@@ -43,15 +65,19 @@ class ClusterState {
   // Policies in the order in which they count: oldest first, equal ones by namespace and name.
   [[nodiscard]] std::vector<const objects::UpstreamTlsPolicy*> upstream_tls_policies() const;
   [[nodiscard]] std::vector<const objects::BackendTlsPolicy*> backend_tls_policies() const;
-  [[nodiscard]] std::vector<const objects::ReferenceGrant*> reference_grants() const;
+  // Of one namespace.
+  [[nodiscard]] std::vector<const objects::ReferenceGrant*> reference_grants(
+      std::string_view ns) const;
 
  private:
+  void touch(const objects::ObjectKey& key, const objects::Object& object);
   void remember_slice(const objects::ObjectKey& key, const objects::Object& object);
   void forget_slice(const objects::ObjectKey& key, const objects::Object& object);
 
   std::map<objects::ObjectKey, objects::Object> objects_;
   // (namespace, service) -> keys of its slices, sorted.
   std::map<std::pair<std::string, std::string>, std::vector<objects::ObjectKey>> slices_;
+  std::set<objects::ObjectKey> touched_;
 };
 
 }  // namespace handfast::state

@@ -1,10 +1,12 @@
 #pragma once
-// A ClusterState that keeps book of what is asked of it, found or not: what an answer rests on is
-// what must be looked at again when one of these objects changes, comes or goes.
+// A ClusterState that tells what is asked of it, found or not: what an answer rests on is what must
+// be looked at again when one of these objects changes, comes or goes.
+//
+// Topics are the keys of objects, and of what is asked for together: slices_of(), grants_of(),
+// of_kind(). ClusterState::take_touched() speaks of the same.
 //
 // Threading: as the state. Ownership: borrows state and book; look-ups give what the state's give.
 
-#include <set>
 #include <string_view>
 #include <vector>
 
@@ -13,12 +15,24 @@
 
 namespace handfast::state {
 
+class Book {
+ public:
+  virtual ~Book() = default;
+  virtual void on_asked(objects::ObjectKey topic) = 0;
+};
+
+// For whom it doesn't matter.
+class NoBook final : public Book {
+ public:
+  void on_asked(objects::ObjectKey /*topic*/) override {}
+};
+
 class Reader {
  public:
-  using Book = std::set<objects::ObjectKey>;
+  Reader(const ClusterState& state, Book& book) : state_(state), book_(book) {}
 
-  Reader(const ClusterState& state, Book& asked) : state_(state), asked_(asked) {}
-
+  [[nodiscard]] const objects::Ingress* find_ingress(std::string_view ns,
+                                                     std::string_view name) const;
   [[nodiscard]] const objects::Secret* find_secret(std::string_view ns,
                                                    std::string_view name) const;
   [[nodiscard]] const objects::ConfigMap* find_config_map(std::string_view ns,
@@ -30,13 +44,14 @@ class Reader {
   [[nodiscard]] const objects::ClusterTrustBundle* find_trust_bundle(std::string_view name) const;
   [[nodiscard]] std::vector<const objects::EndpointSlice*> endpoint_slices(
       std::string_view ns, std::string_view service) const;
-
-  // Every object of a kind: told to nobody.
-  [[nodiscard]] const ClusterState& all() const { return state_; }
+  [[nodiscard]] std::vector<const objects::IngressClass*> ingress_classes() const;
+  // Of one namespace.
+  [[nodiscard]] std::vector<const objects::ReferenceGrant*> reference_grants(
+      std::string_view ns) const;
 
  private:
   const ClusterState& state_;
-  Book& asked_;
+  Book& book_;
 };
 
 }  // namespace handfast::state

@@ -150,7 +150,7 @@ UpstreamPlan BackendTls::plan(const objects::Ingress& ingress, const Annotations
   if (floor != nullptr && !rules.refused) {
     apply_floor(*floor, values.versions_given, kFloorWords, rules, report);
   }
-  apply_audit(options_, ingress.meta, now_, "metadata.annotations", rules, report);
+  apply_audit(options_, ingress.meta, tracer_, "metadata.annotations", rules, report);
   return plan;
 }
 

@@ -5,7 +5,6 @@
 // for each Service port that the Ingress sends requests to (expected names, SNI). Every doubt
 // refuses: nothing here falls back to a default that is weaker than what was asked for.
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 #include "controller/translate/options.h"
 #include "controller/translate/secrets.h"
 #include "controller/translate/services.h"
+#include "controller/translate/trace.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -41,8 +41,8 @@ class BackendTls {
   };
 
   // Borrows all.
-  BackendTls(const Options& options, Materials& materials, std::int64_t now)
-      : options_(options), materials_(materials), now_(now) {}
+  BackendTls(const Options& options, Materials& materials, Tracer& tracer)
+      : options_(options), materials_(materials), tracer_(tracer) {}
 
   // For an Ingress that speaks TLS to its Services.
   [[nodiscard]] UpstreamPlan plan(const objects::Ingress& ingress, const Annotations& annotations,
@@ -78,7 +78,7 @@ class BackendTls {
 
   const Options& options_;
   Materials& materials_;
-  const std::int64_t now_;
+  Tracer& tracer_;
 };
 
 }  // namespace handfast::translate

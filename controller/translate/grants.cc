@@ -5,9 +5,8 @@
 namespace handfast::translate {
 
 bool is_granted(const state::Reader& state, const GrantFrom& from, const GrantTo& to) {
-  const auto grants = state.all().reference_grants();
+  const auto grants = state.reference_grants(to.ns);
   return std::ranges::any_of(grants, [&](const objects::ReferenceGrant* grant) {
-    if (grant->meta.ns != to.ns) return false;
     const bool matches = std::ranges::any_of(grant->from, [&](const auto& one) {
       return one.group == from.group && one.kind == from.kind && one.ns == from.ns;
     });

@@ -23,6 +23,8 @@ const config::Route* HostPlan::claim(Route route) {
   return added ? nullptr : &owner->second.route;
 }
 
+PathRule root_path() { return {.path = "/", .type = config::PathType::Prefix}; }
+
 Result<PathRule> make_path_rule(const objects::IngressPath& path) {
   const bool exact = path.type == objects::IngressPathType::Exact;
   PathRule rule{.path = path.path.empty() ? "/" : path.path,

@@ -21,15 +21,12 @@ struct HostPlan {
   config::VirtualHost shard;  // without routes until finish_host()
   std::vector<FrontOwner> certificate_owners;
   ClientOwner client_owner;
-  // The first Ingress that names the host decides whether its TLS passes through.
-  std::string first_ingress;  // "shop/orders"; empty: none
-  bool passes = false;
-
   struct Route {
     config::Route route;
     bool redirect_with_tls = false;
     bool redirect_always = false;
     const ClientPlan* client = nullptr;  // borrowed; null: no Ingress'
+    friend bool operator==(const Route&, const Route&) = default;
   };
   std::map<std::pair<std::string, config::PathType>, Route> routes;
 
@@ -42,7 +39,10 @@ struct HostPlan {
 struct PathRule {
   std::string path;
   config::PathType type = config::PathType::Prefix;
+  friend bool operator==(const PathRule&, const PathRule&) = default;
 };
+// "/" and everything below it.
+[[nodiscard]] PathRule root_path();
 [[nodiscard]] Result<PathRule> make_path_rule(const objects::IngressPath& path);
 
 // Why the path, though valid, may not match what its author expects; empty: nothing.

@@ -9,11 +9,9 @@ constexpr std::string_view kClassAnnotation = "kubernetes.io/ingress.class";
 
 }  // namespace
 
-ClassFilter::ClassFilter(const state::Reader& state, const Options& options)
-    : state_(state), options_(options) {
-  const auto classes = state.all().ingress_classes();
-  default_is_ours_ = std::any_of(classes.begin(), classes.end(), [&](const auto* each) {
-    return each->is_default && each->controller == options.controller_name;
+bool ClassFilter::is_default_ours() const {
+  return std::ranges::any_of(state_.ingress_classes(), [&](const auto* each) {
+    return each->is_default && each->controller == options_.controller_name;
   });
 }
 
@@ -29,7 +27,7 @@ bool ClassFilter::is_ours(const objects::Ingress& ingress, ObjectReport& report)
                 "Nothing, if another controller serves it.");
     return false;
   }
-  if (default_is_ours_ || options_.watch_ingress_without_class) return true;
+  if (options_.watch_ingress_without_class || is_default_ours()) return true;
   report.info(Reason::Unsupported, "spec.ingressClassName",
               "It names no class and isn't served here.",
               "Set spec.ingressClassName: " + options_.ingress_class + ".");

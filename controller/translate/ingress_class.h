@@ -13,17 +13,18 @@ namespace handfast::translate {
 class ClassFilter {
  public:
   // Borrows both.
-  ClassFilter(const state::Reader& state, const Options& options);
+  ClassFilter(const state::Reader& state, const Options& options)
+      : state_(state), options_(options) {}
 
   // One that isn't ours is told as Info and yields nothing.
   [[nodiscard]] bool is_ours(const objects::Ingress& ingress, ObjectReport& report) const;
 
  private:
   [[nodiscard]] bool names_our_class(const objects::Ingress& ingress, ObjectReport& report) const;
+  [[nodiscard]] bool is_default_ours() const;
 
   const state::Reader& state_;
   const Options& options_;
-  bool default_is_ours_ = false;
 };
 
 }  // namespace handfast::translate

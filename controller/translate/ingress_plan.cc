@@ -50,6 +50,13 @@ std::optional<config::Refusal> require_tls(const Options& options, const objects
                        "Set backend-protocol to HTTPS, or to GRPCS for gRPC.");
 }
 
+bool passes_through(const objects::Ingress& ingress, const Options& options) {
+  Report told_by_the_plan;
+  ObjectReport report{told_by_the_plan, "Ingress", ingress.meta};
+  std::optional<config::Refusal> refused;
+  return read_passthrough(Annotations{ingress}, options, report, refused);
+}
+
 IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
                       const BackendTls& backend_tls, ClientAuth& client_auth,
                       ObjectReport& report) {

@@ -27,6 +27,9 @@ struct IngressPlan {
   bool redirect_always = false;   // even without
 };
 
+// Whether it says, and may say, that TLS of its hosts passes through.
+[[nodiscard]] bool passes_through(const objects::Ingress& ingress, const Options& options);
+
 [[nodiscard]] IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
                                     const BackendTls& backend_tls, ClientAuth& client_auth,
                                     ObjectReport& report);

@@ -1,33 +1,38 @@
 #include "controller/translate/material_cache.h"
 
+#include <algorithm>
+#include <limits>
+#include <utility>
+
 namespace handfast::translate {
 namespace {
 
-// Parsing looks at the clock for expired authorities only: facts hold until one expires, or the
-// clock is set back.
-bool still_hold(const MaterialCache::Facts& facts, std::int64_t parsed_at, std::int64_t now) {
-  if (now < parsed_at) return false;
-  return facts.error || facts.not_after == 0 || now <= facts.not_after ||
-         parsed_at > facts.not_after;
+std::int64_t good_until(const MaterialCache::Facts& facts) {
+  const bool for_good = facts.error || facts.not_after == 0 || facts.parsed_at > facts.not_after;
+  return for_good ? std::numeric_limits<std::int64_t>::max() : facts.not_after;
 }
 
 }  // namespace
 
-void MaterialCache::end_run() {
-  std::erase_if(entries_, [this](const auto& entry) { return entry.second.run != run_; });
+std::shared_ptr<const MaterialCache::Facts> MaterialCache::get(
+    const std::string& hash, std::int64_t now, const std::function<Facts()>& parse) {
+  if (entries_.size() >= collect_at_) {
+    collect();
+    collect_at_ = std::max<std::size_t>(64, 2 * entries_.size());
+  }
+  std::weak_ptr<const Facts>& entry = entries_[hash];
+  auto known = entry.lock();
+  if (known != nullptr && now >= known->parsed_at && now <= known->good_until) return known;
+  Facts facts = parse();
+  facts.parsed_at = now;
+  facts.good_until = good_until(facts);
+  known = std::make_shared<const Facts>(std::move(facts));
+  entry = known;
+  return known;
 }
 
-const MaterialCache::Facts& MaterialCache::get(const std::string& hash, std::int64_t now,
-                                               const std::function<Facts()>& parse) {
-  auto [entry, added] = entries_.try_emplace(hash);
-  const bool asked_in_this_run = !added && entry->second.run == run_;
-  if (!asked_in_this_run &&
-      (added || !still_hold(entry->second.facts, entry->second.parsed_at, now))) {
-    entry->second.facts = parse();
-    entry->second.parsed_at = now;
-  }
-  entry->second.run = run_;
-  return entry->second.facts;
+void MaterialCache::collect() {
+  std::erase_if(entries_, [](const auto& entry) { return entry.second.expired(); });
 }
 
 }  // namespace handfast::translate

@@ -1,17 +1,18 @@
 #pragma once
 // What parsing said about material, by the hash of its content: a Secret is parsed once, however
-// many Ingresses name it and however often translate() runs.
+// many Ingresses name it and however often it is looked at.
 //
-// Holds facts and no material: no key, no certificate, no list. What one run didn't ask for is
-// forgotten at its end, so the cache is as large as what is in use.
+// Holds facts and no material: no key, no certificate, no list. What nobody holds any more is
+// forgotten, so the cache is as large as what is in use.
 //
 // Threading: one thread's.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -31,27 +32,24 @@ class MaterialCache {
     // none).
     std::int64_t not_after = 0;
     std::vector<std::string> warnings;  // of a CA bundle
+    // Parsing looks at the clock for expired authorities only: when that was, and how long what it
+    // said holds.
+    std::int64_t parsed_at = 0;
+    std::int64_t good_until = 0;
   };
 
-  // Marks everything as not asked for.
-  void begin_run() { ++run_; }
-  // Forgets what wasn't asked for since.
-  void end_run();
+  // The facts for this hash, made by `parse` unless they are known and still hold at `now`.
+  [[nodiscard]] std::shared_ptr<const Facts> get(const std::string& hash, std::int64_t now,
+                                                 const std::function<Facts()>& parse);
 
-  // The facts for this hash, made by `parse` unless they are known and still hold at `now`. The
-  // reference is good until end_run().
-  const Facts& get(const std::string& hash, std::int64_t now, const std::function<Facts()>& parse);
+  // Forgets what nobody holds. Called by itself when much has come.
+  void collect();
 
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
  private:
-  struct Entry {
-    Facts facts;
-    std::int64_t parsed_at = 0;
-    std::uint64_t run = 0;
-  };
-  std::unordered_map<std::string, Entry> entries_;
-  std::uint64_t run_ = 0;
+  std::unordered_map<std::string, std::weak_ptr<const Facts>> entries_;
+  std::size_t collect_at_ = 64;
 };
 
 }  // namespace handfast::translate

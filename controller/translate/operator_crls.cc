@@ -4,9 +4,20 @@
 
 namespace handfast::translate {
 
-OperatorCrls::OperatorCrls(const state::Reader& state, Materials& materials, Report& report)
-    : materials_(materials) {
-  const objects::ConfigMap* directory = state.find_crl_directory();
+OperatorCrls::OperatorCrls(const state::Reader& state, Materials& materials, Tracer& tracer)
+    : state_(state), materials_(materials), tracer_(tracer) {
+  tracer_.mark(unit_);
+}
+
+void OperatorCrls::refresh() {
+  if (!unit_.is_dirty) return;
+  Tracer::Scope scope{tracer_, unit_};
+  usable_.clear();
+  look(scope.findings());
+}
+
+void OperatorCrls::look(Report& findings) {
+  const objects::ConfigMap* directory = state_.find_crl_directory();
   if (directory == nullptr) return;
   for (const auto& [file, value] : directory->data) {
     const ItemKey key{.kind = std::string(kCrlDirectory),
@@ -14,11 +25,11 @@ OperatorCrls::OperatorCrls(const state::Reader& state, Materials& materials, Rep
                       .name = directory->meta.name,
                       .item = ItemKind::Crl,
                       .data_key = file};
-    const Item& item = materials.find(key);
+    const Item& item = materials_.find(key);
     if (item.usable()) {
       usable_.push_back(key);
     } else if (item.state == Item::State::Bad) {
-      ObjectReport{report, kCrlDirectory, directory->meta}.refuse(
+      ObjectReport{findings, kCrlDirectory, directory->meta}.refuse(
           item.error.reason, file, clip(item.error.detail, kMaxDetailBytes) + "; it isn't used.",
           "Put a CRL there, in PEM or DER.");
     }
@@ -33,11 +44,10 @@ void OperatorCrls::add_to(config::UpstreamTls& rules) {
 void OperatorCrls::add_to(config::ClientTls& rules) { add_to(rules.crl, rules.revocation); }
 
 void OperatorCrls::add_to(std::vector<config::FileRef>& crls, config::RevocationScope& scope) {
+  refresh();
+  tracer_.on_relied(unit_.trace);
   if (usable_.empty()) return;
-  if (files_.empty()) {
-    for (const ItemKey& key : usable_) files_.push_back(materials_.use_file(key));
-  }
-  crls.insert(crls.end(), files_.begin(), files_.end());
+  for (const ItemKey& key : usable_) crls.push_back(materials_.use_file(key));
   if (scope == config::RevocationScope::Off) scope = config::RevocationScope::Listed;
 }
 

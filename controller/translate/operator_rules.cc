@@ -61,7 +61,7 @@ void apply_floor(const Floor& floor, bool versions_given, const FloorWords& word
   }
 }
 
-void apply_audit(const Options& options, const objects::Meta& meta, std::int64_t now,
+void apply_audit(const Options& options, const objects::Meta& meta, Tracer& tracer,
                  std::string_view field, config::UpstreamTls& rules, ObjectReport& report) {
   if (!rules.verify) return;
   const std::string name = full_name(meta);
@@ -72,7 +72,7 @@ void apply_audit(const Options& options, const objects::Meta& meta, std::int64_t
   // Set after its end too: what a generation says must not depend on when it was made.
   rules.audit_until = found->until;
   ObjectReport degraded = report.as({"Degraded", "VerificationAudit"});
-  if (found->until <= now) {
+  if (tracer.has_come(found->until)) {
     report.info(Reason::Weak, std::string{field},
                 "The audit of its verification ended " + utc_time(found->until) + '.',
                 "Take it out of --upstream-verification-audit.");

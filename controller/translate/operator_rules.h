@@ -4,13 +4,13 @@
 //
 // The same for annotations and for policies; only the words of the findings differ.
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "controller/objects/meta.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/options.h"
+#include "controller/translate/trace.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -41,7 +41,7 @@ void apply_floor(const Floor& floor, bool versions_given, const FloorWords& word
                  config::UpstreamTls& rules, ObjectReport& report);
 
 // --upstream-verification-audit: sets audit_until of rules that verify, and tells.
-void apply_audit(const Options& options, const objects::Meta& meta, std::int64_t now,
+void apply_audit(const Options& options, const objects::Meta& meta, Tracer& tracer,
                  std::string_view field, config::UpstreamTls& rules, ObjectReport& report);
 
 }  // namespace handfast::translate

@@ -24,6 +24,7 @@ struct DefaultCa {
   enum class Kind : unsigned char { Secret, ConfigMap, System };
   Kind kind = Kind::Secret;
   NamespacedName ref;  // unless System
+  friend bool operator==(const DefaultCa&, const DefaultCa&) = default;
 };
 
 enum class MinimumTls : unsigned char { None, Server, Mutual };
@@ -35,12 +36,14 @@ struct Floor {
   MinimumTls minimum = MinimumTls::None;
   config::TlsVersion least_version = config::TlsVersion::Tls12;
   bool crl_required = false;
+  friend bool operator==(const Floor&, const Floor&) = default;
 };
 
 // --upstream-verification-audit=PATTERN@DATE
 struct VerificationAudit {
   std::string pattern;     // of "namespace/name" of the Ingress or the policy
   std::int64_t until = 0;  // Unix seconds
+  friend bool operator==(const VerificationAudit&, const VerificationAudit&) = default;
 };
 
 // What an Ingress gets that doesn't say otherwise; each flag is called as the annotation, which is
@@ -51,6 +54,7 @@ struct TrafficDefaults {
   std::uint32_t send_timeout_ms = config::Route{}.send_timeout_ms;
   config::RetryPolicy retry;
   std::uint64_t max_body_bytes = config::kDefaultMaxBodyBytes;
+  friend bool operator==(const TrafficDefaults&, const TrafficDefaults&) = default;
 };
 
 // Of TCP ports and of hosts whose TLS passes through; called as ingress-nginx's keys
@@ -58,6 +62,7 @@ struct TrafficDefaults {
 struct StreamDefaults {
   std::uint32_t idle_timeout_ms = config::StreamRoute{}.idle_timeout_ms;
   config::RetryPolicy retry;
+  friend bool operator==(const StreamDefaults&, const StreamDefaults&) = default;
 };
 
 struct Options {
@@ -84,6 +89,7 @@ struct Options {
   bool enable_ssl_passthrough = false;
   bool ssl_redirect = true;  // default of the annotation, as the next
   bool force_ssl_redirect = false;
+  friend bool operator==(const Options&, const Options&) = default;
 };
 
 // '*' matches any run of characters (also '/'-free parts only: never across '/').

@@ -34,7 +34,7 @@ void tell_policy(const PassthroughContext& context, const objects::ServiceBacken
 
 void lead(const PassthroughContext& context, const objects::ServiceBackend& backend,
           const std::string& field, config::StreamRoute& route) {
-  const config::Service& cluster = context.service(backend);
+  const Clusters::Lead cluster = context.service(backend);
   if (cluster.refused) {
     context.report.refuse(cluster.refused->reason, field, cluster.refused->detail,
                           std::string{remedy_of(*cluster.refused)});
@@ -70,18 +70,13 @@ RootBackend find_root(const PassthroughContext& context, const objects::IngressR
 
 }  // namespace
 
-bool claim_host(const objects::Ingress& ingress, bool passes, HostPlan& place,
-                const std::string& field, ObjectReport& report) {
+bool may_place(const objects::Ingress& ingress, bool passes, std::string_view host,
+               const HostHead& head, const std::string& field, ObjectReport& report) {
   const std::string name = ingress.meta.ns + '/' + ingress.meta.name;
-  if (place.first_ingress.empty()) {
-    place.first_ingress = name;
-    place.passes = passes;
-  }
-  if (place.passes == passes && (!passes || place.first_ingress == name)) return true;
+  if (head.passes == passes && (!passes || head.first_ingress == name)) return true;
   report.refuse(Reason::Conflict, field,
-                "Ingress " + place.first_ingress + " came first, and with it TLS of host " +
-                    quoted(place.shard.host) +
-                    (place.passes ? " passes through" : " is ended here") +
+                "Ingress " + head.first_ingress + " came first, and with it TLS of host " +
+                    quoted(host) + (head.passes ? " passes through" : " is ended here") +
                     "; this rule isn't used.",
                 "Say the same of ssl-passthrough in both, or use another host.");
   return false;

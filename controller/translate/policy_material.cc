@@ -62,9 +62,7 @@ void PolicyMaterial::add_identity(const objects::UpstreamTlsPolicy& policy) {
   if (policy.passphrase && !add_passphrases(*policy.passphrase, *key)) return;
   const Item& item = materials.find(*key);
   if (item.usable()) {
-    if (context_.in_use) rules_.identity = materials.use_pair(*key, Materials::Side::Upstream);
-    // For rules that look whether there is one.
-    if (!context_.in_use) rules_.identity = config::KeyPairRef{};
+    rules_.identity = materials.use_pair(*key, Materials::Side::Upstream);
     tell_kept(*key, item, field);
     tell_dates(item, policy.expiry_warning_s, field);
     return;
@@ -114,7 +112,7 @@ void PolicyMaterial::add_ca(const objects::MaterialRef& ref, const std::string& 
   const Item& item = context_.materials.find(*key);
   ObjectReport report = report_.as(kBadCa);
   if (item.usable()) {
-    rules_.ca.push_back(context_.in_use ? context_.materials.use_file(*key) : config::FileRef{});
+    rules_.ca.push_back(context_.materials.use_file(*key));
     trust_bytes_ += item.bytes;
     tell_kept(*key, item, field);
     if (item.facts == nullptr || item.facts->warnings.empty()) return;
@@ -209,10 +207,10 @@ void PolicyMaterial::add_crl(const ItemKey& key, bool may_be_unavailable,
   Materials& materials = context_.materials;
   const Item& item = materials.find(key);
   if (item.usable()) {
-    rules_.crl.push_back(context_.in_use ? materials.use_file(key) : config::FileRef{});
+    rules_.crl.push_back(materials.use_file(key));
     tell_kept(key, item, field);
     if (item.facts != nullptr && item.facts->not_after != 0 &&
-        item.facts->not_after < context_.now) {
+        context_.tracer.has_come(item.facts->not_after + 1)) {
       report_.as({"RevocationFresh", "Expired"})
           .warn(Reason::CrlExpired, field,
                 "Its nextUpdate was " + utc_time(item.facts->not_after) + '.',
@@ -259,18 +257,18 @@ void PolicyMaterial::tell_dates(const Item& item, std::int64_t warning_s,
                                 const std::string& field) {
   if (item.facts == nullptr) return;
   const MaterialCache::Facts& facts = *item.facts;
-  if (facts.not_before > context_.now) {
+  if (!context_.tracer.has_come(facts.not_before)) {
     report_.as({"CredentialsHealthy", "NotYetValid"})
         .warn(Reason::ClientCertificateNotYetValid, field,
               "The certificate is valid from " + utc_time(facts.not_before) + " on.",
               "Wait until then, or correct the clock.");
   }
-  if (facts.not_after < context_.now) {
+  if (context_.tracer.has_come(facts.not_after + 1)) {
     report_.as({"CredentialsHealthy", "Expired"})
         .warn(Reason::ClientCertificateExpired, field,
               "The certificate expired " + utc_time(facts.not_after) + '.',
               "Renew the certificate.");
-  } else if (facts.not_after < context_.now + warning_s) {
+  } else if (context_.tracer.has_come(facts.not_after - warning_s + 1)) {
     report_.as({"CredentialsHealthy", "ExpiringSoon"})
         .warn(Reason::ClientCertificateExpired, field,
               "The certificate expires " + utc_time(facts.not_after) + '.',

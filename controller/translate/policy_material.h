@@ -12,6 +12,7 @@
 #include "controller/state/reader.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/secrets.h"
+#include "controller/translate/trace.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -21,11 +22,10 @@ class PolicyMaterial {
   struct Context {
     const state::Reader& state;
     Materials& materials;
-    std::int64_t now;
+    Tracer& tracer;
     const objects::Meta& policy;
     std::string_view group;  // of the policy's kind, for grants
     std::string_view kind;
-    bool in_use;  // false: nothing becomes part of the generation
   };
 
   // Borrows all.

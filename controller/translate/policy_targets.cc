@@ -1,6 +1,8 @@
 #include "controller/translate/policy_targets.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 namespace handfast::translate {
 namespace {
@@ -21,6 +23,17 @@ ObjectReport report_of(const PolicyRef& policy, Report& report, std::string_view
   return ObjectReport{report, policy.kind(), policy.meta()}.as({"Accepted", reason});
 }
 
+objects::ObjectKey topic_of(std::string_view ns, std::string_view service) {
+  return {"policies of", std::string{ns}, std::string{service}};
+}
+
+// Ours before the others, the oldest first, then by name.
+auto rank_of(const PolicyRef& policy, std::size_t index) {
+  const objects::Meta& meta = policy.meta();
+  return std::tuple<bool, std::string_view, std::string_view, std::string_view, std::size_t>(
+      policy.upstream == nullptr, meta.creation_timestamp, meta.ns, meta.name, index);
+}
+
 }  // namespace
 
 const objects::Meta& PolicyRef::meta() const {
@@ -35,30 +48,51 @@ std::string PolicyRef::text() const {
   return std::string{kind()} + ' ' + meta().ns + '/' + meta().name;
 }
 
-PolicyTargets::PolicyTargets(const state::Reader& state) : state_(state) {
-  for (const auto* policy : state.all().upstream_tls_policies()) {
-    add({.upstream = policy}, policy->targets);
-  }
-  for (const auto* policy : state.all().backend_tls_policies()) {
-    add({.backend = policy}, policy->targets);
+const std::vector<objects::PolicyTarget>& PolicyRef::targets() const {
+  return upstream != nullptr ? upstream->targets : backend->targets;
+}
+
+void PolicyTargets::put(const PolicyRef& policy) {
+  const objects::Meta& meta = policy.meta();
+  const objects::ObjectKey key{std::string{policy.kind()}, meta.ns, meta.name};
+  remove(key);
+  const std::vector<objects::PolicyTarget>& targets = policy.targets();
+  std::vector<TargetKey>& mine = of_policy_[key];
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const auto& at = mine.emplace_back(meta.ns, targets[i].service);
+    Target& target = targets_.try_emplace(at).first->second;
+    target.ns = at.first;
+    target.service = at.second;
+    const auto place = std::ranges::find_if(target.claims, [&](const Claim& other) {
+      return rank_of(policy, i) < rank_of(other.policy, other.index);
+    });
+    target.claims.insert(place, {policy, key, i, targets[i].section});
+    tracer_.mark(target);
+    tracer_.touch(topic_of(at.first, at.second));
   }
 }
 
-void PolicyTargets::add(const PolicyRef& policy,
-                        const std::vector<objects::PolicyTarget>& targets) {
-  policies_.push_back(policy);
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    claims_[{policy.meta().ns, targets[i].service}].push_back({policy, i, targets[i].section});
+void PolicyTargets::remove(const objects::ObjectKey& policy) {
+  const auto found = of_policy_.find(policy);
+  if (found == of_policy_.end()) return;
+  for (const TargetKey& at : found->second) {
+    Target& target = targets_.at(at);
+    // By name: the object may be gone, or another.
+    std::erase_if(target.claims, [&](const Claim& claim) { return claim.of == policy; });
+    tracer_.mark(target);
+    tracer_.touch(topic_of(at.first, at.second));
   }
+  of_policy_.erase(found);
 }
 
 std::optional<PolicyTargets::Choice> PolicyTargets::find(std::string_view ns,
                                                          const std::string& name,
                                                          std::string_view port_name,
                                                          const objects::Service* service) const {
-  const auto found = claims_.find({std::string{ns}, name});
-  if (found == claims_.end()) return std::nullopt;
-  const Claims& claims = found->second;
+  tracer_.on_asked(topic_of(ns, name));
+  const auto found = targets_.find({std::string{ns}, name});
+  if (found == targets_.end()) return std::nullopt;
+  const Claims& claims = found->second.claims;
   for (const bool is_upstream : {true, false}) {
     const auto first = [&](auto matches) {
       return std::ranges::find_if(claims, [&](const Claim& claim) {
@@ -76,19 +110,43 @@ std::optional<PolicyTargets::Choice> PolicyTargets::find(std::string_view ns,
   return std::nullopt;
 }
 
-void PolicyTargets::tell(Report& report) const {
-  for (const auto& [key, claims] : claims_) {
-    const objects::Service* service = state_.find_service(key.first, key.second);
-    if (service != nullptr) {
-      tell_service(service, claims, report);
-      continue;
+bool PolicyTargets::is_used(const Unit& unit) {
+  return !static_cast<const Target&>(unit).claims.empty();
+}
+
+void PolicyTargets::drop(const Unit& unit) {
+  const auto& target = static_cast<const Target&>(unit);
+  targets_.erase({target.ns, target.service});
+}
+
+void PolicyTargets::mark_everything() {
+  for (auto& [key, target] : targets_) tracer_.mark(target);
+}
+
+void PolicyTargets::tell() {
+  for (Unit* unit : tracer_.take_dirty(UnitKind::Target)) {
+    auto& target = static_cast<Target&>(*unit);
+    {
+      Tracer::Scope scope{tracer_, target};
+      if (!target.claims.empty()) {
+        tracer_.on_asked(topic_of(target.ns, target.service));
+        const objects::Service* service = state_.find_service(target.ns, target.service);
+        if (service != nullptr) {
+          tell_service(service, target.claims, scope.findings());
+        } else {
+          tell_absent(target, scope.findings());
+        }
+      }
     }
-    for (const Claim& claim : claims) {
-      report_of(claim.policy, report, "TargetNotFound")
-          .refuse(Reason::ServiceMissing, field_of(claim.index, "name"),
-                  "There is no Service " + key.first + '/' + key.second + '.',
-                  "Create it, or correct the name.");
-    }
+  }
+}
+
+void PolicyTargets::tell_absent(const Target& target, Report& report) const {
+  for (const Claim& claim : target.claims) {
+    report_of(claim.policy, report, "TargetNotFound")
+        .refuse(Reason::ServiceMissing, field_of(claim.index, "name"),
+                "There is no Service " + target.ns + '/' + target.service + '.',
+                "Create it, or correct the name.");
   }
 }
 

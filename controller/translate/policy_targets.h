@@ -6,6 +6,9 @@
 // A policy that names a port which the Service doesn't have stands in the way of all of its ports
 // but those with an UpstreamTLSPolicy of their own: a name with a typing mistake must not leave a
 // port unprotected.
+//
+// The index of targets follows the policies one by one. What there is to tell of the policies of
+// one Service is a unit of work.
 
 #include <map>
 #include <optional>
@@ -15,8 +18,10 @@
 #include <vector>
 
 #include "controller/objects/objects.h"
+#include "controller/state/cluster_state.h"
 #include "controller/state/reader.h"
 #include "controller/translate/findings.h"
+#include "controller/translate/trace.h"
 
 namespace handfast::translate {
 
@@ -28,13 +33,14 @@ struct PolicyRef {
   [[nodiscard]] const objects::Meta& meta() const;
   [[nodiscard]] std::string_view kind() const;
   [[nodiscard]] std::string text() const;  // "UpstreamTLSPolicy shop/orders"
+  [[nodiscard]] const std::vector<objects::PolicyTarget>& targets() const;
   friend bool operator==(const PolicyRef&, const PolicyRef&) = default;
 };
 
 class PolicyTargets {
  public:
-  // Borrows it.
-  explicit PolicyTargets(const state::Reader& state);
+  // Borrows both.
+  PolicyTargets(const state::Reader& state, Tracer& tracer) : state_(state), tracer_(tracer) {}
 
   struct Choice {
     PolicyRef policy;
@@ -45,26 +51,42 @@ class PolicyTargets {
                                            std::string_view port_name,
                                            const objects::Service* service) const;
 
-  // All that there are, those of each kind in the order in which they count.
-  [[nodiscard]] const std::vector<PolicyRef>& policies() const { return policies_; }
+  // The policy was put, in place of what it was before; or is gone. Marks who asked for the
+  // policies of its Services, as they were and as they are.
+  void put(const PolicyRef& policy);
+  void remove(const objects::ObjectKey& policy);
 
-  // Targets that aren't there, and policies that lost.
-  void tell(Report& report) const;
+  void mark_everything();
+  // Does what is marked: targets that aren't there, and policies that lost.
+  void tell();
+
+  [[nodiscard]] static bool is_used(const Unit& unit);
+  // After the unit was forgotten.
+  void drop(const Unit& unit);
 
  private:
   struct Claim {
     PolicyRef policy;
+    objects::ObjectKey of;
     std::size_t index = 0;  // in targetRefs
     std::string section;
   };
   using Claims = std::vector<Claim>;
+  // Of one Service.
+  struct Target : Unit {
+    Target() : Unit(UnitKind::Target) {}
+    std::string ns, service;
+    Claims claims;  // in the order in which they count
+  };
+  using TargetKey = std::pair<std::string, std::string>;
 
-  void add(const PolicyRef& policy, const std::vector<objects::PolicyTarget>& targets);
   void tell_service(const objects::Service* service, const Claims& claims, Report& report) const;
+  void tell_absent(const Target& target, Report& report) const;
 
   const state::Reader& state_;
-  std::vector<PolicyRef> policies_;
-  std::map<std::pair<std::string, std::string>, Claims> claims_;  // by namespace and Service
+  Tracer& tracer_;
+  std::map<TargetKey, Target> targets_;
+  std::map<objects::ObjectKey, std::vector<TargetKey>> of_policy_;
 };
 
 }  // namespace handfast::translate

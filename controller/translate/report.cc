@@ -1,5 +1,8 @@
 #include "controller/translate/report.h"
 
+#include <algorithm>
+#include <tuple>
+
 namespace handfast::translate {
 namespace {
 
@@ -23,6 +26,15 @@ std::string_view remedy_of(Reason reason) {
 }
 
 }  // namespace
+
+void sort(Report& report) {
+  const auto rank = [](const Finding& finding) {
+    return std::tie(finding.object, finding.field, finding.severity, finding.reason,
+                    finding.message, finding.remedy, finding.condition.type,
+                    finding.condition.reason, finding.origin.file, finding.origin.line);
+  };
+  std::ranges::sort(report, [&](const Finding& a, const Finding& b) { return rank(a) < rank(b); });
+}
 
 std::string_view to_string(Severity severity) {
   switch (severity) {

@@ -40,6 +40,9 @@ struct Finding {
 
 using Report = std::vector<Finding>;
 
+// By object and field, then by all the rest: the same findings are in the same order.
+void sort(Report& report);
+
 [[nodiscard]] std::string_view to_string(Severity severity);  // "info", "warning", "error"
 
 // "conflict", or with a condition "conflict, Accepted: Conflicted".

@@ -38,20 +38,52 @@ Place place_of(const ItemKey& key, const Error& error) {
 
 }  // namespace
 
-Materials::Materials(const state::Reader& state, const LastGood& last_good, std::int64_t now,
-                     MaterialCache& cache, FileSet& files, LastGood& items, Report& report)
-    : state_(state),
-      last_good_(last_good),
-      now_(now),
-      cache_(cache),
-      files_(files),
-      items_(items),
-      report_(report) {}
+objects::ObjectKey last_good_topic(const ItemKey& key) {
+  return {"last good " + key.kind, key.ns, key.name};
+}
+
+objects::ObjectKey last_good_front_topic() { return {"last good front", {}, {}}; }
+
+void Materials::mark_everything() {
+  for (auto& [key, unit] : items_) tracer_.mark(unit);
+}
+
+void Materials::refresh() {
+  for (Unit* each : tracer_.take_dirty(UnitKind::Item)) {
+    auto& unit = static_cast<ItemUnit&>(*each);
+    if (unit.is_dirty && unit.used[ItemUnit::Found] != 0) refresh(unit);
+    unit.is_dirty = false;
+  }
+}
+
+ItemUnit& Materials::unit_of(const ItemKey& key) {
+  const auto [found, added] = items_.try_emplace(key);
+  ItemUnit& unit = found->second;
+  if (added) {
+    unit.key = key;
+    unit.is_dirty = true;
+  }
+  if (unit.is_dirty) refresh(unit);
+  return unit;
+}
+
+void Materials::refresh(ItemUnit& unit) {
+  Tracer::Scope scope{tracer_, unit};
+  // What was known of the same content is known still.
+  const auto before = unit.item.facts;
+  unit.item = judge(unit.key, scope.findings());
+  unit.upstream_dates.clear();
+  unit.front_dates.clear();
+  if (unit.key.item != ItemKind::KeyPair || unit.item.facts == nullptr) return;
+  unit.upstream_dates = tell_dates(unit.key, *unit.item.facts, Side::Upstream);
+  unit.front_dates = tell_dates(unit.key, *unit.item.facts, Side::Front);
+}
 
 const Item& Materials::find(const ItemKey& key) {
-  const auto known = known_.find(key);
-  if (known != known_.end()) return known->second;
-  return known_.emplace(key, judge(key)).first->second;
+  ItemUnit& unit = unit_of(key);
+  tracer_.on_relied(unit.trace);
+  tracer_.on_used(unit, ItemUnit::Found);
+  return unit.item;
 }
 
 bool Materials::exists(const ItemKey& key) const {
@@ -66,11 +98,16 @@ bool Materials::has_passphrases(const ItemKey& key) const {
   return find_passphrases(state_, key) != nullptr;
 }
 
-bool Materials::was_there(const ItemKey& key) const { return last_good_.contains(key); }
+bool Materials::was_there(const ItemKey& key) const {
+  tracer_.on_asked(last_good_topic(key));
+  return last_good_.contains(key);
+}
 
 config::KeyPairRef Materials::use_pair(const ItemKey& key, Side side) {
-  const Item& item = use(key);
-  if (item.facts != nullptr) tell_pair_dates(key, *item.facts, side);
+  const Item& item = find(key);
+  ItemUnit& unit = items_.at(key);
+  tracer_.on_used(unit, ItemUnit::Published);
+  tracer_.on_used(unit, side == Side::Front ? ItemUnit::Front : ItemUnit::Upstream);
   const std::string certificate = item.is_pkcs12 ? "/tls.p12" : "/tls.crt";
   return {.certificate = item.directory + certificate,
           .key = item.directory + (item.is_pkcs12 ? certificate : "/tls.key"),
@@ -79,41 +116,62 @@ config::KeyPairRef Materials::use_pair(const ItemKey& key, Side side) {
 }
 
 config::FileRef Materials::use_file(const ItemKey& key) {
-  return {.path = use(key).directory + '/' + std::string{file_name(key.item)},
+  const Item& item = find(key);
+  tracer_.on_used(items_.at(key), ItemUnit::Published);
+  return {.path = item.directory + '/' + std::string{file_name(key.item)},
           .source = source_text(key)};
 }
 
-const Item& Materials::use(const ItemKey& key) {
-  const Item& item = find(key);
-  const auto [entry, added] = items_.try_emplace(key, GoodItem{.directory = item.directory,
-                                                               .bad_since = item.bad_since,
-                                                               .passphrases = item.passphrases,
-                                                               .is_pkcs12 = item.is_pkcs12});
-  if (!added || item.state != Item::State::Good) return item;
-  const ItemContent content = read_content(state_, key);
-  for (const auto& [file, value] : content.files) {
-    files_[item.directory + '/' + std::string{file}] = value->bytes;
-  }
-  if (!item.passphrases.empty()) files_[item.passphrases] = content.passphrases->bytes;
-  return item;
+std::optional<GoodItem> Materials::good_item(const ItemUnit& unit) {
+  const Item& item = unit.item;
+  if (unit.used[ItemUnit::Published] == 0 || !item.usable()) return std::nullopt;
+  return GoodItem{.directory = item.directory,
+                  .bad_since = item.bad_since,
+                  .passphrases = item.passphrases,
+                  .is_pkcs12 = item.is_pkcs12};
 }
 
-const MaterialCache::Facts& Materials::facts_of(const ItemKey& key, const ItemContent& content) {
-  return cache_.get(content_identity(content), now_,
-                    [&] { return parse_content(key, content, now_); });
+Report Materials::findings(const ItemUnit& unit) {
+  Report all;
+  if (unit.used[ItemUnit::Found] == 0) return all;
+  const auto add = [&all](const Report& more) { all.insert(all.end(), more.begin(), more.end()); };
+  add(unit.trace.findings);
+  if (unit.used[ItemUnit::Upstream] != 0) add(unit.upstream_dates);
+  if (unit.used[ItemUnit::Front] != 0) add(unit.front_dates);
+  return all;
+}
+
+void Materials::add_files(const ItemUnit& unit, const state::ClusterState& state,
+                          FileSet& files) const {
+  state::NoBook book;
+  const Item& item = unit.item;
+  if (item.state != Item::State::Good) return;
+  const ItemContent content = read_content(state::Reader{state, book}, unit.key);
+  for (const auto& [file, value] : content.files) {
+    files[item.directory + '/' + std::string{file}] = value->bytes;
+  }
+  if (!item.passphrases.empty()) files[item.passphrases] = content.passphrases->bytes;
+}
+
+std::shared_ptr<const Facts> Materials::facts_of(const ItemKey& key, const ItemContent& content) {
+  const std::int64_t now = tracer_.now();
+  auto facts =
+      cache_.get(content_identity(content), now, [&] { return parse_content(key, content, now); });
+  tracer_.on_held(facts->parsed_at, facts->good_until);
+  return facts;
 }
 
 bool Materials::is_good(const ItemKey& key) {
-  const auto [known, is_new] = good_.try_emplace(key, false);
-  if (is_new) {
-    const ItemContent content = read_content(state_, key);
-    known->second = !content.files.empty() && !find_obvious_fault(key, content) &&
-                    !facts_of(key, content).error;
-  }
-  return known->second;
+  const ItemContent content = read_content(state_, key);
+  if (content.files.empty() || find_obvious_fault(key, content)) return false;
+  auto facts = facts_of(key, content);
+  const bool good = !facts->error;
+  tracer_.keep(std::move(facts));
+  return good;
 }
 
 const ItemKey* Materials::find_joined(const ItemKey& key) const {
+  tracer_.on_asked(last_good_topic(key));
   for (auto at = last_good_.lower_bound(key); at != last_good_.end(); ++at) {
     ItemKey first = at->first;
     first.parts.clear();
@@ -123,31 +181,36 @@ const ItemKey* Materials::find_joined(const ItemKey& key) const {
   return nullptr;
 }
 
-Item Materials::judge(const ItemKey& key) {
+Item Materials::judge(const ItemKey& key, Report& findings) {
   const ItemContent content = read_content(state_, key);
   if (content.files.empty()) return {};
   if (auto fault = find_obvious_fault(key, content)) {
-    return keep_last_good(key, content, {}, *std::move(fault));
+    return keep_last_good(key, content, {}, *std::move(fault), findings);
   }
 
-  const Facts& facts = facts_of(key, content);
+  auto facts = facts_of(key, content);
   Item item;
   item.directory = content_directory(key, content);
   for (const auto& [file, value] : content.files) item.bytes += value->bytes.size();
   item.is_pkcs12 = content.is_pkcs12();
   if (content.passphrases != nullptr) item.passphrases = passphrase_path(key, content);
-  if (facts.error) return keep_last_good(key, content, item, *facts.error);
+  if (facts->error) {
+    Item kept = keep_last_good(key, content, item, *facts->error, findings);
+    tracer_.keep(std::move(facts));
+    return kept;
+  }
 
-  if (key.item != ItemKind::KeyPair) tell_trust_doubts(key, content, facts);
+  if (key.item != ItemKind::KeyPair) tell_trust_doubts(key, content, *facts, findings);
   item.state = Item::State::Good;
-  item.facts = &facts;
+  item.facts = std::move(facts);
   return item;
 }
 
 Item Materials::keep_last_good(const ItemKey& key, const ItemContent& content, const Item& bad,
-                               Error error) {
-  ObjectReport report{report_, key.kind, *content.meta};
+                               Error error, Report& findings) {
+  ObjectReport report{findings, key.kind, *content.meta};
   auto [field, message] = place_of(key, error);
+  tracer_.on_asked(last_good_topic(key));
   const auto last = last_good_.find(key);
   // Content that was good once and is bad now, by its own expiry, is nothing to go on with.
   const bool was_good = last != last_good_.end() && last->second.directory == bad.directory &&
@@ -157,7 +220,8 @@ Item Materials::keep_last_good(const ItemKey& key, const ItemContent& content, c
                "Correct the value; nothing was good before it.");
     return bad_item(std::move(error));
   }
-  const std::int64_t since = last->second.bad_since == 0 ? now_ : last->second.bad_since;
+  const std::int64_t since =
+      last->second.bad_since == 0 ? tracer_.now_exactly() : last->second.bad_since;
   report.warn(error.reason, std::move(field),
               message + "; the last good one serves since " + utc_time(since) + '.',
               "Correct the value.");
@@ -170,35 +234,36 @@ Item Materials::keep_last_good(const ItemKey& key, const ItemContent& content, c
   return item;
 }
 
-void Materials::tell_pair_dates(const ItemKey& key, const Facts& facts, Side side) {
-  if (!dates_told_.emplace(key, side).second) return;
-  ObjectReport report{report_, key.kind, *read_content(state_, key).meta};
+Report Materials::tell_dates(const ItemKey& key, const Facts& facts, Side side) {
+  Report findings;
+  ObjectReport report{findings, key.kind, *read_content(state_, key).meta};
   const std::string field = field_of(data_key_of(key));
   const bool front = side == Side::Front;
   const Reason expired = front ? Reason::FrontCertificate : Reason::ClientCertificateExpired;
-  if (facts.not_before > now_) {
+  if (!tracer_.has_come(facts.not_before)) {
     report.warn(front ? Reason::FrontCertificate : Reason::ClientCertificateNotYetValid, field,
                 "The certificate is valid from " + utc_time(facts.not_before) + " on.",
                 "Wait until then, or correct the clock.");
   }
-  if (facts.not_after < now_) {
+  if (tracer_.has_come(facts.not_after + 1)) {
     report.warn(expired, field, "The certificate expired " + utc_time(facts.not_after) + '.',
                 "Renew the certificate.");
-  } else if (facts.not_after < now_ + kTenDays) {
+  } else if (tracer_.has_come(facts.not_after - kTenDays + 1)) {
     report.info(expired, field, "The certificate expires " + utc_time(facts.not_after) + '.',
                 "Renew the certificate.");
   }
+  return findings;
 }
 
 void Materials::tell_trust_doubts(const ItemKey& key, const ItemContent& content,
-                                  const Facts& facts) {
-  ObjectReport report{report_, key.kind, *content.meta};
+                                  const Facts& facts, Report& findings) {
+  ObjectReport report{findings, key.kind, *content.meta};
   const std::string field = field_of(data_key_of(key));
   for (const std::string& warning : facts.warnings) {
     report.warn(Reason::BadCa, field, clip(warning, kMaxDetailBytes) + "; it isn't trusted.",
                 "Take it out.");
   }
-  if (key.item == ItemKind::Crl && facts.not_after != 0 && facts.not_after < now_) {
+  if (key.item == ItemKind::Crl && facts.not_after != 0 && tracer_.has_come(facts.not_after + 1)) {
     report.warn(Reason::CrlExpired, field,
                 "The list's nextUpdate was " + utc_time(facts.not_after) + '.',
                 "Publish a newer list.");

@@ -1,24 +1,30 @@
 #pragma once
 // From Secrets, ConfigMaps and ClusterTrustBundles to items of material: judged once each, last
-// good kept if bad.
+// good kept if bad, and told of once, however many Ingresses use them.
 //
-// One Materials serves one run of translate(). It fills the run's FileSet and LastGood with what
-// was asked for, and reports what is wrong with an object once, however many Ingresses use it.
+// An item is a unit of work that others share: it is judged when somebody asks for it, judged again
+// when what it rests on has changed, and dropped when nobody asks for it any more. Its files are
+// part of the generation as long as somebody uses it.
+//
+// Threading: one thread's. Ownership: borrows state, last good and tracer; items stay where they
+// are until they are dropped.
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
-#include <utility>
 
+#include "controller/objects/objects.h"
 #include "controller/state/reader.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/item_content.h"
 #include "controller/translate/material.h"
 #include "controller/translate/material_cache.h"
+#include "controller/translate/trace.h"
 #include "proxy/base/result.h"
 #include "proxy/config/model.h"
 
@@ -38,19 +44,36 @@ struct Item {
   std::size_t bytes = 0;       // Good
   std::int64_t bad_since = 0;  // Kept
   Error error;                 // Kept, Bad: what is wrong with the content
-  // Good only; of the cache.
-  const MaterialCache::Facts* facts = nullptr;
+  std::shared_ptr<const MaterialCache::Facts> facts;  // Good only
 
   [[nodiscard]] bool usable() const { return state == State::Good || state == State::Kept; }
+};
+
+// What a look into the last good items is known as to Tracer::touch().
+[[nodiscard]] objects::ObjectKey last_good_topic(const ItemKey& key);
+// The same of LastGood::front.
+[[nodiscard]] objects::ObjectKey last_good_front_topic();
+
+struct ItemUnit : Unit {
+  // How an item is used: asked for, published, as our certificate, as a host's.
+  enum How : std::uint8_t { Found, Published, Upstream, Front };
+
+  ItemUnit() : Unit(UnitKind::Item) {}
+  ItemKey key;
+  Item item;
+  // What is told as long as it is used so.
+  Report upstream_dates;
+  Report front_dates;
+  std::optional<GoodItem> given;  // what the last change said of it
 };
 
 class Materials {
  public:
   // Borrows all.
-  Materials(const state::Reader& state, const LastGood& last_good, std::int64_t now,
-            MaterialCache& cache, FileSet& files, LastGood& items, Report& report);
+  Materials(const state::Reader& state, const LastGood& last_good, Tracer& tracer)
+      : state_(state), last_good_(last_good), tracer_(tracer) {}
 
-  // The item of an object. Borrowed, good as long as this.
+  // The item of an object. Borrowed, good as long as the unit that asked uses it.
   const Item& find(const ItemKey& key);
 
   // Whether the content is good now; tells nothing.
@@ -76,25 +99,36 @@ class Materials {
   config::KeyPairRef use_pair(const ItemKey& key, Side side);
   config::FileRef use_file(const ItemKey& key);
 
+  // Judges again what is marked and still used.
+  void refresh();
+  void mark_everything();
+  // Of a good one: into `files`, by path. What rests on it is known already: nothing is noted.
+  void add_files(const ItemUnit& unit, const state::ClusterState& state, FileSet& files) const;
+  // After the unit was forgotten.
+  void drop(const ItemUnit& unit) { items_.erase(unit.key); }
+
+  // The item as it is published now; nothing: nobody uses it.
+  [[nodiscard]] static std::optional<GoodItem> good_item(const ItemUnit& unit);
+  // What there is to tell now.
+  [[nodiscard]] static Report findings(const ItemUnit& unit);
+
  private:
-  Item judge(const ItemKey& key);
-  const MaterialCache::Facts& facts_of(const ItemKey& key, const ItemContent& content);
-  Item keep_last_good(const ItemKey& key, const ItemContent& content, const Item& bad, Error error);
-  const Item& use(const ItemKey& key);
-  void tell_pair_dates(const ItemKey& key, const MaterialCache::Facts& facts, Side side);
+  ItemUnit& unit_of(const ItemKey& key);
+  void refresh(ItemUnit& unit);
+  Item judge(const ItemKey& key, Report& findings);
+  std::shared_ptr<const MaterialCache::Facts> facts_of(const ItemKey& key,
+                                                       const ItemContent& content);
+  Item keep_last_good(const ItemKey& key, const ItemContent& content, const Item& bad, Error error,
+                      Report& findings);
+  Report tell_dates(const ItemKey& key, const MaterialCache::Facts& facts, Side side);
   void tell_trust_doubts(const ItemKey& key, const ItemContent& content,
-                         const MaterialCache::Facts& facts);
+                         const MaterialCache::Facts& facts, Report& findings);
 
   const state::Reader& state_;
   const LastGood& last_good_;
-  const std::int64_t now_;
-  MaterialCache& cache_;
-  FileSet& files_;
-  LastGood& items_;
-  Report& report_;
-  std::map<ItemKey, Item> known_;
-  std::map<ItemKey, bool> good_;  // what is_good() said
-  std::set<std::pair<ItemKey, Side>> dates_told_;
+  Tracer& tracer_;
+  MaterialCache cache_;
+  std::map<ItemKey, ItemUnit> items_;
 };
 
 }  // namespace handfast::translate

@@ -145,7 +145,10 @@ std::string cluster_name(std::string_view ns, const objects::ServiceBackend& bac
 std::optional<std::string> find_name_fault(const objects::ServiceBackend& backend) {
   if (!objects::is_dns_label(backend.service))
     return quoted(backend.service) + " is not a Service's name.";
-  if (!backend.port.name.empty() && !objects::is_dns_label(backend.port.name)) {
+  // As the API has it: without a letter it would be a number.
+  const bool has_letter =
+      std::ranges::any_of(backend.port.name, [](char c) { return c >= 'a' && c <= 'z'; });
+  if (!backend.port.name.empty() && (!objects::is_dns_label(backend.port.name) || !has_letter)) {
     return quoted(backend.port.name) + " is not a port's name.";
   }
   if (backend.port.name.empty() && backend.port.number == 0) return "The backend names no port.";
@@ -176,14 +179,31 @@ std::string_view remedy_of(const config::Refusal& refused) {
   return "Name another Service until that is done.";
 }
 
+std::optional<config::Refusal> find_refusal(const state::Reader& state, std::string_view ns,
+                                            const objects::ServiceBackend& backend) {
+  const objects::Service* service = state.find_service(ns, backend.service);
+  if (service == nullptr) {
+    return config::Refusal{Reason::ServiceMissing,
+                           "There is no Service " + std::string{ns} + '/' + backend.service + '.'};
+  }
+  config::Service out;
+  out.name = cluster_name(ns, backend);
+  if (service->type == objects::ServiceType::ExternalName) {
+    Report told_by_make_service;
+    point_outside(*service, backend.port, told_by_make_service, out);
+    return out.refused;
+  }
+  if (find_port(*service, backend.port) == nullptr) return port_missing(out);
+  return std::nullopt;
+}
+
 config::Service make_service(const state::Reader& state, std::string_view ns,
                              const objects::ServiceBackend& backend, Report& report) {
   config::Service out;
   out.name = cluster_name(ns, backend);
   const objects::Service* service = state.find_service(ns, backend.service);
   if (service == nullptr) {
-    out.refused = config::Refusal{Reason::ServiceMissing, "There is no Service " + std::string{ns} +
-                                                              '/' + backend.service + '.'};
+    out.refused = find_refusal(state, ns, backend);
     return out;
   }
   tell_unknown_protocol(*service, app_protocol_of(*service, backend.port), report);

@@ -33,6 +33,11 @@ namespace handfast::translate {
 // What to do about a refusal of make_service(), a sentence.
 [[nodiscard]] std::string_view remedy_of(const config::Refusal& refused);
 
+// Whether the Service and its port are there, and can be led to; what it would be refused with.
+[[nodiscard]] std::optional<config::Refusal> find_refusal(const state::Reader& state,
+                                                          std::string_view ns,
+                                                          const objects::ServiceBackend& backend);
+
 // One port of one Service: `refused` if the Service or the port is missing (the Ingress that names
 // it is told by the caller), no endpoints if no slice has any. What is odd about Service and slices
 // is reported on them.

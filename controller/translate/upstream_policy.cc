@@ -148,22 +148,76 @@ std::string policy_shard_name(const PolicyRef& policy, const objects::ServiceBac
          port_text(backend.port);
 }
 
+PolicyUnit& UpstreamPolicies::unit_of(const PolicyRef& policy) {
+  const objects::Meta& meta = policy.meta();
+  return policies_.at({std::string{policy.kind()}, meta.ns, meta.name});
+}
+
+void UpstreamPolicies::put(const PolicyRef& policy) {
+  const objects::Meta& meta = policy.meta();
+  const objects::ObjectKey key{std::string{policy.kind()}, meta.ns, meta.name};
+  PolicyUnit& unit = policies_[key];
+  unit.key = key;
+  unit.policy = policy;
+  tracer_.mark(unit);
+}
+
+void UpstreamPolicies::remove(const objects::ObjectKey& policy) {
+  const auto found = policies_.find(policy);
+  if (found == policies_.end()) return;
+  // Its ports are dropped with those who led there.
+  found->second.policy = {};
+  tracer_.mark(found->second);
+}
+
+void UpstreamPolicies::mark_everything() {
+  for (auto& [key, unit] : policies_) tracer_.mark(unit);
+}
+
+void UpstreamPolicies::refresh() {
+  for (Unit* unit : tracer_.take_dirty(UnitKind::Policy)) refresh(static_cast<PolicyUnit&>(*unit));
+}
+
+void UpstreamPolicies::refresh(PolicyUnit& unit) {
+  if (!unit.is_dirty) return;
+  Tracer::Scope scope{tracer_, unit};
+  unit.plan = {};
+  if (unit.policy == PolicyRef{}) return;
+  const objects::Meta& meta = unit.policy.meta();
+  tracer_.on_asked({std::string{unit.policy.kind()}, meta.ns, meta.name});
+  unit.plan = judge(unit.policy, scope.findings());
+  unit.published = scope.take_uses_but(ItemUnit::Found);
+}
+
 const PolicyPlan& UpstreamPolicies::plan(const PolicyRef& policy) {
-  const std::string key = policy.text();
-  const auto known = plans_.find(key);
-  if (known != plans_.end()) return known->second;
-  return plans_.emplace(key, judge(policy, /*in_use=*/true)).first->second;
+  PolicyUnit& unit = unit_of(policy);
+  refresh(unit);
+  tracer_.on_relied(unit.trace);
+  for (const Use& use : unit.published) tracer_.on_used(*use.unit, use.how);
+  return unit.plan;
 }
 
-void UpstreamPolicies::check(const PolicyRef& policy) {
-  if (!plans_.contains(policy.text())) (void)judge(policy, /*in_use=*/false);
+std::string UpstreamPolicies::use_port(const PolicyRef& policy,
+                                       const objects::ServiceBackend& backend) {
+  std::string name = policy_shard_name(policy, backend);
+  PolicyPortUnit& port = ports_[name];
+  port.name = name;
+  port.fresh = unit_of(policy).plan.rules;
+  port.fresh->name = name;
+  operator_crls_.add_to(*port.fresh);
+  // Who uses it is worked on because the policy changed: so is the shard.
+  tracer_.look_at(port);
+  tracer_.on_used(port, 0);
+  return name;
 }
 
-PolicyPlan UpstreamPolicies::judge(const PolicyRef& policy, bool in_use) {
+void UpstreamPolicies::drop(const PolicyUnit& unit) { policies_.erase(unit.key); }
+
+PolicyPlan UpstreamPolicies::judge(const PolicyRef& policy, Report& findings) {
   PolicyPlan plan;
   UpstreamTls& rules = plan.rules;
   const objects::Meta& meta = policy.meta();
-  ObjectReport report{report_, policy.kind(), meta};
+  ObjectReport report{findings, policy.kind(), meta};
   const auto* own = policy.upstream;
   const auto& fault = own != nullptr ? own->fault : policy.backend->fault;
   rules.versions = versions_of({});
@@ -187,11 +241,10 @@ PolicyPlan UpstreamPolicies::judge(const PolicyRef& policy, bool in_use) {
   apply_names(validation, rules);
   PolicyMaterial material{{.state = state_,
                            .materials = materials_,
-                           .now = now_,
+                           .tracer = tracer_,
                            .policy = meta,
                            .group = own != nullptr ? "handfast.dev" : "gateway.networking.k8s.io",
-                           .kind = policy.kind(),
-                           .in_use = in_use},
+                           .kind = policy.kind()},
                           rules,
                           report};
   if (own != nullptr) {
@@ -217,7 +270,7 @@ PolicyPlan UpstreamPolicies::judge(const PolicyRef& policy, bool in_use) {
     apply_floor(*floor, own != nullptr && (own->protocol.least || own->protocol.most),
                 own != nullptr ? kOwnFloorWords : kGatewayFloorWords, rules, below);
   }
-  apply_audit(options_, meta, now_, "spec", rules, report);
+  apply_audit(options_, meta, tracer_, "spec", rules, report);
   return plan;
 }
 

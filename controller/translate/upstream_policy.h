@@ -2,20 +2,22 @@
 // What a policy object says about TLS to the Services that it targets: an UpstreamTLSPolicy, or a
 // BackendTLSPolicy, which says a part of the same. docs/upstream-tls-policy.md has each field.
 //
-// A policy is judged once, whoever uses it. Every doubt refuses: a policy that is wrong, or names
-// what isn't there, answers 503 for its Services.
+// A policy is a unit of work, judged once, whoever uses it, and if nobody does. Every doubt
+// refuses: a policy that is wrong, or names what isn't there, answers 503 for its Services.
 
-#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "controller/objects/objects.h"
 #include "controller/state/reader.h"
 #include "controller/translate/findings.h"
+#include "controller/translate/operator_crls.h"
 #include "controller/translate/options.h"
 #include "controller/translate/policy_targets.h"
 #include "controller/translate/secrets.h"
+#include "controller/translate/trace.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -27,28 +29,61 @@ struct PolicyPlan {
   std::optional<config::Http2> http2;  // of protocol.alpn
 };
 
+struct PolicyUnit : Unit {
+  PolicyUnit() : Unit(UnitKind::Policy) {}
+  objects::ObjectKey key;
+  PolicyRef policy;  // of neither kind: it is gone
+  PolicyPlan plan;
+  std::vector<Use> published;  // by whoever uses the policy
+};
+
+// The shard of a policy for one port of a Service.
+struct PolicyPortUnit : Unit {
+  PolicyPortUnit() : Unit(UnitKind::PolicyPort) {}
+  std::string name;
+  std::optional<config::UpstreamTls> fresh;  // until the change is collected
+};
+
 class UpstreamPolicies {
  public:
   // Borrows all.
   UpstreamPolicies(const state::Reader& state, const Options& options, Materials& materials,
-                   std::int64_t now, Report& report)
-      : state_(state), options_(options), materials_(materials), now_(now), report_(report) {}
+                   OperatorCrls& operator_crls, Tracer& tracer)
+      : state_(state),
+        options_(options),
+        materials_(materials),
+        operator_crls_(operator_crls),
+        tracer_(tracer) {}
 
-  // For a route: what the plan names becomes part of the generation. Good as long as this.
+  // The policy was put, or is gone: who uses it was marked by its targets.
+  void put(const PolicyRef& policy);
+  void remove(const objects::ObjectKey& policy);
+  void mark_everything();
+  // Judges what is marked.
+  void refresh();
+
+  // For a route: what the plan names becomes part of the generation. Good until the policy changes.
   [[nodiscard]] const PolicyPlan& plan(const PolicyRef& policy);
+  // The name of the shard with the policy's rules for one port: it becomes part of the generation.
+  [[nodiscard]] std::string use_port(const PolicyRef& policy,
+                                     const objects::ServiceBackend& backend);
 
-  // Judges one that no route uses, for what there is to tell.
-  void check(const PolicyRef& policy);
+  // After the unit was forgotten.
+  void drop(const PolicyUnit& unit);
+  void drop(const PolicyPortUnit& unit) { ports_.erase(unit.name); }
 
  private:
-  [[nodiscard]] PolicyPlan judge(const PolicyRef& policy, bool in_use);
+  PolicyUnit& unit_of(const PolicyRef& policy);
+  void refresh(PolicyUnit& unit);
+  [[nodiscard]] PolicyPlan judge(const PolicyRef& policy, Report& findings);
 
   const state::Reader& state_;
   const Options& options_;
   Materials& materials_;
-  const std::int64_t now_;
-  Report& report_;
-  std::map<std::string, PolicyPlan> plans_;  // by PolicyRef::text()
+  OperatorCrls& operator_crls_;
+  Tracer& tracer_;
+  std::map<objects::ObjectKey, PolicyUnit> policies_;
+  std::map<std::string, PolicyPortUnit> ports_;
 };
 
 // "shop/orders@utls/api:443": the name of the policy's shard for one port.

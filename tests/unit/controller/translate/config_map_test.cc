@@ -130,7 +130,8 @@ TEST_F(ConfigMapTest, StandsBeforeTheFlagsAndFallsBackToThem) {
        {"force-ssl-redirect", "true"}});
   Report report;
 
-  const Settings settings = read_config_map(state_, flags, {}, report);
+  state::NoBook book;
+  const Settings settings = read_config_map(state::Reader{state_, book}, flags, {}, report);
 
   EXPECT_EQ(settings.options.traffic.max_body_bytes, 8U << 20U);
   EXPECT_EQ(settings.options.traffic.read_timeout_ms, 7'000U);

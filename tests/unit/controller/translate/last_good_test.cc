@@ -47,7 +47,7 @@ class LastGoodTest : public ::testing::Test {
 
   // As the controller does: what an acknowledged output used is the last good of the next.
   Output run(std::int64_t now = kNow) {
-    Output output = translate(state_, last_good_, {}, now, &cache_);
+    Output output = translate(state_, last_good_, {}, now);
     last_good_ = output.items;
     return output;
   }
@@ -68,7 +68,6 @@ class LastGoodTest : public ::testing::Test {
   MaterialSource material_;
   state::ClusterState state_;
   LastGood last_good_;
-  MaterialCache cache_;
 };
 
 TEST_F(LastGoodTest, KeepsTheBadItemAloneAndTakesTheOthers) {

@@ -7,60 +7,56 @@ namespace {
 
 class MaterialCacheTest : public ::testing::Test {
  protected:
-  void get(const std::string& hash, std::int64_t now) {
-    static_cast<void>(cache_.get(hash, now, [this] {
+  std::shared_ptr<const MaterialCache::Facts> get(const std::string& hash, std::int64_t now) {
+    return cache_.get(hash, now, [this] {
       ++parsed_;
       MaterialCache::Facts facts;
       facts.not_after = 1000;
       return facts;
-    }));
+    });
   }
 
   MaterialCache cache_;
   int parsed_ = 0;
 };
 
-TEST_F(MaterialCacheTest, ParsesTheSameContentOnceInARunAndInLaterOnes) {
-  cache_.begin_run();
-  get("a", 1);
-  get("a", 1);
-  cache_.end_run();
-  cache_.begin_run();
-  get("a", 2);
-  cache_.end_run();
-
+TEST_F(MaterialCacheTest, ParsesTheSameContentOnceAsLongAsSomebodyHoldsIt) {
+  auto held = get("a", 1);
+  EXPECT_EQ(get("a", 2), held);
   EXPECT_EQ(parsed_, 1);
+
+  held.reset();
+  held = get("a", 3);
+
+  EXPECT_EQ(parsed_, 2);
 }
 
-TEST_F(MaterialCacheTest, ForgetsWhatARunDidntAskFor) {
-  cache_.begin_run();
-  get("a", 1);
-  get("b", 1);
-  cache_.end_run();
-  cache_.begin_run();
-  get("b", 1);
-  cache_.end_run();
+TEST_F(MaterialCacheTest, ForgetsWhatNobodyHolds) {
+  const auto held = get("a", 1);
+  for (int i = 0; i < 1000; ++i) static_cast<void>(get(std::to_string(i), 1));
 
-  EXPECT_EQ(cache_.size(), 1U);
+  EXPECT_LE(cache_.size(), 64U);
+  EXPECT_EQ(get("a", 1), held);
 }
 
 TEST_F(MaterialCacheTest, ParsesAgainOnceSomethingExpiredOrTheClockWentBack) {
-  cache_.begin_run();
-  get("a", 500);
-  cache_.end_run();
-  cache_.begin_run();
-  get("a", 1001);
-  cache_.end_run();
+  const auto first = get("a", 500);
+  const auto expired = get("a", 1001);
   EXPECT_EQ(parsed_, 2);
-  cache_.begin_run();
-  get("a", 1002);
-  cache_.end_run();
+  EXPECT_EQ(get("a", 1002), expired);
   EXPECT_EQ(parsed_, 2);
-  cache_.begin_run();
-  get("a", 400);
-  cache_.end_run();
+
+  const auto again = get("a", 400);
 
   EXPECT_EQ(parsed_, 3);
+}
+
+TEST_F(MaterialCacheTest, SaysHowLongWhatItSaysHolds) {
+  const auto facts = get("a", 500);
+  EXPECT_EQ(facts->parsed_at, 500);
+  EXPECT_EQ(facts->good_until, 1000);
+
+  EXPECT_GT(get("b", 1001)->good_until, 1'000'000);
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ class PolicyMaterialTest : public ::testing::Test {
 
   // As the controller does: what an acknowledged output used is the last good of the next.
   config::UpstreamTls run() {
-    output_ = translate(state_, last_good_, {}, kNow, &cache_);
+    output_ = translate(state_, last_good_, {}, kNow);
     last_good_ = output_.items;
     const auto* found = find_shard_as<config::UpstreamTls>(output_, kPolicy);
     EXPECT_NE(found, nullptr);
@@ -116,7 +116,6 @@ class PolicyMaterialTest : public ::testing::Test {
   handfast::testing::TestCertificate client_;
   state::ClusterState state_;
   LastGood last_good_;
-  MaterialCache cache_;
   Output output_;
 };
 

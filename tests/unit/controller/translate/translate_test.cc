@@ -60,23 +60,16 @@ spec: {ports: [{port: 443}]}
 };
 
 TEST_F(TranslateTest, GivesTheSameBytesForTheSameInput) {
-  MaterialCache cache;
-
   const std::string first = all_text(translate(state_, {}, {}, kNow));
-  const std::string cached = all_text(translate(state_, {}, {}, kNow, &cache));
-  const std::string again = all_text(translate(state_, {}, {}, kNow, &cache));
+  const std::string again = all_text(translate(state_, {}, {}, kNow));
 
-  EXPECT_EQ(first, cached);
   EXPECT_EQ(first, again);
 }
 
-TEST_F(TranslateTest, ParsesASecretOfManyIngressesOnce) {
-  MaterialCache cache;
+TEST_F(TranslateTest, PublishesASecretOfManyIngressesOnce) {
+  const Output output = translate(state_, {}, {}, kNow);
 
-  const Output output = translate(state_, {}, {}, kNow, &cache);
-
-  EXPECT_EQ(cache.size(), 2U);  // the pair and the CA
-  EXPECT_EQ(output.items.size(), 2U);
+  EXPECT_EQ(output.items.size(), 2U);  // the pair and the CA
   EXPECT_EQ(output.files.size(), 3U);
 }
 
