@@ -140,7 +140,7 @@ Result<std::uint64_t> GenerationWriter::write(const Draft& draft, const FileSet&
     strays_.erase(path);
   }
   placed_.clear();
-  kept_.emplace(generation, draft.manifest);
+  keep(generation, draft.manifest);
   newest_ = generation;
   return generation;
 }
@@ -207,10 +207,37 @@ void GenerationWriter::collect(const std::set<std::uint64_t>& keep) {
   remove_strays();
 }
 
+bool GenerationWriter::is_kept(std::size_t number, const StoredBucket* bucket) const {
+  return std::any_of(kept_.begin(), kept_.end(),
+                     [&](const auto& kept) { return kept.second.buckets[number].get() == bucket; });
+}
+
+void GenerationWriter::count(const StoredBucket& bucket, int by) {
+  for (const auto& [name, stored] : bucket.shards) {
+    for (const std::string& directory : stored.directories) {
+      const auto found = users_.try_emplace(directory, 0).first;
+      found->second += by;
+      if (found->second == 0) users_.erase(found);
+    }
+  }
+}
+
+void GenerationWriter::keep(std::uint64_t generation, Manifest manifest) {
+  for (std::size_t i = 0; i < manifest.buckets.size(); ++i) {
+    const StoredBucket* bucket = manifest.buckets[i].get();
+    if (bucket != nullptr && !is_kept(i, bucket)) count(*bucket, 1);
+  }
+  kept_.emplace(generation, std::move(manifest));
+}
+
 void GenerationWriter::drop(std::uint64_t generation) {
   const auto found = kept_.find(generation);
   const Manifest gone = std::move(found->second);
   kept_.erase(found);
+  for (std::size_t i = 0; i < gone.buckets.size(); ++i) {
+    const StoredBucket* bucket = gone.buckets[i].get();
+    if (bucket != nullptr && !is_kept(i, bucket)) count(*bucket, -1);
+  }
   // Before what it names: a generation on disk should be whole.
   const std::string directory = config::generation_directory(generation);
   if (!remove_tree(files_, directory, true)) strays_.emplace(directory, true);
@@ -248,11 +275,14 @@ bool GenerationWriter::is_referenced(std::size_t bucket, const std::string& name
 }
 
 void GenerationWriter::collect_directories(const std::set<std::string>& candidates) {
-  std::set<std::string> unused = candidates;
-  for (const auto& [generation, manifest] : kept_) {
-    for (const std::string& directory : tls_directories(manifest)) unused.erase(directory);
-  }
-  for (const std::string& directory : unused) {
+  const auto is_default = [this](const std::string& directory) {
+    return std::any_of(kept_.begin(), kept_.end(), [&](const auto& kept) {
+      const auto& certificate = kept.second.default_certificate;
+      return certificate && directory_of(certificate->certificate) == directory;
+    });
+  };
+  for (const std::string& directory : candidates) {
+    if (users_.contains(directory) || is_default(directory)) continue;
     // From now on it counts as absent: half of it may be gone.
     directories_.erase(directory);
     damaged_.erase(directory);

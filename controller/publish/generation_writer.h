@@ -25,6 +25,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "controller/publish/file_system.h"
@@ -98,6 +100,10 @@ class GenerationWriter {
 
   [[nodiscard]] Status link_current(std::uint64_t generation);
   void take_back();
+  void keep(std::uint64_t generation, Manifest manifest);
+  // One bucket more or less that is kept, for how many use a tls directory.
+  void count(const StoredBucket& bucket, int by);
+  [[nodiscard]] bool is_kept(std::size_t number, const StoredBucket* bucket) const;
   void drop(std::uint64_t generation);
   void collect_directories(const std::set<std::string>& candidates);
   [[nodiscard]] bool is_referenced(std::size_t bucket, const std::string& name,
@@ -108,7 +114,10 @@ class GenerationWriter {
   FileSystem& files_;
   const Manifest empty_;
   std::map<std::uint64_t, Manifest> kept_;
-  std::set<std::string> directories_;                 // tls directories on disk that are whole
+  std::set<std::string> directories_;  // tls directories on disk that are whole
+  // How many shards of kept buckets name a tls directory; a bucket that several generations share
+  // counts once.
+  std::unordered_map<std::string, int> users_;
   std::set<std::string> damaged_;                     // those that a kept generation lacks
   std::map<std::string, bool> strays_;                // to be removed; value: is a directory
   std::vector<std::pair<std::string, bool>> placed_;  // by the write() that is under way

@@ -129,19 +129,25 @@ Draft make_draft(std::vector<PreparedShard> shards,
   return draft;
 }
 
-Draft replace_shards(const Manifest& base, std::vector<PreparedShard> shards) {
+Draft change_shards(const Manifest& base, std::vector<PreparedShard> shards,
+                    const std::vector<std::string>& gone) {
   Draft draft;
   draft.manifest = base;
   std::map<std::size_t, StoredShards> changed;
+  const auto bucket_with = [&](const std::string& name) -> StoredShards& {
+    const std::size_t number = config::bucket_of(name);
+    const auto [found, added] = changed.try_emplace(number);
+    if (added && base.buckets[number] != nullptr) found->second = base.buckets[number]->shards;
+    return found->second;
+  };
+  for (const std::string& name : gone) {
+    if (base.find(name) != nullptr) bucket_with(name).erase(name);
+  }
   for (PreparedShard& shard : shards) {
-    add_text(draft, shard, base);
-    const std::size_t number = config::bucket_of(shard.name);
-    auto found = changed.find(number);
-    if (found == changed.end()) {
-      const auto& before = base.buckets[number];
-      found = changed.emplace(number, before == nullptr ? StoredShards{} : before->shards).first;
-    }
-    found->second.insert_or_assign(std::move(shard.name), std::move(shard.stored));
+    const StoredShard* before = base.find(shard.name);
+    if (before != nullptr && *before == shard.stored) continue;
+    draft.texts.emplace(shard.stored.hash, std::move(shard.text));
+    bucket_with(shard.name).insert_or_assign(shard.name, std::move(shard.stored));
   }
   for (auto& [number, bucket] : changed) set_bucket(draft, number, std::move(bucket), base);
   return draft;

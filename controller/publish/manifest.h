@@ -68,7 +68,8 @@ struct PreparedShard {
                                std::optional<config::KeyPairRef> default_certificate,
                                const Manifest& base);
 
-// `base` with some shards replaced.
-[[nodiscard]] Draft replace_shards(const Manifest& base, std::vector<PreparedShard> shards);
+// `base` with some shards put in, in the place of what they were, and others taken out.
+[[nodiscard]] Draft change_shards(const Manifest& base, std::vector<PreparedShard> shards,
+                                  const std::vector<std::string>& gone);
 
 }  // namespace handfast::publish

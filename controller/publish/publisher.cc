@@ -1,6 +1,10 @@
 #include "controller/publish/publisher.h"
 
+#include <algorithm>
+#include <set>
+
 #include "controller/publish/replacement.h"
+#include "proxy/base/check.h"
 
 namespace handfast::publish {
 namespace {
@@ -68,11 +72,39 @@ Draft Publisher::make(const Content& content, std::vector<config::Rejection>& re
                         "the files of the default certificate are not there any more"});
     certificate.reset();
   }
-  return make_draft(std::move(shards), std::move(certificate), writer_.manifest(writer_.newest()));
+  const Manifest& newest = writer_.manifest(writer_.newest());
+  if (!content.is_change) return make_draft(std::move(shards), std::move(certificate), newest);
+  Draft draft = change_shards(newest, std::move(shards), content.gone);
+  draft.manifest.default_certificate = std::move(certificate);
+  return draft;
+}
+
+// Of shards that are wanted no more.
+void Publisher::forget_replaced(const Content& content) {
+  if (replaced_.empty()) return;
+  if (content.is_change) {
+    for (const std::string& name : content.gone) replaced_.erase(name);
+    return;
+  }
+  std::set<std::string> wanted;
+  for (const config::Shard& shard : content.shards) wanted.insert(config::shard_name(shard));
+  std::erase_if(replaced_, [&wanted](const auto& each) { return !wanted.contains(each.first); });
+}
+
+bool Publisher::needs_whole() const {
+  return !is_written_ || writer_.is_damaged(writer_.manifest(writer_.newest()));
 }
 
 Outcome Publisher::publish(const Content& content) {
+  check(!content.is_change || !needs_whole(), "a change of what isn't there");
+  Outcome outcome = write_and_load(content);
+  is_written_ = outcome.kind != Outcome::Kind::Failed;
+  return outcome;
+}
+
+Outcome Publisher::write_and_load(const Content& content) {
   Outcome outcome;
+  forget_replaced(content);
   const Draft draft = make(content, outcome.replaced);
   if (writer_.newest() == 0 || !is_same(draft.manifest, writer_.manifest(writer_.newest())) ||
       writer_.is_damaged(draft.manifest)) {
@@ -93,6 +125,7 @@ Outcome Publisher::publish(const Content& content) {
 Outcome Publisher::poll() {
   Outcome outcome;
   if (writer_.newest() != 0) load(outcome);
+  if (outcome.kind == Outcome::Kind::Failed) is_written_ = false;
   return outcome;
 }
 
@@ -211,7 +244,7 @@ bool Publisher::replace(const std::vector<config::Rejection>& rejected, Outcome&
   }
   if (instead.empty() && !replaces_default) return false;
 
-  Draft draft = replace_shards(newest, std::move(instead));
+  Draft draft = change_shards(newest, std::move(instead), {});
   if (replaces_default) {
     const auto& good = writer_.manifest(last_good_).default_certificate;
     rejected_default_ = newest.default_certificate;

@@ -29,10 +29,14 @@
 
 namespace handfast::publish {
 
+// All that is wanted, or a change of what was wanted before.
 struct Content {
-  std::vector<config::Shard> shards;
+  std::vector<config::Shard> shards;  // of a change: those that are new or may be other
   std::optional<config::KeyPairRef> default_certificate;
+  // Of what isn't on disk: all that the shards here name may be needed.
   FileSet files;
+  bool is_change = false;
+  std::vector<std::string> gone = {};  // names of shards, of a change
 };
 
 struct Outcome {
@@ -55,7 +59,11 @@ class Publisher {
   Publisher(GenerationWriter& writer, ProxyControl& proxy, const Clock& clock)
       : writer_(writer), proxy_(proxy), clock_(clock), last_good_(writer.current()) {}
 
+  // A change is one of what was published last. Precondition: it isn't one if needs_whole().
   [[nodiscard]] Outcome publish(const Content& content);
+
+  // Nothing was published yet, it failed, or files on disk are damaged: everything is needed.
+  [[nodiscard]] bool needs_whole() const;
 
   // Asks the proxy for the newest generation again: it may have been absent, have started anew, or
   // have missed the notice. Call it every second or two.
@@ -74,6 +82,8 @@ class Publisher {
   };
 
   [[nodiscard]] Draft make(const Content& content, std::vector<config::Rejection>& replaced);
+  [[nodiscard]] Outcome write_and_load(const Content& content);
+  void forget_replaced(const Content& content);
   [[nodiscard]] bool has_files(const std::string& directory, const FileSet& files) const;
   [[nodiscard]] std::optional<std::string> lost_directory(const PreparedShard& shard,
                                                           const FileSet& files) const;
@@ -95,6 +105,7 @@ class Publisher {
   std::optional<config::KeyPairRef> rejected_default_;
   std::uint64_t last_good_;  // whose shards may stand in for rejected ones
   std::uint64_t acknowledged_ = 0;
+  bool is_written_ = false;      // what was wanted last is the newest generation
   std::uint64_t died_over_ = 0;  // load of this one was cut or hung
 };
 

@@ -142,7 +142,7 @@ Status GenerationWriter::keep_readable(const std::set<std::uint64_t>& numbers,
     auto manifest = read_generation(number, number == current_ ? observe : nullptr);
     if (manifest) manifest = with_directories(number, std::move(*manifest));
     if (manifest) {
-      kept_.emplace(number, std::move(*manifest));
+      keep(number, std::move(*manifest));
       newest_ = number;
       if (number < current_) before_current_ = number;
       continue;
@@ -191,6 +191,7 @@ Status GenerationWriter::recover(const std::function<void(const config::Shard&)>
     // What a damaged generation names is not known, so nothing can be called unused, and nothing
     // whole.
     kept_.clear();
+    users_.clear();
     directories_.clear();
     damaged_.clear();
     newest_ = before_current_ = 0;

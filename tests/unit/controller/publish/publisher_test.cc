@@ -62,6 +62,76 @@ TEST_F(Publishing, WritesNothingWhenNothingChanged) {
   EXPECT_EQ(proxy_.asked.size(), 1u);
 }
 
+TEST_F(Publishing, AChangeLeavesWhatItDoesNotName) {
+  add_app(one_, "stock", "1", "authority");
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  ASSERT_FALSE(publisher_.needs_whole());
+  two_.is_change = true;
+
+  EXPECT_EQ(publisher_.publish(two_).kind, Kind::Acknowledged);
+
+  Content both;
+  add_app(both, "orders", "2", "authority");
+  add_app(both, "stock", "1", "authority");
+  EXPECT_TRUE(is_whole(*read_current(files_), both));
+}
+
+TEST_F(Publishing, AChangeTakesOutWhatIsGone) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  Content change;
+  change.is_change = true;
+  for (const config::Shard& shard : one_.shards) change.gone.push_back(config::shard_name(shard));
+  change.gone.emplace_back("host/never-there.example");
+
+  EXPECT_EQ(publisher_.publish(change).kind, Kind::Acknowledged);
+  EXPECT_TRUE(is_whole(*read_current(files_), Content{}));
+
+  // What only that generation used goes with it.
+  for (int i = 0; i < 3; ++i) {
+    Content other;
+    add_app(other, "other" + std::to_string(i), "1", "authority");
+    other.is_change = true;
+    ASSERT_EQ(publisher_.publish(other).kind, Kind::Acknowledged);
+  }
+  EXPECT_FALSE(writer_.has_directory(
+      directory_of(std::get<config::UpstreamTls>(one_.shards.back()).ca.front().path)));
+}
+
+TEST_F(Publishing, AChangeThatChangesNothingIsNone) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  one_.is_change = true;
+
+  EXPECT_EQ(publisher_.publish(one_).kind, Kind::Unchanged);
+  EXPECT_EQ(writer_.newest(), 1u);
+}
+
+TEST_F(Publishing, NeedsTheWholeAtFirstAndAfterAFailure) {
+  EXPECT_TRUE(publisher_.needs_whole());
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  EXPECT_FALSE(publisher_.needs_whole());
+  proxy_.reject({{"", "", "", Reason::Io, "index.yaml can't be read"}});
+
+  ASSERT_EQ(publisher_.publish(two_).kind, Kind::Failed);
+
+  EXPECT_TRUE(publisher_.needs_whole());
+}
+
+TEST_F(Publishing, AChangeKeepsWhatStandsInForARejectedShard) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  proxy_.reject(rejection("identity"));
+  two_.is_change = true;
+  ASSERT_EQ(publisher_.publish(two_).kind, Kind::Acknowledged);
+  const config::UpstreamTls before = served_policy();
+  Content change;
+  add_app(change, "stock", "1", "authority");
+  change.is_change = true;
+
+  ASSERT_EQ(publisher_.publish(change).kind, Kind::Acknowledged);
+
+  EXPECT_EQ(publisher_.replaced_count(), 1u);
+  EXPECT_EQ(served_policy(), before);
+}
+
 TEST_F(Publishing, DoesNotSwitchWhileTheProxyHasNotAnswered) {
   ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
   proxy_.be(ScriptedProxy::Kind::Failed);
