@@ -115,9 +115,9 @@ Result<translate::LastGood> recover(publish::GenerationWriter& writer) {
   if (!recovered) return fail(std::move(recovered.error()));
   const auto& certificate = writer.manifest(writer.current()).default_certificate;
   if (certificate) reconcile::remember_items(*certificate, found);
-  return reconcile::after_acknowledgement(
-      std::move(found), {},
-      [&writer](const std::string& directory) { return writer.has_directory(directory); });
+  reconcile::keep_whole(
+      found, [&writer](const std::string& directory) { return writer.has_directory(directory); });
+  return found;
 }
 
 int run(const Settings& settings, const sigset_t& signals) {

@@ -1,5 +1,7 @@
 #include "controller/reconcile/findings_log.h"
 
+#include <vector>
+
 #include "proxy/base/log.h"
 
 namespace handfast::reconcile {
@@ -25,38 +27,61 @@ std::string key_of(const translate::Finding& finding) {
 
 }  // namespace
 
-FindingsLog::Change FindingsLog::update(const translate::Report& report) {
-  Change change;
-  for (auto& [key, known] : known_) known.is_seen = false;
-  for (const translate::Finding& finding : report) {
-    const auto [entry, is_new] = known_.try_emplace(key_of(finding));
-    entry->second.is_seen = true;
-    if (!is_new) continue;
+void FindingsLog::tell(const Known& known, Change& change) {
+  if (known.count_before == 0 && known.count != 0) {
     ++change.appeared;
-    // Of a file that doesn't parse, no object is known.
-    if (!finding.object.kind.empty()) entry->second.object = objects::to_string(finding.object);
-    entry->second.field = finding.field;
-    entry->second.reason = to_string(finding.reason);
+    const translate::Finding& finding = *known.latest;
     log(level_of(finding.severity), "finding",
-        {{"object", entry->second.object},
+        {{"object", known.object},
          {"field", finding.field},
-         {"reason", entry->second.reason},
+         {"reason", known.reason},
          {"detail", finding.message},
          {"remedy", finding.remedy},
          {"file", finding.origin.file},
          {"line", std::to_string(finding.origin.line)}});
-  }
-  for (auto known = known_.begin(); known != known_.end();) {
-    if (known->second.is_seen) {
-      ++known;
-      continue;
-    }
+  } else if (known.count_before != 0 && known.count == 0) {
     ++change.over;
     log(LogLevel::Info, "finding is over",
-        {{"object", known->second.object},
-         {"field", known->second.field},
-         {"reason", known->second.reason}});
-    known = known_.erase(known);
+        {{"object", known.object}, {"field", known.field}, {"reason", known.reason}});
+  }
+}
+
+FindingsLog::Change FindingsLog::update(const translate::Report& over,
+                                        const translate::Report& added) {
+  std::vector<Entries::iterator> others;
+  const auto entry_of = [&](const translate::Finding& finding) -> Known& {
+    const auto [entry, is_new] = known_.try_emplace(key_of(finding));
+    Known& known = entry->second;
+    if (is_new) {
+      // Of a file that doesn't parse, no object is known.
+      if (!finding.object.kind.empty()) known.object = objects::to_string(finding.object);
+      known.field = finding.field;
+      known.reason = to_string(finding.reason);
+    }
+    if (!std::exchange(known.is_listed, true)) {
+      known.count_before = known.count;
+      others.push_back(entry);
+    }
+    return known;
+  };
+  for (const translate::Finding& finding : added) {
+    Known& known = entry_of(finding);
+    ++known.count;
+    known.latest = &finding;
+    ++counts_[{finding.severity, finding.reason}];
+  }
+  for (const translate::Finding& finding : over) {
+    Known& known = entry_of(finding);
+    if (known.count == 0) continue;
+    --known.count;
+    const auto counted = counts_.find({finding.severity, finding.reason});
+    if (--counted->second == 0) counts_.erase(counted);
+  }
+  Change change;
+  for (const auto& entry : others) {
+    tell(entry->second, change);
+    entry->second.is_listed = false;
+    if (entry->second.count == 0) known_.erase(entry);
   }
   return change;
 }

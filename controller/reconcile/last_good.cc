@@ -60,23 +60,47 @@ void remember_items(const config::Shard& shard, translate::LastGood& items) {
   }
 }
 
-translate::LastGood after_acknowledgement(translate::LastGood wanted,
-                                          const translate::LastGood& before,
-                                          const IsOnDisk& is_on_disk) {
-  for (auto item = wanted.begin(); item != wanted.end();) {
-    if (is_whole_on_disk(item->second, is_on_disk)) {
-      ++item;
-      continue;
-    }
-    const auto old = before.find(item->first);
-    if (old != before.end() && is_whole_on_disk(old->second, is_on_disk)) {
-      item->second = old->second;
-      ++item;
-    } else {
-      item = wanted.erase(item);
+void keep_whole(translate::LastGood& items, const IsOnDisk& is_on_disk) {
+  std::erase_if(static_cast<std::map<translate::ItemKey, translate::GoodItem>&>(items),
+                [&](const auto& item) { return !is_whole_on_disk(item.second, is_on_disk); });
+}
+
+void add_to(WantedItems& wanted, const translate::Change& change) {
+  if (change.is_whole) wanted = {.is_whole = true, .items = {}, .front = {}};
+  for (const auto& [key, item] : change.items) wanted.items.insert_or_assign(key, item);
+  wanted.front = change.front;
+}
+
+std::set<translate::ItemKey> acknowledge(const WantedItems& wanted, translate::LastGood& last_good,
+                                         const IsOnDisk& is_on_disk) {
+  std::set<translate::ItemKey> others;
+  if (wanted.is_whole) {
+    for (auto item = last_good.begin(); item != last_good.end();) {
+      if (wanted.items.contains(item->first)) {
+        ++item;
+        continue;
+      }
+      others.insert(item->first);
+      item = last_good.erase(item);
     }
   }
-  return wanted;
+  for (const auto& [key, item] : wanted.items) {
+    const auto before = last_good.find(key);
+    const bool was_there = before != last_good.end();
+    if (item && is_whole_on_disk(*item, is_on_disk)) {
+      if (was_there && before->second == *item) continue;
+      last_good.insert_or_assign(key, *item);
+    } else if (item && was_there && is_whole_on_disk(before->second, is_on_disk)) {
+      continue;
+    } else if (was_there) {
+      last_good.erase(before);
+    } else {
+      continue;
+    }
+    others.insert(key);
+  }
+  last_good.front = wanted.front;
+  return others;
 }
 
 }  // namespace handfast::reconcile

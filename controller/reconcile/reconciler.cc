@@ -1,10 +1,8 @@
 #include "controller/reconcile/reconciler.h"
 
 #include <algorithm>
-#include <iterator>
-#include <variant>
+#include <utility>
 
-#include "controller/reconcile/last_good.h"
 #include "proxy/base/log.h"
 
 namespace handfast::reconcile {
@@ -48,32 +46,37 @@ std::string_view result_word(Outcome::Kind kind) {
 
 Reconciler::Reconciler(Parts parts, translate::Options options, translate::LastGood last_good)
     : parts_(parts),
-      options_(std::move(options)),
       last_good_(std::move(last_good)),
+      translator_(state_, last_good_, std::move(options), parts.clock.unix_now()),
       backoff_(kFirstBackoff) {}
 
 void Reconciler::take(source::Batch batch) {
   bool changed = false;
   for (source::Event& event : batch.events) {
+    const bool is_known = state_.contains(event.key);
     if (event.object) {
       changed = state_.apply(std::move(*event.object)) || changed;
-      if (known_.insert(event.key).second) ++objects_by_kind_[event.key.kind];
+      if (!is_known) ++objects_by_kind_[event.key.kind];
     } else {
       changed = state_.remove(event.key) || changed;
-      if (known_.erase(event.key) != 0) --objects_by_kind_[event.key.kind];
+      if (is_known) --objects_by_kind_[event.key.kind];
     }
   }
   parts_.metrics.set_objects(objects_by_kind_);
   parts_.metrics.set_skipped_documents(batch.skipped_documents);
-  source_findings_ = findings_of(batch.problems);
+  translate::Report findings = findings_of(batch.problems);
+  tell_findings(source_findings_, findings);
+  source_findings_ = std::move(findings);
   const bool first = batch.synced && !synced_;
   synced_ = synced_ || batch.synced;
-  answered_.insert(batch.answered.begin(), batch.answered.end());
+  for (const objects::ObjectKey& key : batch.answered) {
+    missing_.erase(key);
+    late_.erase(key);
+  }
   if (changed || first || (is_dirty_ && !batch.answered.empty())) {
     is_dirty_ = true;
     retry_at_ = {};
   }
-  tell_findings(report_);
 }
 
 std::optional<Monotonic> Reconciler::due() const {
@@ -94,43 +97,73 @@ void Reconciler::work() {
 void Reconciler::publish() {
   started_ = parts_.clock.now();
   translate_at_ = started_ + kTranslateAgain;
-  translate::Output output =
-      translate::translate(state_, last_good_, options_, parts_.clock.unix_now());
-  if (must_wait_for(output.references)) return;
+  const bool is_whole = parts_.publisher.needs_whole();
+  touched_.merge(state_.take_touched());
+  translate::Change change =
+      translator_.update(std::exchange(touched_, {}), parts_.clock.unix_now(), is_whole);
+  note_references(change.references);
+  if (held_) {
+    translate::join(*held_, std::move(change));
+    change = *std::exchange(held_, std::nullopt);
+  }
+  if (must_wait()) {
+    held_ = std::move(change);
+    return;
+  }
   was_published_ = true;
-  add_own_ticket_keys(output);
-  report_ = std::move(output.report);
-  tell_findings(report_);
-  tell_routes(output.shards);
+  add_own_ticket_keys(change);
+  tell_findings(change.findings_over, change.findings_new);
+  tell_routes(change);
 
-  const publish::Content content{std::move(output.shards), std::move(output.default_certificate),
-                                 std::move(output.files)};
+  publish::Content content{.shards = {},
+                           .default_certificate = change.default_certificate,
+                           .files = std::move(change.files),
+                           .is_change = !change.is_whole,
+                           .gone = {}};
+  for (auto& [name, shard] : change.shards) {
+    if (shard) {
+      content.shards.push_back(*std::move(shard));
+    } else {
+      content.gone.push_back(name);
+    }
+  }
+  change.shards.clear();
   const Outcome outcome = parts_.publisher.publish(content);
-  written_items_.reset();
-  if (outcome.kind != Outcome::Kind::Failed) written_items_ = std::move(output.items);
+  if (outcome.kind == Outcome::Kind::Failed) {
+    written_items_.reset();
+  } else {
+    if (!written_items_) written_items_.emplace();
+    add_to(*written_items_, change);
+  }
   settle(outcome);
   if (outcome.kind != Outcome::Kind::Unchanged) {
     parts_.metrics.count_publish(result_word(outcome.kind));
   }
 }
 
-// Whether the source has to look for something first; then it is clear when to go on.
-bool Reconciler::must_wait_for(const std::set<objects::ObjectKey>& references) {
-  if (parts_.source == nullptr || delivers_everything_) return false;
-  std::erase_if(answered_,
-                [&](const objects::ObjectKey& key) { return !references.contains(key); });
-  if (!was_published_ || references != references_) {
-    references_ = references;
-    delivers_everything_ = parts_.source->want(references);
-    if (delivers_everything_) return false;
+// Tells the source what is referred to now.
+void Reconciler::note_references(const translate::Tracer::References& others) {
+  if (parts_.source == nullptr || delivers_everything_) return;
+  for (const objects::ObjectKey& key : others.gone) {
+    references_.erase(key);
+    missing_.erase(key);
+    late_.erase(key);
   }
-  std::set<objects::ObjectKey> missing;
-  std::ranges::set_difference(references, answered_, std::inserter(missing, missing.end()));
-  std::erase_if(late_, [&](const objects::ObjectKey& key) { return !missing.contains(key); });
+  for (const objects::ObjectKey& key : others.added) {
+    if (references_.insert(key).second) missing_.insert(key);
+  }
+  const bool is_other = !others.gone.empty() || !others.added.empty();
+  if (is_other || !was_asked_) delivers_everything_ = parts_.source->want(references_);
+  was_asked_ = true;
+}
+
+// Whether the source has to look for something first; then it is clear when to go on.
+bool Reconciler::must_wait() {
+  if (parts_.source == nullptr || delivers_everything_) return false;
   const Monotonic now = parts_.clock.now();
-  if (!missing.empty() && !wait_until_) wait_until_ = now + kMostWait;
-  if (missing.empty() || (was_published_ && (!late_.empty() || now >= *wait_until_))) {
-    late_ = std::move(missing);
+  if (!missing_.empty() && !wait_until_) wait_until_ = now + kMostWait;
+  if (missing_.empty() || (was_published_ && (!late_.empty() || now >= *wait_until_))) {
+    late_ = missing_;
     wait_until_.reset();
     return false;
   }
@@ -141,23 +174,19 @@ bool Reconciler::must_wait_for(const std::set<objects::ObjectKey>& references) {
 }
 
 // Where no Secret has any, and sessions are to be taken up.
-void Reconciler::add_own_ticket_keys(translate::Output& output) {
+void Reconciler::add_own_ticket_keys(translate::Change& change) {
   if (parts_.ring == nullptr) return;
   const UnixSeconds now = parts_.clock.unix_now();
   parts_.ring->rotate(now);
   translate_at_ =
       std::min(translate_at_, started_ + std::chrono::seconds(parts_.ring->due() - now));
-  // Shards are sorted by name, and only hosts and what comes after them are others.
-  const bool has_front =
-      !output.shards.empty() && std::holds_alternative<config::Front>(output.shards.front());
-  if (!has_front) output.shards.insert(output.shards.begin(), config::Front{});
-  auto& front = std::get<config::Front>(output.shards.front());
-  if (front.session_tickets && front.ticket_keys.empty()) {
-    const config::FileRef file = parts_.ring->file();
-    front.ticket_keys = {file};
-    output.files[file.path] = parts_.ring->bytes();
-  }
-  if (front == config::Front{}) output.shards.erase(output.shards.begin());
+  config::Front front = change.front;
+  if (!front.session_tickets || !front.ticket_keys.empty()) return;
+  const config::FileRef file = parts_.ring->file();
+  front.ticket_keys = {file};
+  change.files[file.path] = parts_.ring->bytes();
+  std::string name = config::shard_name(front);
+  change.shards.insert_or_assign(std::move(name), std::move(front));
 }
 
 void Reconciler::poll() {
@@ -187,12 +216,7 @@ void Reconciler::settle(const Outcome& outcome) {
   const bool served = outcome.kind == Kind::Acknowledged || outcome.kind == Kind::Unchanged ||
                       (outcome.kind == Kind::Pending && outcome.generation != 0 &&
                        parts_.writer.current() == outcome.generation);
-  if (served && written_items_) {
-    last_good_ =
-        after_acknowledgement(std::move(*written_items_), last_good_,
-                              [this](const std::string& path) { return is_on_disk(path); });
-    written_items_.reset();
-  }
+  if (served && written_items_) acknowledge_items();
   if (outcome.kind == Kind::Acknowledged) {
     const std::chrono::duration<double> took = now - started_;
     parts_.metrics.set_last_publish(parts_.clock.unix_now(), took.count());
@@ -200,6 +224,24 @@ void Reconciler::settle(const Outcome& outcome) {
   }
   tell(outcome);
   tell_last_good();
+}
+
+void Reconciler::acknowledge_items() {
+  if (written_items_->front != last_good_.front) {
+    touched_.insert(translate::last_good_front_topic());
+  }
+  const auto others = acknowledge(*written_items_, last_good_,
+                                  [this](const std::string& path) { return is_on_disk(path); });
+  written_items_.reset();
+  for (const translate::ItemKey& key : others) {
+    touched_.insert(translate::last_good_topic(key));
+    const auto item = last_good_.find(key);
+    if (item != last_good_.end() && item->second.bad_since != 0) {
+      kept_last_good_.insert(key);
+    } else {
+      kept_last_good_.erase(key);
+    }
+  }
 }
 
 bool Reconciler::is_on_disk(const std::string& directory) const {
@@ -239,60 +281,28 @@ void Reconciler::tell(const Outcome& outcome) {
   }
 }
 
-void Reconciler::tell_findings(const translate::Report& report) {
-  translate::Report all = source_findings_;
-  all.insert(all.end(), report.begin(), report.end());
-  (void)findings_log_.update(all);
+void Reconciler::tell_findings(const translate::Report& over, const translate::Report& added) {
+  if (over.empty() && added.empty()) return;
+  static_cast<void>(findings_log_.update(over, added));
   std::map<metrics::Metrics::FindingKey, std::size_t> counts;
-  for (const translate::Finding& finding : all) {
-    ++counts[{std::string(translate::to_string(finding.severity)),
-              std::string(to_string(finding.reason))}];
+  for (const auto& [key, count] : findings_log_.counts()) {
+    counts[{std::string(translate::to_string(key.first)), std::string(to_string(key.second))}] +=
+        count;
   }
   parts_.metrics.set_findings(counts);
 }
 
-void Reconciler::tell_routes(const std::vector<config::Shard>& shards) {
-  std::map<std::string_view, const config::UpstreamTls*> policies;
-  std::map<std::string_view, const config::Service*> services;
-  for (const config::Shard& shard : shards) {
-    if (const auto* tls = std::get_if<config::UpstreamTls>(&shard)) policies[tls->name] = tls;
-    if (const auto* one = std::get_if<config::Service>(&shard)) services[one->name] = one;
-  }
-  std::map<std::string, std::size_t> refused;
-  std::map<metrics::Metrics::IngressName, std::size_t> insecure;
-  for (const config::Shard& shard : shards) {
-    const auto* host = std::get_if<config::VirtualHost>(&shard);
-    if (host == nullptr) continue;
-    for (const config::Route& route : host->routes) {
-      const auto policy = policies.find(route.upstream_tls);
-      const auto service = services.find(route.service);
-      const config::UpstreamTls* tls = policy == policies.end() ? nullptr : policy->second;
-      const config::Refusal* refusal = nullptr;
-      if (route.refused) {
-        refusal = &*route.refused;
-      } else if (route.client && route.client->refused) {
-        refusal = &*route.client->refused;
-      } else if (tls != nullptr && tls->refused) {
-        refusal = &*tls->refused;
-      } else if (service != services.end() && service->second->refused) {
-        refusal = &*service->second->refused;
-      }
-      if (refusal != nullptr) {
-        ++refused[std::string(to_string(refusal->reason))];
-      } else if (tls != nullptr && !tls->verify) {
-        ++insecure[{route.ingress_namespace, route.ingress}];
-      }
-    }
-  }
-  parts_.metrics.set_routes_refused(refused);
-  parts_.metrics.set_routes_insecure(insecure);
+void Reconciler::tell_routes(const translate::Change& change) {
+  tally_.update(change);
+  parts_.metrics.set_routes_refused(tally_.refused());
+  parts_.metrics.set_routes_insecure(tally_.insecure());
 }
 
 void Reconciler::tell_last_good() {
   const std::int64_t now = parts_.clock.unix_now();
   std::map<metrics::Metrics::ItemName, std::int64_t> ages;
-  for (const auto& [key, item] : last_good_) {
-    if (item.bad_since == 0) continue;
+  for (const translate::ItemKey& key : kept_last_good_) {
+    const translate::GoodItem& item = last_good_.at(key);
     std::string file =
         key.data_key.empty() ? std::string(translate::file_name(key.item)) : key.data_key;
     ages[{key.ns, key.name, std::move(file)}] = std::max<std::int64_t>(now - item.bad_since, 0);

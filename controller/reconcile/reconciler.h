@@ -4,8 +4,8 @@
 //
 //   take(batch) -> work(now) -> … -> due(): when to call work() again
 //
-// Level-based: every round looks at the whole state, so nothing is lost that a failed round did not
-// do. A round that fails is tried again after 0.5 s, doubling to 30 s, or at the next change.
+// A round costs what changed since the one before. What a failed round did not do isn't lost: the
+// next one works on everything, after 0.5 s, doubling to 30 s, or at the next change.
 //
 // A source that delivers only what is referred to is told what that is (Source::want()), and a
 // round waits until it has looked: a Secret must not pass for missing because nobody asked for it
@@ -23,10 +23,12 @@
 #include "controller/metrics/metrics.h"
 #include "controller/publish/publisher.h"
 #include "controller/reconcile/findings_log.h"
+#include "controller/reconcile/last_good.h"
+#include "controller/reconcile/route_tally.h"
 #include "controller/reconcile/ticket_ring.h"
 #include "controller/source/source.h"
 #include "controller/state/cluster_state.h"
-#include "controller/translate/translate.h"
+#include "controller/translate/translator.h"
 #include "proxy/base/clock.h"
 
 namespace handfast::reconcile {
@@ -58,34 +60,39 @@ class Reconciler {
 
  private:
   void publish();
-  [[nodiscard]] bool must_wait_for(const std::set<objects::ObjectKey>& references);
-  void add_own_ticket_keys(translate::Output& output);
+  void note_references(const translate::Tracer::References& others);
+  [[nodiscard]] bool must_wait();
+  void add_own_ticket_keys(translate::Change& change);
   void poll();
   void settle(const publish::Outcome& outcome);
   void tell(const publish::Outcome& outcome);
-  void tell_findings(const translate::Report& report);
-  void tell_routes(const std::vector<config::Shard>& shards);
+  void tell_findings(const translate::Report& over, const translate::Report& added);
+  void tell_routes(const translate::Change& change);
+  void acknowledge_items();
   void tell_last_good();
   [[nodiscard]] bool is_on_disk(const std::string& directory) const;
 
   Parts parts_;
-  const translate::Options options_;
   state::ClusterState state_;
   translate::LastGood last_good_;
-  // Of the newest generation written, until it is acknowledged or current.
-  std::optional<translate::LastGood> written_items_;
+  translate::Translator translator_;
+  // Of what was written, until it is acknowledged or current.
+  std::optional<WantedItems> written_items_;
+  std::set<objects::ObjectKey> touched_;         // since the last translation
+  std::set<translate::ItemKey> kept_last_good_;  // whose newest content is bad
 
-  std::set<objects::ObjectKey> known_;
   std::map<std::string, std::size_t> objects_by_kind_;
   translate::Report source_findings_;
-  translate::Report report_;
   FindingsLog findings_log_;
+  RouteTally tally_;
 
-  // Secrets and ConfigMaps that translation asked for last, and those of them that the source has
-  // looked for.
+  // Secrets and ConfigMaps that translation asks for, and those of them that the source has not
+  // looked for yet.
   std::set<objects::ObjectKey> references_;
-  std::set<objects::ObjectKey> answered_;
+  std::set<objects::ObjectKey> missing_;
+  std::optional<translate::Change> held_;    // until the source has looked
   bool delivers_everything_ = false;
+  bool was_asked_ = false;
   bool was_published_ = false;
   std::optional<Monotonic> wait_until_;
   std::set<objects::ObjectKey> late_;  // that a round went out without

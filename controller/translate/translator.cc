@@ -1,6 +1,7 @@
 #include "controller/translate/translator.h"
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_set>
 #include <utility>
 
@@ -250,6 +251,38 @@ void Translator::add_tcp_ports() {
       [this](const std::string& ns, const objects::ServiceBackend& backend,
              const std::string& field, ObjectReport& report,
              config::StreamRoute& route) { aim_.aim_stream(ns, backend, field, report, route); });
+}
+
+void join(Change& first, Change second) {
+  const auto append = [](auto& to, auto& from) {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  };
+  if (second.is_whole) {
+    first.is_whole = true;
+    first.shards.clear();
+    first.items.clear();
+  }
+  for (auto& [name, shard] : second.shards) {
+    if (shard || !first.is_whole) {
+      first.shards[name] = std::move(shard);
+    } else {
+      first.shards.erase(name);
+    }
+  }
+  for (auto& [key, item] : second.items) {
+    if (item || !first.is_whole) {
+      first.items[key] = std::move(item);
+    } else {
+      first.items.erase(key);
+    }
+  }
+  for (auto& [path, bytes] : second.files) first.files[path] = std::move(bytes);
+  first.default_certificate = std::move(second.default_certificate);
+  first.front = std::move(second.front);
+  append(first.findings_over, second.findings_over);
+  append(first.findings_new, second.findings_new);
+  append(first.references.gone, second.references.gone);
+  append(first.references.added, second.references.added);
 }
 
 }  // namespace handfast::translate

@@ -66,6 +66,9 @@ struct Change {
   Tracer::References references;
 };
 
+// Makes `first` say what both say, one after the other.
+void join(Change& first, Change second);
+
 class Translator {
  public:
   using Touched = std::set<objects::ObjectKey>;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 namespace handfast::reconcile {
 namespace {
 
@@ -20,11 +22,12 @@ translate::Finding finding(const std::string& name, const std::string& message =
 class FindingsLogTest : public ::testing::Test {
  protected:
   void expect_change(const translate::Report& report, std::size_t appeared, std::size_t over) {
-    const FindingsLog::Change change = log_.update(report);
+    const FindingsLog::Change change = log_.update(std::exchange(before_, report), report);
     EXPECT_EQ(change.appeared, appeared);
     EXPECT_EQ(change.over, over);
   }
   FindingsLog log_;
+  translate::Report before_;
 };
 
 TEST_F(FindingsLogTest, SaysAFindingOnce) {
@@ -58,6 +61,22 @@ TEST_F(FindingsLogTest, TakesALineThatMovedForNoNews) {
 
 TEST_F(FindingsLogTest, SaysEqualFindingsOnce) {
   expect_change({finding("a"), finding("a")}, 1, 0);
+}
+
+TEST_F(FindingsLogTest, SaysItIsOverWhenTheLastOfEqualOnesIs) {
+  expect_change({finding("a"), finding("a")}, 1, 0);
+  expect_change({finding("a")}, 0, 0);
+  expect_change({}, 0, 1);
+}
+
+TEST_F(FindingsLogTest, CountsWhatIsWrongNow) {
+  const std::pair key{translate::Severity::Error, Reason::BadCa};
+  expect_change({finding("a"), finding("a"), finding("b")}, 2, 0);
+  EXPECT_EQ(log_.counts(), (FindingsLog::Counts{{key, 3}}));
+  expect_change({finding("b")}, 0, 1);
+  EXPECT_EQ(log_.counts(), (FindingsLog::Counts{{key, 1}}));
+  expect_change({}, 0, 1);
+  EXPECT_TRUE(log_.counts().empty());
 }
 
 TEST_F(FindingsLogTest, TakesAFindingWithoutAnObject) {

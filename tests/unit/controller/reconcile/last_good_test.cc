@@ -83,9 +83,23 @@ TEST(RememberItems, PassesOverWhatNoObjectStandsBehind) {
 class AfterAcknowledgement : public ::testing::Test {
  protected:
   LastGood after(const LastGood& wanted, const LastGood& before) {
-    return after_acknowledgement(wanted, before, [this](const std::string& directory) {
+    WantedItems items{.is_whole = true, .items = {}, .front = {}};
+    for (const auto& [key, item] : wanted) items.items.emplace(key, item);
+    return after_items(items, before);
+  }
+  LastGood after_items(const WantedItems& wanted, LastGood before) {
+    const LastGood was = before;
+    const auto others = acknowledge(wanted, before, [this](const std::string& directory) {
       return on_disk_.count(directory) != 0;
     });
+    for (const ItemKey& key : {kPair, kCa, kCrl}) {
+      const auto old = was.find(key);
+      const auto now = before.find(key);
+      const bool same = old == was.end() ? now == before.end()
+                                         : now != before.end() && now->second == old->second;
+      EXPECT_EQ(others.contains(key), !same);
+    }
+    return before;
   }
   std::set<std::string> on_disk_;
 };
@@ -103,6 +117,31 @@ TEST_F(AfterAcknowledgement, WhatTheProxyWouldNotTakeLeavesTheOneBefore) {
 TEST_F(AfterAcknowledgement, AnItemWithNoFilesLeftIsForgotten) {
   EXPECT_TRUE(after({{kPair, {"new", 0}}}, {{kPair, {"old", 0}}}).empty());
   EXPECT_TRUE(after({{kPair, {"new", 0}}}, {}).empty());
+}
+
+TEST_F(AfterAcknowledgement, AChangeLeavesWhatItDoesNotName) {
+  on_disk_ = {"old", "new"};
+  const LastGood before{{kPair, {"old", 0}}, {kCa, {"old", 0}}, {kCrl, {"old", 0}}};
+  const WantedItems wanted{
+      .is_whole = false, .items = {{kPair, GoodItem{"new", 0}}, {kCrl, std::nullopt}}, .front = {}};
+
+  EXPECT_EQ(after_items(wanted, before), (LastGood{{kPair, {"new", 0}}, {kCa, {"old", 0}}}));
+}
+
+TEST_F(AfterAcknowledgement, ChangesAddUp) {
+  translate::Change first, second, whole;
+  first.items = {{kPair, GoodItem{"old", 0}}, {kCa, GoodItem{"new", 0}}};
+  second.items = {{kPair, GoodItem{"new", 0}}, {kCa, std::nullopt}};
+  whole.is_whole = true;
+  whole.items = {{kCrl, GoodItem{"new", 0}}};
+  on_disk_ = {"old", "new"};
+  WantedItems wanted;
+
+  add_to(wanted, first);
+  add_to(wanted, second);
+  EXPECT_EQ(after_items(wanted, {}), (LastGood{{kPair, {"new", 0}}}));
+  add_to(wanted, whole);
+  EXPECT_EQ(after_items(wanted, {{kPair, {"new", 0}}}), (LastGood{{kCrl, {"new", 0}}}));
 }
 
 TEST_F(AfterAcknowledgement, APairWithoutItsPassphrasesIsNoPair) {
