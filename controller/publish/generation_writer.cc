@@ -1,6 +1,7 @@
 #include "controller/publish/generation_writer.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "proxy/base/check.h"
 #include "proxy/base/log.h"
@@ -31,10 +32,34 @@ Result<std::string> GenerationWriter::read_hashed(const std::string& hash) const
   return std::move(**text);
 }
 
-Result<config::Shard> GenerationWriter::read_shard(const std::string& hash) const {
+Result<std::string> GenerationWriter::read_bucket(const std::string& hash) const {
+  const std::string path = config::shard_path(hash);
+  auto text = files_.read_file(path);
+  if (!text) return fail(text.error());
+  if (!*text) return fail(Reason::BadObject, path + " is missing");
+  if (config::sha256_hex(config::split_pack(**text).bucket) != hash) {
+    return fail(Reason::BadObject, path + " does not have the content that its name says");
+  }
+  return std::move(**text);
+}
+
+Result<config::Shard> GenerationWriter::read_shard(const config::Pack& pack,
+                                                   const std::string& hash) const {
+  const auto packed = pack.shards.find(hash);
+  if (packed != pack.shards.end()) return config::parse_shard(packed->second);
   const auto text = read_hashed(hash);
   if (!text) return fail(text.error());
   return config::parse_shard(*text);
+}
+
+Result<config::Shard> GenerationWriter::read_shard(const Manifest& manifest,
+                                                   const std::string& name) const {
+  const auto& bucket = manifest.buckets[config::bucket_of(name)];
+  const StoredShard* stored = manifest.find(name);
+  check(stored != nullptr, "asked for a shard that isn't there");
+  const auto text = read_bucket(bucket->hash);
+  if (!text) return fail(text.error());
+  return read_shard(config::split_pack(*text), stored->hash);
 }
 
 std::string GenerationWriter::temporary_name() {
@@ -82,6 +107,34 @@ Status GenerationWriter::write_text(const std::string& hash, const std::string& 
   return {};
 }
 
+// What the draft has no text of stands in the file of the bucket before, or in its own.
+Status GenerationWriter::write_bucket(const Draft& draft, const StoredBucket& bucket,
+                                      const StoredBucket* before) {
+  std::string text = text_of(bucket);
+  Result<std::string> old_text;
+  std::optional<config::Pack> old;
+  for (const auto& [name, stored] : bucket.shards) {
+    const auto fresh = draft.texts.find(stored.hash);
+    if (fresh != draft.texts.end()) {
+      if (fresh->second.size() <= config::kMostPackedBytes) {
+        config::append_to_pack(text, fresh->second);
+      } else if (Status written = write_text(stored.hash, fresh->second); !written) {
+        return written;
+      }
+      continue;
+    }
+    if (!old) {
+      check(before != nullptr, "a draft lacks the text of a shard");
+      old_text = read_bucket(before->hash);
+      if (!old_text) return fail(old_text.error());
+      old = config::split_pack(*old_text);
+    }
+    const auto packed = old->shards.find(stored.hash);
+    if (packed != old->shards.end()) config::append_to_pack(text, packed->second);
+  }
+  return write_text(bucket.hash, text);
+}
+
 Status GenerationWriter::write_everything(const Draft& draft, const FileSet& files,
                                           std::uint64_t generation, std::int64_t now) {
   config::Index index;
@@ -107,8 +160,12 @@ Status GenerationWriter::write_everything(const Draft& draft, const FileSet& fil
     if (has_directory(directory)) continue;
     if (Status written = write_directory(directory, files); !written) return written;
   }
-  for (const auto& [hash, text] : draft.texts) {
-    if (Status written = write_text(hash, text); !written) return written;
+  for (std::size_t i = 0; i < index.buckets.size(); ++i) {
+    const StoredBucket* bucket = draft.manifest.buckets[i].get();
+    if (bucket == nullptr || bucket == base.buckets[i].get()) continue;
+    if (Status written = write_bucket(draft, *bucket, base.buckets[i].get()); !written) {
+      return written;
+    }
   }
 
   const std::string temporary = temporary_name();

@@ -5,7 +5,8 @@
 //   recover() -> write() -> make_current() -> collect() -> write() -> …
 //
 // Every new file is written in tmp/ and renamed into place, and nothing in place is ever changed:
-// shards and buckets are called by their hash, tls directories by the hash of their content. One
+// buckets, with the small shards in them, and large shards are called by their hash, tls
+// directories by the hash of their content. One
 // syncfs(2) comes before the generation's directory gets its name, and `current` is one rename. So
 // whatever is killed at whatever moment, `current` names a generation that is whole.
 //
@@ -32,6 +33,7 @@
 #include "controller/publish/file_system.h"
 #include "controller/publish/manifest.h"
 #include "proxy/base/result.h"
+#include "proxy/config/pack.h"
 
 namespace handfast::publish {
 
@@ -64,8 +66,9 @@ class GenerationWriter {
   // Whether something that the manifest names is known to be damaged.
   [[nodiscard]] bool is_damaged(const Manifest& manifest) const;
 
-  // Reads one shard of a kept generation back.
-  [[nodiscard]] Result<config::Shard> read_shard(const std::string& hash) const;
+  // Reads one shard of a kept generation back. Precondition: the manifest has it.
+  [[nodiscard]] Result<config::Shard> read_shard(const Manifest& manifest,
+                                                 const std::string& name) const;
 
   // Writes a new generation and answers its number. `files` must hold the files of every tls
   // directory that isn't on disk; others may be there and are not looked at.
@@ -90,9 +93,15 @@ class GenerationWriter {
   [[nodiscard]] Result<Manifest> with_directories(std::uint64_t generation, Manifest manifest);
   [[nodiscard]] Status remove_unreferenced();
   [[nodiscard]] Result<std::string> read_hashed(const std::string& hash) const;
+  // The file of a bucket, whose first document has that hash.
+  [[nodiscard]] Result<std::string> read_bucket(const std::string& hash) const;
+  [[nodiscard]] Result<config::Shard> read_shard(const config::Pack& pack,
+                                                 const std::string& hash) const;
 
   [[nodiscard]] Status write_directory(const std::string& directory, const FileSet& files);
   [[nodiscard]] Status write_text(const std::string& hash, const std::string& text);
+  [[nodiscard]] Status write_bucket(const Draft& draft, const StoredBucket& bucket,
+                                    const StoredBucket* before);
   [[nodiscard]] Status write_everything(const Draft& draft, const FileSet& files,
                                         std::uint64_t generation, std::int64_t now);
   [[nodiscard]] std::string temporary_name();

@@ -9,12 +9,6 @@ namespace {
 
 using Buckets = std::array<StoredShards, config::kBucketCount>;
 
-config::Bucket bucket_of_shards(const StoredShards& shards) {
-  config::Bucket bucket;
-  for (const auto& [name, stored] : shards) bucket.emplace_hint(bucket.end(), name, stored.hash);
-  return bucket;
-}
-
 // Puts `shards` at `number`, sharing the bucket of `base` if it says the same.
 void set_bucket(Draft& draft, std::size_t number, StoredShards shards, const Manifest& base) {
   const auto& before = base.buckets[number];
@@ -23,19 +17,11 @@ void set_bucket(Draft& draft, std::size_t number, StoredShards shards, const Man
   } else if (before != nullptr && before->shards == shards) {
     draft.manifest.buckets[number] = before;
   } else {
-    std::string text = config::serialize(bucket_of_shards(shards));
     auto bucket = std::make_shared<StoredBucket>();
-    bucket->hash = config::sha256_hex(text);
     bucket->shards = std::move(shards);
-    draft.texts.emplace(bucket->hash, std::move(text));
+    bucket->hash = config::sha256_hex(text_of(*bucket));
     draft.manifest.buckets[number] = std::move(bucket);
   }
-}
-
-void add_text(Draft& draft, PreparedShard& shard, const Manifest& base) {
-  const StoredShard* before = base.find(shard.name);
-  if (before != nullptr && before->hash == shard.stored.hash) return;
-  draft.texts.emplace(shard.stored.hash, std::move(shard.text));
 }
 
 }  // namespace
@@ -104,6 +90,14 @@ std::set<std::string> tls_directories(const Manifest& manifest) {
   return directories;
 }
 
+std::string text_of(const StoredBucket& bucket) {
+  config::Bucket names;
+  for (const auto& [name, stored] : bucket.shards) {
+    names.emplace_hint(names.end(), name, stored.hash);
+  }
+  return config::serialize(names);
+}
+
 PreparedShard prepare(const config::Shard& shard) {
   PreparedShard prepared;
   prepared.name = config::shard_name(shard);
@@ -118,13 +112,18 @@ Draft make_draft(std::vector<PreparedShard> shards,
   Draft draft;
   draft.manifest.default_certificate = std::move(default_certificate);
   Buckets buckets;
+  std::array<std::vector<PreparedShard>, config::kBucketCount> prepared;
   for (PreparedShard& shard : shards) {
-    add_text(draft, shard, base);
     const std::size_t number = config::bucket_of(shard.name);
-    buckets[number].insert_or_assign(std::move(shard.name), std::move(shard.stored));
+    buckets[number].insert_or_assign(shard.name, shard.stored);
+    prepared[number].push_back(std::move(shard));
   }
   for (std::size_t i = 0; i < buckets.size(); ++i) {
     set_bucket(draft, i, std::move(buckets[i]), base);
+    if (draft.manifest.buckets[i] == base.buckets[i]) continue;
+    for (PreparedShard& shard : prepared[i]) {
+      draft.texts.emplace(shard.stored.hash, std::move(shard.text));
+    }
   }
   return draft;
 }

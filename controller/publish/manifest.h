@@ -49,10 +49,12 @@ struct Manifest {
 // Of everything that the manifest names.
 [[nodiscard]] std::set<std::string> tls_directories(const Manifest& manifest);
 
-// A manifest that may not be on disk yet, and the texts of what its base lacks.
+// A manifest that may not be on disk yet. Its buckets are those of its base but where they say
+// something else.
 struct Draft {
   Manifest manifest;
-  std::map<std::string, std::string, std::less<>> texts;  // by hash: shards and buckets
+  // Of shards, by hash: all of a new bucket that its base doesn't have under the same name.
+  std::map<std::string, std::string, std::less<>> texts;
 };
 
 // A shard with its text and hash made.
@@ -63,7 +65,11 @@ struct PreparedShard {
 };
 [[nodiscard]] PreparedShard prepare(const config::Shard& shard);
 
-// The draft of exactly `shards`. Buckets and texts that `base` has are taken from there.
+// The first document of a bucket's file.
+[[nodiscard]] std::string text_of(const StoredBucket& bucket);
+
+// The draft of exactly `shards`. Of buckets that `base` doesn't have it has all texts, so that it
+// can be written whatever became of the files.
 [[nodiscard]] Draft make_draft(std::vector<PreparedShard> shards,
                                std::optional<config::KeyPairRef> default_certificate,
                                const Manifest& base);

@@ -199,14 +199,16 @@ Status Publisher::make_current(std::uint64_t generation) {
 }
 
 std::optional<PreparedShard> Publisher::replacement(const config::Rejection& rejection) const {
-  const StoredShard* newest = writer_.manifest(writer_.newest()).find(rejection.shard);
+  const Manifest& wanted = writer_.manifest(writer_.newest());
+  const StoredShard* newest = wanted.find(rejection.shard);
   if (newest == nullptr) return std::nullopt;
-  const auto shard = writer_.read_shard(newest->hash);
+  const auto shard = writer_.read_shard(wanted, rejection.shard);
   if (!shard) return std::nullopt;
 
   std::optional<config::Shard> last_good;
-  if (const StoredShard* stored = writer_.manifest(last_good_).find(rejection.shard)) {
-    if (auto read = writer_.read_shard(stored->hash)) last_good = std::move(*read);
+  const Manifest& good = writer_.manifest(last_good_);
+  if (good.find(rejection.shard) != nullptr) {
+    if (auto read = writer_.read_shard(good, rejection.shard)) last_good = std::move(*read);
   }
   PreparedShard instead = prepare(replacement_for(*shard, last_good, rejection));
   if (instead.stored.hash == newest->hash) return std::nullopt;

@@ -65,14 +65,15 @@ Result<Manifest> GenerationWriter::read_generation(
   for (std::size_t i = 0; i < index->buckets.size(); ++i) {
     const std::string& hash = index->buckets[i];
     if (hash.empty()) continue;
-    const auto bucket_text = read_hashed(hash);
+    const auto bucket_text = read_bucket(hash);
     if (!bucket_text) return fail(bucket_text.error());
-    const auto bucket = config::parse_bucket(*bucket_text);
+    const config::Pack pack = config::split_pack(*bucket_text);
+    const auto bucket = config::parse_bucket(pack.bucket);
     if (!bucket) return within(config::shard_path(hash), bucket.error());
     auto stored = std::make_shared<StoredBucket>();
     stored->hash = hash;
     for (const auto& [name, shard_hash] : *bucket) {
-      const auto shard = read_shard(shard_hash);
+      const auto shard = read_shard(pack, shard_hash);
       if (!shard) return within(config::shard_path(shard_hash), shard.error());
       if (config::shard_name(*shard) != name) {
         return fail(Reason::BadObject, config::shard_path(shard_hash) + " is not " + name);

@@ -10,6 +10,8 @@ namespace handfast::server {
 namespace {
 
 constexpr std::size_t kMaxTextBytes = 8 << 20;
+// With the shards that stand in it.
+constexpr std::size_t kMaxBucketBytes = 256 << 20;
 // In the place of a bucket's hash: it is other than any that comes.
 constexpr const char* kNoHash = "-";
 
@@ -117,11 +119,18 @@ Status GenerationReader::read_bucket(std::size_t number, const std::string& hash
                                      std::vector<config::Rejection>& rejected) {
   static const config::Bucket kEmpty;
   auto bucket = std::make_shared<config::Bucket>();
+  Result<std::string> text;
+  config::Pack pack;
   if (!hash.empty()) {
-    const auto text = read_addressed(hash);
+    const std::string path = config::shard_path(hash);
+    text = read_file(directory_ + "/" + path, kMaxBucketBytes);
     if (!text) return fail(text.error());
-    auto parsed = config::parse_bucket(*text);
-    if (!parsed) return within(config::shard_path(hash), parsed.error());
+    pack = config::split_pack(*text);
+    if (config::sha256_hex(pack.bucket) != hash) {
+      return fail(Reason::BadObject, path + ": its content isn't what its name says");
+    }
+    auto parsed = config::parse_bucket(pack.bucket);
+    if (!parsed) return within(path, parsed.error());
     *bucket = std::move(*parsed);
   }
   const config::Bucket& before =
@@ -132,7 +141,7 @@ Status GenerationReader::read_bucket(std::size_t number, const std::string& hash
   for (const auto& [name, shard_hash] : *bucket) {
     const auto old = before.find(name);
     if (old != before.end() && old->second == shard_hash) continue;
-    if (const Status read = read_shard(name, shard_hash, builder, on_bad, rejected); !read)
+    if (const Status read = read_shard(name, shard_hash, pack, builder, on_bad, rejected); !read)
       return read;
   }
   pending_.hashes[number] = hash;
@@ -148,10 +157,12 @@ Status GenerationReader::read_bucket(std::size_t number, const std::string& hash
 }
 
 Status GenerationReader::read_shard(const std::string& name, const std::string& hash,
-                                    SnapshotBuilder& builder, OnBadShard on_bad,
-                                    std::vector<config::Rejection>& rejected) {
+                                    const config::Pack& pack, SnapshotBuilder& builder,
+                                    OnBadShard on_bad, std::vector<config::Rejection>& rejected) {
   const std::string path = config::shard_path(hash);
-  const auto text = read_addressed(hash);
+  const auto packed = pack.shards.find(hash);
+  const auto text = packed != pack.shards.end() ? Result<std::string>(std::string(packed->second))
+                                                : read_addressed(hash);
   if (!text) {
     rejected.push_back({.shard = name,
                         .field = {},

@@ -16,6 +16,7 @@
 
 #include "proxy/base/result.h"
 #include "proxy/config/control.h"
+#include "proxy/config/pack.h"
 #include "proxy/config/text.h"
 #include "proxy/server/materials.h"
 #include "proxy/server/route_metrics.h"
@@ -51,8 +52,9 @@ class GenerationReader {
   Result<std::string> read_addressed(const std::string& hash) const;
   Status read_bucket(std::size_t number, const std::string& hash, SnapshotBuilder& builder,
                      OnBadShard on_bad, std::vector<config::Rejection>& rejected);
-  Status read_shard(const std::string& name, const std::string& hash, SnapshotBuilder& builder,
-                    OnBadShard on_bad, std::vector<config::Rejection>& rejected);
+  Status read_shard(const std::string& name, const std::string& hash, const config::Pack& pack,
+                    SnapshotBuilder& builder, OnBadShard on_bad,
+                    std::vector<config::Rejection>& rejected);
 
   std::string directory_;
   Materials& materials_;

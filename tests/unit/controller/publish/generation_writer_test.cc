@@ -56,8 +56,41 @@ TEST_F(Writer, WritesOnlyWhatIsNew) {
   for (const std::string& path : files_.files()) {
     if (before.count(path) == 0) added.push_back(path);
   }
-  // The shard, its bucket, the index.
-  EXPECT_EQ(added.size(), 3u);
+  // The bucket with its shards, and the index.
+  EXPECT_EQ(added.size(), 2u);
+}
+
+TEST_F(Writer, ALargeShardHasAFileOfItsOwnThatChangesBesideItLeaveAlone) {
+  Content content;
+  add_app(content, "orders", "1", "authority");
+  auto& service = std::get<config::Service>(content.shards[1]);
+  for (std::uint16_t port = 1; port < 500; ++port) {
+    service.endpoints.push_back({"10.0.0.7", port, true, true, false});
+  }
+  write(content);
+  const std::string name = config::shard_name(content.shards[1]);
+  const std::string file = config::shard_path(writer_.manifest(1).find(name)->hash);
+  ASSERT_TRUE(files_.files().contains(file));
+  // Another shard in the same bucket.
+  config::Service other;
+  for (int i = 0; other.name.empty(); ++i) {
+    const std::string candidate = "shop/s" + std::to_string(i) + ":443";
+    if (config::bucket_of("service/" + candidate) == config::bucket_of(name)) {
+      other.name = candidate;
+    }
+  }
+
+  const auto before = files_.files();
+  const auto written =
+      writer_.write(change_shards(writer_.manifest(1), {prepare(config::Shard{other})}, {}), {}, 7);
+  ASSERT_TRUE(written) << written.error();
+  ASSERT_TRUE(writer_.make_current(*written));
+
+  EXPECT_EQ(files_.files().size(), before.size() + 2);
+  const auto seen = testing::read_current(files_);
+  ASSERT_TRUE(seen) << seen.error();
+  EXPECT_EQ(seen->shards.at(name), config::serialize(content.shards[1]));
+  EXPECT_TRUE(seen->shards.contains("service/" + other.name));
 }
 
 TEST_F(Writer, RemovesKeysThatNoKeptGenerationUses) {
@@ -148,10 +181,13 @@ TEST_F(Writer, MakesADamagedGenerationAnew) {
   Content content;
   add_app(content, "orders", "1", "authority");
   write(content);
-  const std::string shard =
-      config::shard_path(writer_.manifest(1).find("service/shop/orders:443")->hash);
-  ASSERT_TRUE(files_.remove_file(shard));
-  ASSERT_TRUE(files_.write_file(shard, "torn"));
+  const auto& bucket = writer_.manifest(1).buckets[config::bucket_of("service/shop/orders:443")];
+  const std::string path = config::shard_path(bucket->hash);
+  // Its first document is what its name says.
+  std::string text = text_of(*bucket);
+  config::append_to_pack(text, "torn\n");
+  ASSERT_TRUE(files_.remove_file(path));
+  ASSERT_TRUE(files_.write_file(path, text));
 
   GenerationWriter again{files_};
   ASSERT_TRUE(again.recover(nullptr));

@@ -10,6 +10,7 @@
 
 #include "controller/publish/file_system.h"
 #include "controller/publish/publisher.h"
+#include "proxy/config/pack.h"
 #include "proxy/config/text.h"
 
 namespace handfast::publish::testing {
@@ -89,11 +90,15 @@ inline Result<Seen> read_current(FileSystem& files) {
     if (hash.empty()) continue;
     const auto bucket_text = read_whole(files, config::shard_path(hash));
     if (!bucket_text) return fail(bucket_text.error());
-    if (config::sha256_hex(*bucket_text) != hash) return fail(Reason::BadObject, "a torn bucket");
-    const auto bucket = config::parse_bucket(*bucket_text);
+    const config::Pack pack = config::split_pack(*bucket_text);
+    if (config::sha256_hex(pack.bucket) != hash) return fail(Reason::BadObject, "a torn bucket");
+    const auto bucket = config::parse_bucket(pack.bucket);
     if (!bucket) return fail(bucket.error());
     for (const auto& [name, shard_hash] : *bucket) {
-      const auto shard = read_whole(files, config::shard_path(shard_hash));
+      const auto packed = pack.shards.find(shard_hash);
+      const auto shard = packed != pack.shards.end()
+                             ? Result<std::string>(std::string(packed->second))
+                             : read_whole(files, config::shard_path(shard_hash));
       if (!shard) return fail(shard.error());
       if (config::sha256_hex(*shard) != shard_hash) return fail(Reason::BadObject, "a torn shard");
       seen.shards[name] = *shard;
