@@ -1,0 +1,348 @@
+"""`./dev bench scale`: what a large configuration costs, and what a change of it does.
+
+  scale.py --bin DIR [--apps N] [--changes N] [--seconds S] [--cache DIR] [--perf DIR] [--json FILE]
+
+Controller and proxy over N Ingresses, N Services, N TLS Secrets and 2 N EndpointSlices, the state
+directory on tmpfs: how long until the proxy is ready, how much memory the two take with it, how
+much CPU while 100 endpoints a second change, and how long a change takes from its delivery until
+the proxy enforces it, as the backend sees it: at another address, with another client
+certificate. docs/performance.md tells more."""
+
+import argparse
+import http.client
+import json
+import os
+import pathlib
+import socket
+import socketserver
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import cluster_set  # noqa: E402
+
+MEBI = 1024 * 1024
+TICKS = os.sysconf("SC_CLK_TCK")
+CHURN = 100  # endpoints a second
+PATIENCE = 120
+
+
+class Backend(socketserver.ThreadingTCPServer):
+    """Answers at which address it was asked, and by which certificate."""
+
+    allow_reuse_address = daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, folder, pairs):
+        super().__init__(("0.0.0.0", 0), None)
+        files = {"ca.pem": pairs.ca, "pair.pem": "".join(pairs.backend)}
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH,
+                                                   cafile=folder / "ca.pem")
+        self._context.load_cert_chain(folder / "pair.pem")
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def finish_request(self, request, client_address):
+        try:
+            request.settimeout(60)
+            with self._context.wrap_socket(request, server_side=True) as stream:
+                self._answer(stream)
+        except OSError:
+            pass
+
+    def handle_error(self, request, client_address):
+        pass
+
+    @staticmethod
+    def _answer(stream):
+        body = json.dumps({"address": stream.getsockname()[0],
+                           "serial": stream.getpeercert()["serialNumber"]}).encode()
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        data = b""
+        while True:
+            while b"\r\n\r\n" not in data:
+                more = stream.recv(65536)
+                if not more:
+                    return
+                data += more
+            data = data.split(b"\r\n\r\n", 1)[1]
+            stream.sendall(answer)
+
+
+class Program:
+    def __init__(self, folder, name, *command):
+        self.log = folder / f"{name}.log"
+        self.began = time.monotonic()
+        with open(self.log, "wb") as log:
+            self.child = subprocess.Popen([str(part) for part in command], stderr=log,
+                                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.pid = self.child.pid
+
+    def cpu(self):
+        """Seconds, user and system."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def pss(self):
+        text = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return 1024 * next(int(line.split()[1]) for line in text.splitlines()
+                           if line.startswith("Pss:"))
+
+    def lines(self, message):
+        return [line for line in map(json.loads, self.log.read_text().splitlines())
+                if line.get("message", line.get("msg")) == message]
+
+    def stop(self):
+        self.child.terminate()
+        try:
+            self.child.wait(20)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def wait_until(what, check, patience=PATIENCE, pause=0.02):
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            found = check()
+            if found:
+                return found
+        except (OSError, http.client.HTTPException):
+            pass
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited in vain for {what}")
+        time.sleep(pause)
+
+
+def status(port, target):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", target)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def tree_bytes(folder):
+    """What it takes on a tmpfs: whole pages, and about a kilobyte for each inode."""
+    pages = inodes = 0
+    for path, _, files in os.walk(folder):
+        for name in (*files, "."):
+            pages += os.lstat(os.path.join(path, name)).st_blocks * 512
+            inodes += 1
+    return pages, inodes
+
+
+class Scale:
+    def __init__(self, options, folder, state):
+        self.options, self.state = options, state
+        print("generating …", file=sys.stderr)
+        self.pairs = cluster_set.Pairs(pathlib.Path(options.cache), options.apps + 1)
+        self.backend = Backend(folder, self.pairs)
+        self.port = self.backend.server_address[1]
+        self.delivery = cluster_set.Directory(folder / "manifests")
+        for _, thing in cluster_set.everything(options.apps, self.pairs, self.port):
+            self.delivery.put(thing)
+        self.folder, self.turns = folder, {}
+        self.http, self.metrics = free_port(), free_port()
+        self.connection = None
+
+    def start(self):
+        binaries = pathlib.Path(self.options.bin).resolve()
+        control = self.folder / "control.sock"
+        common = ("--state-dir", self.state, "--control", control)
+        self.controller = Program(
+            self.folder, "controller", binaries / "handfast-controller", "--manifests",
+            self.delivery.folder, *common, "--metrics", "off")
+        self.proxy = Program(
+            self.folder, "proxy", binaries / "handfast-proxy", *common, "--workers", "1",
+            "--http", f"127.0.0.1:{self.http}", "--https", "127.0.0.1:0", "--metrics",
+            f"127.0.0.1:{self.metrics}", "--admin", "off", "--access-log", "off")
+        wait_until("the proxy", lambda: status(self.metrics, "/readyz") == 200)
+        wait_until("the last app", lambda: self.ask(self.options.apps - 1))
+        return time.monotonic() - self.controller.began
+
+    def programs(self):
+        return {"controller": self.controller, "proxy": self.proxy}
+
+    def ask(self, number):
+        """What the backend saw; None: it was not asked."""
+        for _ in range(2):
+            if self.connection is None:
+                self.connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=5)
+            try:
+                self.connection.request("GET", "/", headers={
+                    "Host": cluster_set.host(number), "X-Forwarded-Proto": "https"})
+                answer = self.connection.getresponse()
+                body = answer.read()
+                return json.loads(body) if answer.status == 200 else None
+            except (OSError, http.client.HTTPException):
+                self.connection.close()
+                self.connection = None
+        return None
+
+    # --- changes ----------------------------------------------------------------------------------
+
+    def move_endpoints(self, number):
+        turn = self.turns[number] = self.turns.get(number, 0) + 1
+        for which in range(cluster_set.SLICES):
+            self.delivery.put(cluster_set.endpoint_slice(number, which, self.port, turn))
+        return {cluster_set.address(number, which, turn) for which in range(cluster_set.SLICES)}
+
+    def seconds_until(self, number, is_seen):
+        began = time.monotonic()
+        while not is_seen(self.ask(number) or {}):
+            if time.monotonic() - began > PATIENCE:
+                raise SystemExit("a change was never enforced")
+            time.sleep(0.001)
+        return time.monotonic() - began
+
+    def endpoint_changes(self, count):
+        times = []
+        for i in range(count):
+            number = (i * 37 + 11) % self.options.apps
+            wanted = self.move_endpoints(number)
+            times.append(self.seconds_until(number, lambda seen: seen.get("address") in wanted))
+            time.sleep(0.02)
+        return times
+
+    def secret_changes(self, count):
+        times = []
+        for i in range(count):
+            number = (i * 53 + 5) % self.options.apps
+            before = self.ask(number)["serial"]
+            pair = (number + i + 1) % (self.options.apps + 1)
+            self.delivery.put(cluster_set.secret(number, self.pairs, pair))
+            times.append(self.seconds_until(
+                number, lambda seen: seen.get("serial", before) != before))
+            time.sleep(0.02)
+        return times
+
+    def churn(self, seconds):
+        """CPU of each program, in cores, while endpoints change; and how many did each second."""
+        before = {name: each.cpu() for name, each in self.programs().items()}
+        began, changed = time.monotonic(), 0
+        while (now := time.monotonic()) - began < seconds:
+            if changed > (now - began) * CHURN:
+                time.sleep(0.002)
+                continue
+            number = (changed * 71 + 3) % self.options.apps
+            which, turn = changed % cluster_set.SLICES, changed // self.options.apps + 1
+            self.delivery.put(cluster_set.endpoint_slice(number, which, self.port, turn))
+            changed += 1
+        took = time.monotonic() - began
+        cores = {name: (each.cpu() - before[name]) / took for name, each in self.programs().items()}
+        return cores, changed / took
+
+    # --- profiles ---------------------------------------------------------------------------------
+
+    def profiled(self, name, work, *arguments):
+        if not self.options.perf:
+            return work(*arguments)
+        folder = pathlib.Path(self.options.perf)
+        folder.mkdir(parents=True, exist_ok=True)
+        running = [subprocess.Popen(
+            ["perf", "record", "-q", "-F", "499", "-g", "-o", folder / f"{name}-{each}.data", "-p",
+             str(program.pid)], stderr=subprocess.DEVNULL)
+            for each, program in self.programs().items()]
+        try:
+            return work(*arguments)
+        finally:
+            for each in running:
+                each.send_signal(2)
+                each.wait()
+
+    def stop(self):
+        self.controller.stop()
+        self.proxy.stop()
+
+
+def spread(times):
+    ordered = sorted(times)
+    return {"p50": statistics.median(ordered) * 1000,
+            "p99": ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] * 1000}
+
+
+def measure(options, folder, state):
+    scale = Scale(options, folder, state)
+    found = {"apps": options.apps}
+    try:
+        found["ready_s"] = scale.start()
+        time.sleep(3)
+        pages, inodes = tree_bytes(state)
+        found["memory_mib"] = {**{name: each.pss() / MEBI for name, each in scale.programs().items()},
+                               "state": pages / MEBI, "inodes": inodes}
+        found["memory_mib"]["all"] = sum(found["memory_mib"][name]
+                                         for name in ("controller", "proxy", "state"))
+        found["endpoint_ms"] = spread(scale.profiled("endpoint", scale.endpoint_changes,
+                                                     options.changes))
+        found["secret_ms"] = spread(scale.profiled("secret", scale.secret_changes,
+                                                   options.changes))
+        cores, rate = scale.profiled("churn", scale.churn, options.seconds)
+        found["churn"] = {"changes_per_s": rate, "cores": cores}
+        found["memory_mib"]["later"] = {name: each.pss() / MEBI
+                                        for name, each in scale.programs().items()}
+        found["secret_changed_after_churn"] = scale.ask(0) is not None
+    finally:
+        scale.stop()
+        if options.keep_logs:
+            for name in ("controller", "proxy"):
+                target = pathlib.Path(options.keep_logs) / f"{name}.log"
+                target.write_bytes((folder / f"{name}.log").read_bytes())
+    return found
+
+
+def table(found):
+    memory, churn = found["memory_mib"], found["churn"]
+    rows = [
+        ("start to ready", f"{found['ready_s']:.1f} s"),
+        ("memory: controller, proxy, state directory",
+         f"{memory['controller']:.0f} + {memory['proxy']:.0f} + {memory['state']:.0f} MiB "
+         f"= {memory['all']:.0f} MiB ({memory['inodes']} inodes)"),
+        ("one endpoint, until enforced", "p50 {p50:.0f} ms, p99 {p99:.0f} ms".format(
+            **found["endpoint_ms"])),
+        ("one Secret, until enforced", "p50 {p50:.0f} ms, p99 {p99:.0f} ms".format(
+            **found["secret_ms"])),
+        (f"CPU while {churn['changes_per_s']:.0f} endpoints/s change",
+         ", ".join(f"{name} {cores:.2f}" for name, cores in churn["cores"].items()) + " cores"),
+    ]
+    width = max(len(title) for title, _ in rows)
+    return "\n".join(f"{title:<{width}}  {value}" for title, value in rows)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--apps", type=int, default=10_000)
+    parser.add_argument("--changes", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--cache", default=os.path.join(
+        os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "handfast", "scale"))
+    parser.add_argument("--perf", help="folder for profiles of perf")
+    parser.add_argument("--keep-logs", help="folder for the programs' logs")
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="handfast-scale-") as folder, \
+            tempfile.TemporaryDirectory(prefix="handfast-scale-", dir="/dev/shm") as state:
+        found = measure(options, pathlib.Path(folder), pathlib.Path(state))
+    print(table(found))
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
