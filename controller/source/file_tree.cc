@@ -118,17 +118,21 @@ namespace {
 
 class Lister {
  public:
-  Lister(FileTree& tree, const WatchDirectory& watch) : tree_(tree), watch_(watch) {}
+  Lister(FileTree& tree, const WatchDirectory& watch)
+      : tree_(tree), watch_(watch), watch_ways_([&tree, &watch](const std::string& path) {
+          tree.ways.insert(path);
+          watch(path);
+        }) {}
 
   // The root itself. Its name is the empty one, or `prefix` without its slash.
   void start(const std::string& root, const std::string& prefix, bool allow_file) {
-    watch_way(root, watch_);
+    watch_way(root, watch_ways_);
     struct stat info{};
     if (::stat(root.c_str(), &info) != 0) {
       tree_.root = is_absent(errno) ? FileTree::Root::Missing : FileTree::Root::Unreadable;
       return tell(root, describe(errno));
     }
-    if (allow_file && !S_ISDIR(info.st_mode)) return add_file(root, prefix, info);
+    if (allow_file && !S_ISDIR(info.st_mode)) return add_file(root, prefix, info, false);
     if (!S_ISDIR(info.st_mode)) {
       tree_.root = FileTree::Root::Missing;
       return tell(root, "is not a directory");
@@ -152,6 +156,7 @@ class Lister {
   // Lists one directory and what is below. Answers errno if it can't be listed.
   int directory(const std::string& path, const std::string& prefix) {
     watch_(path);
+    tree_.listed.emplace(path, prefix);
     DirectoryId id;
     std::vector<std::string> names;
     if (const int error = read_directory(path, id, names); error != 0) return error;
@@ -190,7 +195,7 @@ class Lister {
     // Gone since the directory was listed.
     if (::lstat(path.c_str(), &info) != 0 && is_absent(errno)) return;
     const bool is_link = S_ISLNK(info.st_mode);
-    if (is_link) watch_way(path, watch_);
+    if (is_link) watch_way(path, watch_ways_);
     if (::stat(path.c_str(), &info) != 0) {
       const int error = errno;
       if (is_absent(error)) {
@@ -200,11 +205,11 @@ class Lister {
       return unreadable(path, name, error);
     }
     if (!S_ISDIR(info.st_mode)) {
-      if (is_manifest_name(name)) add_file(path, name, info);
+      if (is_manifest_name(name)) add_file(path, name, info, !is_link);
       return;
     }
     if (auto key = volume_key(std::string_view(name).substr(prefix_))) {
-      tree_.files[name] = look_at_volume(path, std::move(*key), watch_);
+      tree_.files[name] = look_at_volume(path, std::move(*key), watch_ways_);
       return;
     }
     const int error = directory(path, name + "/");
@@ -223,14 +228,16 @@ class Lister {
     }
   }
 
-  void add_file(const std::string& path, const std::string& name, const struct stat& info) {
-    FoundFile file{path, id_of(info), std::nullopt, std::nullopt};
+  void add_file(const std::string& path, const std::string& name, const struct stat& info,
+                bool is_plain) {
+    FoundFile file{path, id_of(info), std::nullopt, std::nullopt, is_plain};
     if (!S_ISREG(info.st_mode)) file.problem = Error{Reason::Io, "is not a regular file"};
     tree_.files[name] = std::move(file);
   }
 
   FileTree& tree_;
   const WatchDirectory& watch_;
+  const WatchDirectory watch_ways_;
   std::vector<DirectoryId> way_;  // from the root to here
   std::set<DirectoryId> visited_;
   std::size_t prefix_ = 0;  // bytes of a name that aren't relative to the root
@@ -293,6 +300,23 @@ FileTree list_manifests(const std::string& root, const std::string& prefix, bool
   FileTree tree;
   Lister(tree, watch).start(root, prefix, allow_file);
   return tree;
+}
+
+bool look_again(FileTree& tree, const std::string& name, const std::string& path) {
+  const std::string_view last = std::string_view(path).substr(path.rfind('/') + 1);
+  if (last.starts_with('.')) return true;
+  const auto known = tree.files.find(name);
+  if (known != tree.files.end() && !known->second.is_plain) return false;
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) != 0) {
+    if (!is_absent(errno)) return false;
+    if (known != tree.files.end()) tree.files.erase(known);
+    return true;
+  }
+  if (!S_ISREG(info.st_mode)) return false;
+  if (!is_manifest_name(name)) return true;
+  tree.files.insert_or_assign(name, FoundFile{path, id_of(info), std::nullopt, std::nullopt, true});
+  return true;
 }
 
 ReadFile read_file(const std::string& path) {

@@ -18,6 +18,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +55,7 @@ struct FoundFile {
   FileId id;
   std::optional<Error> problem;     // it is there and can't be read
   std::optional<VolumeKey> volume;  // it is no file
+  bool is_plain = false;            // a regular file, and no link led to its name
 };
 
 struct FileTree {
@@ -66,6 +68,11 @@ struct FileTree {
   std::vector<std::string> unknown;
   // Of directories; `key` is empty.
   std::vector<objects::Decoded::Problem> problems;
+  // Directories that were listed, by path, and the beginning of the names below.
+  std::map<std::string, std::string> listed;
+  // Directories that are watched for the sake of links and volumes: what a change there means, a
+  // new listing tells.
+  std::set<std::string> ways;
 };
 
 // Told of each directory in which a change could change the result, before it is read, so that a
@@ -76,6 +83,10 @@ using WatchDirectory = std::function<void(const std::string& path)>;
 // with `prefix`.
 [[nodiscard]] FileTree list_manifests(const std::string& root, const std::string& prefix,
                                       bool allow_file, const WatchDirectory& watch);
+
+// Looks again at one name, which is no link, in a directory that was listed. False: that isn't
+// enough, everything has to be listed.
+[[nodiscard]] bool look_again(FileTree& tree, const std::string& name, const std::string& path);
 
 // What errno says.
 [[nodiscard]] std::string describe(int error);

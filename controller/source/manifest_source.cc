@@ -10,8 +10,10 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <set>
 #include <stop_token>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -64,6 +66,7 @@ class ManifestSource::Watch {
   void begin_listing() {
     listed_.clear();
     next_.clear();
+    notices_taken_ = {};
     error_ = notices_ ? 0 : first_error_;
   }
 
@@ -73,18 +76,26 @@ class ManifestSource::Watch {
     // directory that was made anew under its old name no special case.
     const int number = ::inotify_add_watch(notices_.get(), directory.c_str(), kWatched);
     if (number >= 0) {
-      next_.insert(number);
+      next_[number].insert(directory);
     } else if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) {
       error_ = errno;
     }
   }
 
   void end_listing() {
-    for (const int number : current_) {
+    for (const auto& [number, directories] : current_) {
       if (!next_.contains(number)) (void)::inotify_rm_watch(notices_.get(), number);
     }
     current_.swap(next_);
   }
+
+  // What the kernel told of since the last call: names in directories.
+  struct Notices {
+    // Something that doesn't come down to names: everything is to be listed.
+    bool is_everything = false;
+    std::set<std::pair<std::string, std::string>> names;
+  };
+  Notices take_notices() { return std::exchange(notices_taken_, {}); }
 
   // errno of what could not be watched in the last listing, or 0.
   [[nodiscard]] int error() const { return error_; }
@@ -118,7 +129,10 @@ class ManifestSource::Watch {
         inotify_event event{};
         std::memcpy(&event, buffer.data() + at, sizeof event);
         const char* const name = buffer.data() + at + sizeof event;
-        is_any = is_any || matters(event, event.len > 0 ? std::string_view(name) : "");
+        if (const std::string_view text = event.len > 0 ? name : ""; matters(event, text)) {
+          is_any = true;
+          remember(event, text);
+        }
         at += sizeof event + event.len;
       }
     }
@@ -132,14 +146,30 @@ class ManifestSource::Watch {
     return true;
   }
 
+  void remember(const inotify_event& event, std::string_view name) {
+    constexpr std::uint32_t kNames = IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE |
+                                     IN_DELETE | IN_ATTRIB | IN_MODIFY;
+    const auto at = current_.find(event.wd);
+    const bool is_name =
+        (event.mask & kNames) != 0 && (event.mask & IN_ISDIR) == 0 && !name.empty();
+    // One that is reached in two ways has names in both.
+    if (!is_name || at == current_.end() || at->second.size() != 1) {
+      notices_taken_.is_everything = true;
+    } else {
+      notices_taken_.names.emplace(*at->second.begin(), name);
+    }
+  }
+
   UniqueFd notices_;
   UniqueFd wakeup_;
   std::stop_source stop_;
   int first_error_ = 0;
   int error_ = 0;
   std::set<std::string> listed_;
-  std::set<int> current_;
-  std::set<int> next_;
+  // Paths by the kernel's number.
+  std::map<int, std::set<std::string>> current_;
+  std::map<int, std::set<std::string>> next_;
+  Notices notices_taken_;
 };
 
 // One run().
@@ -154,37 +184,68 @@ class ManifestSource::Loop {
         sink_(sink) {}
 
   void run() {
+    bool is_everything = true;
     while (!watch_.stopped().stop_requested()) {
-      scan();
-      const auto wait = should_retry_ ? std::min(timing_.retry, timing_.rescan) : timing_.rescan;
+      if (is_everything || !scan_names()) scan();
+      const bool looks_again = should_retry_ || !store_.unsettled().empty();
+      const auto wait = looks_again ? std::min(timing_.retry, timing_.rescan) : timing_.rescan;
       const auto woken = watch_.wait_until(std::chrono::steady_clock::now() + wait);
       if (woken == Watch::Woken::Notice) wait_for_quiet();
+      const bool is_late = std::chrono::steady_clock::now() >= listed_at_ + timing_.rescan;
+      is_everything = should_retry_ || is_late;
     }
   }
 
  private:
   void scan() {
+    listed_at_ = std::chrono::steady_clock::now();
     watch_.begin_listing();
     const WatchDirectory watch = [&](const std::string& path) { watch_.add(path); };
-    FileTree tree;
+    tree_ = {};
     if (!directory_.empty()) {
-      tree = list_manifests(directory_, {}, /*allow_file=*/false, watch);
+      tree_ = list_manifests(directory_, {}, /*allow_file=*/false, watch);
     }
-    bool is_whole = tree.root == FileTree::Root::Listed;
+    bool is_whole = tree_.root == FileTree::Root::Listed;
     if (!crl_directory_.empty()) {
-      const FoundFile& found = add_crl_directory(tree, crl_directory_, watch);
+      const FoundFile& found = add_crl_directory(tree_, crl_directory_, watch);
       is_whole = is_whole && !found.problem;
     }
     watch_.end_listing();
     if (watch_.error() != 0) {
-      tree.problems.push_back({{},
-                               {directory_, 0},
-                               {},
-                               {Reason::Io, "can't be watched, so it is read every second: " +
-                                                describe(watch_.error())},
-                               "Raise fs.inotify.max_user_watches and max_user_instances."});
+      tree_.problems.push_back({{},
+                                {directory_, 0},
+                                {},
+                                {Reason::Io, "can't be watched, so it is read every second: " +
+                                                 describe(watch_.error())},
+                                "Raise fs.inotify.max_user_watches and max_user_instances."});
     }
-    ManifestStore::Update update = store_.update(tree, watch_.stopped());
+    deliver(store_.update(tree_, watch_.stopped()), is_whole);
+  }
+
+  // Looks at what notices name, and at what was just being written. False: that isn't enough.
+  bool scan_names() {
+    const Watch::Notices notices = watch_.take_notices();
+    if (notices.is_everything) return false;
+    std::set<std::string> names;
+    for (const auto& [directory, name] : notices.names) {
+      const auto listed = tree_.listed.find(directory);
+      if (listed == tree_.listed.end() || tree_.ways.contains(directory)) return false;
+      std::string whole = listed->second + name;
+      if (!look_again(tree_, whole, directory + '/' + name)) return false;
+      names.insert(std::move(whole));
+    }
+    for (const std::string& name : store_.unsettled()) {
+      const auto file = tree_.files.find(name);
+      if (names.contains(name)) continue;
+      if (file == tree_.files.end()) return false;
+      if (!look_again(tree_, name, std::string(file->second.path))) return false;
+      names.insert(name);
+    }
+    deliver(store_.update(tree_, names, watch_.stopped()), /*is_whole=*/false);
+    return true;
+  }
+
+  void deliver(ManifestStore::Update update, bool is_whole) {
     if (watch_.stopped().stop_requested()) return;
     should_retry_ = update.should_retry || watch_.error() != 0;
     const bool was_synced = is_synced_;
@@ -209,6 +270,8 @@ class ManifestSource::Loop {
   Watch& watch_;
   Sink& sink_;
   ManifestStore store_;
+  FileTree tree_;
+  SteadyTime listed_at_{};
   bool should_retry_ = false;
   bool is_synced_ = false;
 };

@@ -1,10 +1,12 @@
 #pragma once
 // A directory of manifests as a source: the YAML that `kubectl apply -f` takes, watched.
 //
-// The tree is listed anew after every burst of changes, and only files that changed are read: that
-// gets editors' renames, kubelet's swapped links and directories that come and go right, where
-// following single notices would not. A burst ends when nothing happened for `quiet`, or `at_most`
-// after it began. A rescan every so often covers lost notices and file systems that give none.
+// After a burst of changes the tree is listed anew, and only files that changed are read: that gets
+// kubelet's swapped links and directories that come and go right, where following single notices
+// would not. Where all notices are of plain files in directories that no link leads through, these
+// files alone are looked at: a change costs no listing of ten thousand others. A burst ends when
+// nothing happened for `quiet`, or `at_most` after it began. A rescan every so often covers lost
+// notices and file systems that give none.
 //
 // A directory that isn't there is waited for: batches with synced = false until it comes. One that
 // goes away later takes its objects with it; one that can't be read keeps them.

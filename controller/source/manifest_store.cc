@@ -29,11 +29,9 @@ bool is_unknown(const FileTree& tree, std::string_view name) {
 }  // namespace
 
 ManifestStore::Update ManifestStore::update(const FileTree& tree, const std::stop_token& stop) {
-  Update out;
-  out.should_retry = tree.root != FileTree::Root::Listed || !tree.unknown.empty();
   for (const auto& [name, file] : tree.files) {
-    if (stop.stop_requested()) return out;
-    refresh(name, file, out.should_retry);
+    if (stop.stop_requested()) return {};
+    refresh(name, file);
   }
   for (auto at = records_.begin(); at != records_.end();) {
     if (tree.files.contains(at->first) || is_unknown(tree, at->first)) {
@@ -43,14 +41,39 @@ ManifestStore::Update ManifestStore::update(const FileTree& tree, const std::sto
       at = records_.erase(at);
     }
   }
+  return tell(tree);
+}
+
+ManifestStore::Update ManifestStore::update(const FileTree& tree,
+                                            const std::set<std::string>& names,
+                                            const std::stop_token& stop) {
+  for (const std::string& name : names) {
+    if (stop.stop_requested()) return {};
+    const auto file = tree.files.find(name);
+    if (file != tree.files.end()) {
+      refresh(name, file->second);
+      continue;
+    }
+    const auto record = records_.find(name);
+    if (record == records_.end() || is_unknown(tree, name)) continue;
+    forget(name, record->second);
+    records_.erase(record);
+  }
+  return tell(tree);
+}
+
+ManifestStore::Update ManifestStore::tell(const FileTree& tree) {
+  Update out;
+  out.should_retry = tree.root != FileTree::Root::Listed || !tree.unknown.empty();
   settle(out.batch.events);
 
   std::vector<Problem>& problems = out.batch.problems;
   problems = tree.problems;
-  for (const auto& [name, record] : records_) {
+  for (const std::string& name : troubled_) {
+    const Record& record = records_.at(name);
     problems.insert(problems.end(), record.problems.begin(), record.problems.end());
-    out.batch.skipped_documents += record.skipped;
   }
+  out.batch.skipped_documents = skipped_;
   add_conflicts(problems);
   std::ranges::stable_sort(problems, [](const Problem& left, const Problem& right) {
     return std::tie(left.origin.file, left.origin.line) <
@@ -63,7 +86,19 @@ ManifestStore::Update ManifestStore::update(const FileTree& tree, const std::sto
   return out;
 }
 
-void ManifestStore::refresh(const std::string& name, const FoundFile& file, bool& should_retry) {
+void ManifestStore::set_findings(const std::string& name, Record& record,
+                                 std::vector<Problem> problems, std::size_t skipped) {
+  record.problems = std::move(problems);
+  skipped_ += skipped - record.skipped;
+  record.skipped = skipped;
+  if (record.problems.empty()) {
+    troubled_.erase(name);
+  } else {
+    troubled_.insert(name);
+  }
+}
+
+void ManifestStore::refresh(const std::string& name, const FoundFile& file) {
   const auto known = records_.find(name);
   const bool is_unchanged = known != records_.end() && known->second.is_settled && !file.problem &&
                             known->second.id == file.id;
@@ -98,7 +133,11 @@ void ManifestStore::refresh(const std::string& name, const FoundFile& file, bool
     }
   }
   if (problem) keep_all(name, record, std::move(*problem));
-  should_retry = should_retry || !record.is_settled;
+  if (record.is_settled) {
+    unsettled_.erase(name);
+  } else {
+    unsettled_.insert(name);
+  }
 }
 
 ManifestStore::Parsed ManifestStore::parse(const std::string& name, std::string_view text) {
@@ -163,8 +202,7 @@ void ManifestStore::merge(const std::string& name, Record& record, Parsed parsed
     kept.insert(key);
   }
   record.keys = std::move(kept);
-  record.problems = std::move(parsed.problems);
-  record.skipped = parsed.skipped;
+  set_findings(name, record, std::move(parsed.problems), parsed.skipped);
 }
 
 void ManifestStore::keep_all(const std::string& name, Record& record, Error problem) {
@@ -172,10 +210,12 @@ void ManifestStore::keep_all(const std::string& name, Record& record, Error prob
     touched_.insert(key);
     entries_[key].claims[name].is_kept = true;
   }
-  record.problems = {Problem{{}, {name, 0}, {}, std::move(problem)}};
+  set_findings(name, record, {Problem{{}, {name, 0}, {}, std::move(problem)}}, record.skipped);
 }
 
 void ManifestStore::forget(const std::string& name, Record& record) {
+  set_findings(name, record, {}, 0);
+  unsettled_.erase(name);
   for (const ObjectKey& key : record.keys) {
     touched_.insert(key);
     entries_[key].claims.erase(name);

@@ -10,7 +10,8 @@
 // - of several files with the same object the first by name counts, and the others are told of;
 //   an object that is only kept counts after those that are really written somewhere.
 //
-// Not thread-safe. The cost of an update follows what changed, apart from looking at each name.
+// Not thread-safe. The cost of an update follows what changed, apart from looking at each name that
+// may have.
 
 #include <cstddef>
 #include <map>
@@ -34,12 +35,18 @@ class ManifestStore final {
     Batch batch;
     // Whether the batch tells anything that the one before did not.
     bool is_news = false;
-    // Something could not be read or was just being written: worth another look in a moment.
+    // Something could not be listed: worth another listing in a moment.
     bool should_retry = false;
   };
 
   // Returns early, with half of the work done and an update to be thrown away, on a stop.
   [[nodiscard]] Update update(const FileTree& tree, const std::stop_token& stop);
+  // The same, where no other names than these can have changed.
+  [[nodiscard]] Update update(const FileTree& tree, const std::set<std::string>& names,
+                              const std::stop_token& stop);
+
+  // Files that could not be read or were just being written: worth another look in a moment.
+  [[nodiscard]] const std::set<std::string>& unsettled() const { return unsettled_; }
 
  private:
   using ObjectPtr = std::shared_ptr<const objects::Object>;
@@ -70,7 +77,10 @@ class ManifestStore final {
     std::size_t skipped = 0;
   };
 
-  void refresh(const std::string& name, const FoundFile& file, bool& should_retry);
+  void refresh(const std::string& name, const FoundFile& file);
+  void set_findings(const std::string& name, Record& record,
+                    std::vector<objects::Decoded::Problem> problems, std::size_t skipped);
+  [[nodiscard]] Update tell(const FileTree& tree);
   void keep_all(const std::string& name, Record& record, Error problem);
   void forget(const std::string& name, Record& record);
   void merge(const std::string& name, Record& record, Parsed parsed);
@@ -85,6 +95,9 @@ class ManifestStore final {
   std::map<objects::ObjectKey, Entry> entries_;
   std::set<objects::ObjectKey> touched_;    // since the last settle()
   std::set<objects::ObjectKey> contested_;  // with several files that write them
+  std::set<std::string> unsettled_;
+  std::set<std::string> troubled_;  // files with problems
+  std::size_t skipped_ = 0;         // in all files
   std::vector<objects::Decoded::Problem> told_problems_;
   std::size_t told_skipped_ = 0;
 };

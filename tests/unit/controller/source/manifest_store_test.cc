@@ -133,7 +133,7 @@ TEST_F(ManifestStoreTest, AFileThatCantBeReadKeepsWhatItHeld) {
 
   EXPECT_THAT(update.batch.events, IsEmpty());
   EXPECT_EQ(update.batch.problems.size(), 1U);
-  EXPECT_TRUE(update.should_retry);
+  EXPECT_THAT(store_.unsettled(), ElementsAre("a.yaml"));
 }
 
 TEST_F(ManifestStoreTest, TheNextFileTakesOverWhenTheFirstOneIsGone) {
