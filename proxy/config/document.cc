@@ -11,6 +11,8 @@
 #include <optional>
 #include <streambuf>
 
+#include "proxy/config/own_text.h"
+
 namespace handfast::config {
 namespace {
 
@@ -257,6 +259,11 @@ class TreeBuilder final : public YAML::EventHandler {
 }  // namespace
 
 Result<Node> parse_document(std::string_view text) {
+  if (auto own = try_read_own(text)) return *std::move(own);
+  return parse_yaml(text);
+}
+
+Result<Node> parse_yaml(std::string_view text) {
   if (text.size() > kMaxDocumentBytes) {
     return fail(Reason::BadYaml, "larger than " + std::to_string(kMaxDocumentBytes) + " bytes");
   }
