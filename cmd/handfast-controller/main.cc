@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "cmd/handfast-controller/sources.h"
+#include "cmd/handfast-controller/statuses.h"
 #include "controller/kube/api_client.h"
 #include "controller/metrics/endpoint.h"
 #include "controller/reconcile/controller.h"
@@ -30,6 +31,7 @@ namespace {
 
 struct Settings {
   SourceSettings source;
+  StatusSettings status;
   std::string state_directory, control_path, metrics;
   translate::Options translate;
   std::chrono::seconds ticket_rotation{};  // 0: none
@@ -43,6 +45,7 @@ OptionSet make_options() {
   options.add_text("metrics", "ADDR:PORT", "0.0.0.0:10254",
                    "/metrics, /healthz, /readyz; off for none");
   translate::add_flags(options);
+  add_status_flags(options);
   options.add_duration("session-ticket-rotation", "12h",
                        "how old a ticket key gets without a Secret; 0: no ring");
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
@@ -55,6 +58,10 @@ Result<Settings> read_options(const ParsedOptions& parsed) {
   auto source = read_source_flags(parsed);
   if (!source) return fail(std::move(source.error()));
   settings.source = std::move(*source);
+  auto status = read_status_flags(parsed);
+  if (!status) return fail(std::move(status.error()));
+  settings.status = std::move(*status);
+  settings.source.publish_service = settings.status.publish_service;
   settings.state_directory = parsed.text("state-dir");
   settings.control_path = parsed.text("control");
   settings.metrics = parsed.text("metrics");
@@ -141,10 +148,16 @@ int run(const Settings& settings, const sigset_t& signals) {
   const auto sources = make_sources(settings.source, settings.translate, clock, metrics);
   if (!sources) return start_error(sources.error());
   source::Source& source = *sources->source;
-  reconcile::Reconciler reconciler{
-      {writer, publisher, metrics, clock, ring ? &*ring : nullptr, &source},
-      settings.translate,
-      std::move(*last_good)};
+  std::optional<Statuses> statuses;
+  if (sources->api != nullptr) {
+    StatusSettings wanted = settings.status;
+    if (wanted.ns.empty()) wanted.ns = sources->ns;
+    statuses.emplace(std::move(wanted), *sources->api, proxy, settings.translate, clock);
+  }
+  reconcile::Reconciler reconciler{{writer, publisher, metrics, clock, ring ? &*ring : nullptr,
+                                    &source, statuses ? &statuses->parts() : nullptr},
+                                   settings.translate,
+                                   std::move(*last_good)};
   reconcile::Controller controller{reconciler};
 
   std::unique_ptr<metrics::Endpoint> endpoint;
@@ -159,6 +172,7 @@ int run(const Settings& settings, const sigset_t& signals) {
     endpoint = std::move(*opened);
   }
 
+  if (statuses) statuses->start();
   std::thread source_thread{[&source, &controller] { source.run(controller); }};
   std::thread controller_thread{[&controller] { controller.run(); }};
   int signal_number = 0;
@@ -169,6 +183,7 @@ int run(const Settings& settings, const sigset_t& signals) {
   controller.stop();
   source_thread.join();
   controller_thread.join();
+  if (statuses) statuses->stop();
   return 0;
 }
 

@@ -40,7 +40,8 @@ Result<kube::Access> find_access(const SourceSettings& settings) {
 }
 
 // What flags name is read wherever it is, also outside --watch-namespace.
-std::vector<objects::ObjectKey> named_by(const translate::Options& options) {
+std::vector<objects::ObjectKey> named_by(const SourceSettings& settings,
+                                         const translate::Options& options) {
   std::vector<objects::ObjectKey> named;
   const auto add = [&named](const char* kind, const std::optional<translate::NamespacedName>& ref) {
     if (ref) named.push_back({kind, ref->ns, ref->name});
@@ -50,6 +51,7 @@ std::vector<objects::ObjectKey> named_by(const translate::Options& options) {
   add("ConfigMap", options.config_map);
   add("ConfigMap", options.tcp_services);
   add("Service", options.default_backend);
+  add("Service", settings.publish_service);
   if (const auto& ca = options.default_upstream_ca) {
     if (ca->kind == translate::DefaultCa::Kind::Secret) add("Secret", ca->ref);
     if (ca->kind == translate::DefaultCa::Kind::ConfigMap) add("ConfigMap", ca->ref);
@@ -109,6 +111,7 @@ Result<Sources> make_sources(const SourceSettings& settings, const translate::Op
   auto access = find_access(settings);
   if (!access) return fail(std::move(access.error()));
   const std::string server = access->server;
+  sources.ns = access->ns.empty() ? "default" : access->ns;
   auto api = kube::ApiClient::make(std::move(*access), clock);
   if (!api) return fail(std::move(api.error()));
   log(LogLevel::Info, "watching a cluster", {{"server", server}});
@@ -121,7 +124,7 @@ Result<Sources> make_sources(const SourceSettings& settings, const translate::Op
   auto cluster = std::make_unique<source::ClusterSource>(
       source::ClusterSource::Parts{*sources.api, clock, std::move(random), sources.observer.get()},
       source::ClusterSource::Settings{settings.namespaces, settings.namespace_selector,
-                                      named_by(options)});
+                                      named_by(settings, options)});
   if (options.crl_directory.empty()) {
     sources.source = std::move(cluster);
     return sources;

@@ -3,6 +3,7 @@
 // server, inside the cluster or by a kubeconfig.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct SourceSettings {
   std::string api_server;  // --apiserver-host
   std::vector<std::string> namespaces;
   std::string namespace_selector;
+  std::optional<translate::NamespacedName> publish_service;
 };
 
 void add_source_flags(OptionSet& options);
@@ -30,7 +32,8 @@ void add_source_flags(OptionSet& options);
 
 // In the order of their making. The API client is ended last: it waits for its callbacks.
 struct Sources {
-  std::unique_ptr<kube::ApiClient> api;
+  std::unique_ptr<kube::ApiClient> api;  // null: there is no cluster
+  std::string ns;                        // of the pod, or the kubeconfig's context
   std::unique_ptr<source::ClusterObserver> observer;
   std::unique_ptr<source::Source> source;
 };

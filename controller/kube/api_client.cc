@@ -317,7 +317,8 @@ Api::Id ApiClient::send(Request request, Callbacks callbacks) {
           message.set_request_uri(request.target);
           auto& headers = message.headers();
           headers.add("Accept", "application/json");
-          // The API server wants just that word: what the library adds, with weights, it passes over.
+          // The API server wants just that word: what the library adds, with weights, it passes
+          // over.
           if (!request.is_stream) headers.add("Accept-Encoding", "gzip");
           headers.add("User-Agent", "handfast-controller/" HANDFAST_VERSION);
           // By this name the library checks the certificate a second time.

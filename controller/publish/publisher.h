@@ -71,6 +71,8 @@ class Publisher {
 
   // The generation that the proxy acknowledged last; 0: none since this controller started.
   [[nodiscard]] std::uint64_t acknowledged() const { return acknowledged_; }
+  // Whether something else stands in for this shard.
+  [[nodiscard]] bool is_replaced(std::string_view shard) const { return replaced_.contains(shard); }
   // How many shards stand in for what the proxy would not take.
   [[nodiscard]] std::size_t replaced_count() const { return replaced_.size(); }
 

@@ -18,6 +18,9 @@ constexpr std::chrono::milliseconds kPollServed{2'000};
 // Findings tell about certificates that are about to expire: time alone makes news.
 constexpr std::chrono::hours kTranslateAgain{1};
 constexpr std::chrono::milliseconds kMostWait{1'000};
+constexpr std::chrono::seconds kStatusPause{1};
+// Handshakes make news, and nobody tells.
+constexpr std::chrono::seconds kStatusAgain{10};
 
 translate::Report findings_of(const std::vector<objects::Decoded::Problem>& problems) {
   translate::Report findings;
@@ -77,11 +80,12 @@ void Reconciler::take(source::Batch batch) {
     is_dirty_ = true;
     retry_at_ = {};
   }
+  if (!batch.events.empty()) want_status();
 }
 
 std::optional<Monotonic> Reconciler::due() const {
   if (!synced_) return std::nullopt;
-  return std::min(poll_at_, is_dirty_ ? retry_at_ : translate_at_);
+  return std::min({poll_at_, is_dirty_ ? retry_at_ : translate_at_, status_at_});
 }
 
 void Reconciler::work() {
@@ -92,6 +96,7 @@ void Reconciler::work() {
   } else if (now >= poll_at_) {
     poll();
   }
+  if (now >= status_at_) tell_status();
 }
 
 void Reconciler::publish() {
@@ -244,6 +249,28 @@ void Reconciler::acknowledge_items() {
   }
 }
 
+// What the API server's objects say of us is behind by a second at most.
+void Reconciler::want_status() {
+  if (parts_.status == nullptr || !was_published_) return;
+  status_at_ = std::min(status_at_, std::max(parts_.clock.now(), status_told_ + kStatusPause));
+}
+
+void Reconciler::tell_status() {
+  status_told_ = parts_.clock.now();
+  status_at_ = status_told_ + kStatusAgain;
+  std::erase_if(rejected_,
+                [this](const auto& one) { return !parts_.publisher.is_replaced(one.first); });
+  Result<config::StateAnswer> proxy;
+  if (state_.has_upstream_tls_policies()) proxy = parts_.status->proxy.state();
+  parts_.status->reporter.tell(
+      {.state = state_,
+       .manifest = parts_.writer.manifest(parts_.writer.newest()),
+       .is_served = parts_.publisher.acknowledged() == parts_.writer.newest(),
+       .rejected = rejected_,
+       .proxy = proxy ? &*proxy : nullptr,
+       .is_gone = parts_.status->is_gone});
+}
+
 bool Reconciler::is_on_disk(const std::string& directory) const {
   return parts_.writer.has_directory(directory);
 }
@@ -251,7 +278,9 @@ bool Reconciler::is_on_disk(const std::string& directory) const {
 void Reconciler::tell(const Outcome& outcome) {
   using Kind = Outcome::Kind;
   const std::string generation = std::to_string(outcome.generation);
+  if (outcome.kind != told_kind_ || outcome.kind == Kind::Acknowledged) want_status();
   for (const config::Rejection& rejection : outcome.replaced) {
+    rejected_.insert_or_assign(rejection.shard, rejection);
     parts_.metrics.count_rejected_shard(to_string(rejection.reason));
     log(LogLevel::Error, "the proxy does not take a shard; it stays at its last good or is refused",
         {{"shard", rejection.shard},
@@ -283,6 +312,7 @@ void Reconciler::tell(const Outcome& outcome) {
 
 void Reconciler::tell_findings(const translate::Report& over, const translate::Report& added) {
   if (over.empty() && added.empty()) return;
+  if (parts_.status != nullptr) parts_.status->reporter.note(over, added);
   static_cast<void>(findings_log_.update(over, added));
   std::map<metrics::Metrics::FindingKey, std::size_t> counts;
   for (const auto& [key, count] : findings_log_.counts()) {

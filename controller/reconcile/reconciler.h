@@ -15,6 +15,7 @@
 // Threading: one thread's, but for is_ready(). Ownership: borrows its parts.
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -28,10 +29,18 @@
 #include "controller/reconcile/ticket_ring.h"
 #include "controller/source/source.h"
 #include "controller/state/cluster_state.h"
+#include "controller/status/status_reporter.h"
 #include "controller/translate/translator.h"
 #include "proxy/base/clock.h"
 
 namespace handfast::reconcile {
+
+// For a source whose objects have statuses. Borrows its parts.
+struct StatusParts {
+  status::StatusReporter& reporter;
+  publish::ProxyControl& proxy;
+  std::function<bool(const std::string& pod)> is_gone;  // of a replica
+};
 
 class Reconciler {
  public:
@@ -42,6 +51,7 @@ class Reconciler {
     const Clock& clock;
     TicketRing* ring = nullptr;        // null: each proxy makes a key of its own
     source::Source* source = nullptr;  // to tell what is referred to; null: it delivers everything
+    StatusParts* status = nullptr;
   };
 
   // `last_good`: of the generation that is current; see last_good.h.
@@ -70,6 +80,8 @@ class Reconciler {
   void tell_routes(const translate::Change& change);
   void acknowledge_items();
   void tell_last_good();
+  void want_status();
+  void tell_status();
   [[nodiscard]] bool is_on_disk(const std::string& directory) const;
 
   Parts parts_;
@@ -90,12 +102,16 @@ class Reconciler {
   // looked for yet.
   std::set<objects::ObjectKey> references_;
   std::set<objects::ObjectKey> missing_;
-  std::optional<translate::Change> held_;    // until the source has looked
+  std::optional<translate::Change> held_;  // until the source has looked
   bool delivers_everything_ = false;
   bool was_asked_ = false;
   bool was_published_ = false;
   std::optional<Monotonic> wait_until_;
   std::set<objects::ObjectKey> late_;  // that a round went out without
+
+  std::map<std::string, config::Rejection, std::less<>> rejected_;  // by shard
+  Monotonic status_at_ = Monotonic::max();
+  Monotonic status_told_{};
 
   bool synced_ = false;
   bool is_dirty_ = false;

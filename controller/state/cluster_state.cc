@@ -208,4 +208,9 @@ std::vector<const objects::ReferenceGrant*> ClusterState::reference_grants(
   return found;
 }
 
+bool ClusterState::has_upstream_tls_policies() const {
+  const auto first = objects_.lower_bound(ObjectKey{"UpstreamTLSPolicy", {}, {}});
+  return first != objects_.end() && first->first.kind == "UpstreamTLSPolicy";
+}
+
 }  // namespace handfast::state

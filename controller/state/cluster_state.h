@@ -64,6 +64,7 @@ class ClusterState {
   [[nodiscard]] std::vector<const objects::IngressClass*> ingress_classes() const;
   // Policies in the order in which they count: oldest first, equal ones by namespace and name.
   [[nodiscard]] std::vector<const objects::UpstreamTlsPolicy*> upstream_tls_policies() const;
+  [[nodiscard]] bool has_upstream_tls_policies() const;
   [[nodiscard]] std::vector<const objects::BackendTlsPolicy*> backend_tls_policies() const;
   // Of one namespace.
   [[nodiscard]] std::vector<const objects::ReferenceGrant*> reference_grants(

@@ -94,13 +94,20 @@ void StatusReporter::tell(const Round& round) {
     for (const auto& policy : round.proxy->policies) loaded.policies[policy.name] = &policy;
     for (const auto& one : round.proxy->endpoints) loaded.endpoints.emplace(one.service, &one);
   }
-  std::map<objects::ObjectKey, std::vector<const translate::Finding*>> findings;
-  for (const translate::Finding& finding : round.report) {
-    if (finding.object.kind == "UpstreamTLSPolicy") findings[finding.object].push_back(&finding);
-  }
   for (const UpstreamTlsPolicy* policy : policies) {
-    if (policy->meta.uid.empty()) continue;
-    tell_policy(round, *policy, loaded, findings[objects::key(*policy)]);
+    if (!policy->meta.uid.empty()) tell_policy(round, *policy, loaded);
+  }
+}
+
+void StatusReporter::note(const translate::Report& over, const translate::Report& added) {
+  for (const translate::Finding& finding : added) findings_[finding.object].push_back(finding);
+  for (const translate::Finding& finding : over) {
+    const auto found = findings_.find(finding.object);
+    if (found == findings_.end()) continue;
+    translate::Report& standing = found->second;
+    const auto same = std::ranges::find(standing, finding);
+    if (same != standing.end()) standing.erase(same);
+    if (standing.empty()) findings_.erase(found);
   }
 }
 
@@ -114,7 +121,7 @@ void StatusReporter::tell_ingresses(const Round& round) {
   }
   std::set<std::string> wanted;
   if (!addresses.empty()) {
-    state::Reader::Book book;
+    state::NoBook book;
     const state::Reader reader{round.state, book};
     const translate::ClassFilter classes{reader, options_};
     for (const objects::Ingress* ingress : round.state.ingresses()) {
@@ -136,16 +143,18 @@ void StatusReporter::tell_ingresses(const Round& round) {
 void StatusReporter::tell_events(const Round& round) {
   const Monotonic now = clock_.now();
   std::map<std::string, Monotonic> standing;
-  for (const translate::Finding& finding : round.report) {
-    const objects::Object* object = round.state.find_object(finding.object);
+  for (const auto& [about, findings] : findings_) {
+    const objects::Object* object = round.state.find_object(about);
     if (object == nullptr) continue;
-    auto event =
-        make_event(finding, objects::meta(*object).uid, settings_.reporter, clock_.unix_now());
-    if (!event) continue;
-    const auto before = events_.find(event->key);
-    const bool is_news = before == events_.end() || now >= before->second + kTellEventsAgain;
-    standing[event->key] = is_news ? now : before->second;
-    if (is_news) wishes_.want(*std::move(event));
+    for (const translate::Finding& finding : findings) {
+      auto event =
+          make_event(finding, objects::meta(*object).uid, settings_.reporter, clock_.unix_now());
+      if (!event) continue;
+      const auto before = events_.find(event->key);
+      const bool is_news = before == events_.end() || now >= before->second + kTellEventsAgain;
+      standing[event->key] = is_news ? now : before->second;
+      if (is_news) wishes_.want(*std::move(event));
+    }
   }
   for (const auto& [key, told_at] : events_) {
     if (!standing.contains(key)) wishes_.forget(key);
@@ -154,10 +163,11 @@ void StatusReporter::tell_events(const Round& round) {
 }
 
 void StatusReporter::tell_policy(const Round& round, const UpstreamTlsPolicy& policy,
-                                 const Loaded& loaded,
-                                 const std::vector<const translate::Finding*>& findings) {
-  PolicyView view{
-      .policy = policy, .findings = findings, .shards = {}, .loaded = {}, .endpoints = {}};
+                                 const Loaded& loaded) {
+  PolicyView view{.policy = policy, .findings = {}, .shards = {}, .loaded = {}, .endpoints = {}};
+  if (const auto found = findings_.find(objects::key(policy)); found != findings_.end()) {
+    for (const translate::Finding& finding : found->second) view.findings.push_back(&finding);
+  }
   view.is_served = round.is_served;
   for (const objects::ServiceBackend& backend : backends_of(policy, round.state)) {
     const std::string name =
@@ -209,7 +219,7 @@ void StatusReporter::tell_leaders(const Round& round, const PolicyView& view,
   std::vector<ReplicaStatus> replicas{own};
   for (const ReplicaStatus& other : view.policy.status.replicas) {
     if (other.pod == own.pod) continue;
-    if (round.pods == nullptr || round.pods->contains(other.pod)) {
+    if (!round.is_gone || !round.is_gone(other.pod)) {
       replicas.push_back(other);
       continue;
     }

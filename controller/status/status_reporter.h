@@ -7,6 +7,8 @@
 //
 // Threading: one thread's. Ownership: borrows its parts.
 
+#include <chrono>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -34,12 +36,11 @@ class StatusReporter {
 
   struct Round {
     const state::ClusterState& state;
-    const translate::Report& report;
     const publish::Manifest& manifest;  // of the newest generation
     bool is_served = false;             // our proxy has acknowledged it
     const std::map<std::string, config::Rejection, std::less<>>& rejected;  // by shard
-    const config::StateAnswer* proxy = nullptr;   // null: it didn't answer
-    const std::set<std::string>* pods = nullptr;  // replicas that live; null: unknown
+    const config::StateAnswer* proxy = nullptr;             // null: it didn't answer
+    std::function<bool(const std::string& pod)> is_gone{};  // replicas that live; none: unknown
   };
 
   // What only changed in how handshakes went is written this often.
@@ -50,6 +51,9 @@ class StatusReporter {
   StatusReporter(Wishes& wishes, const Clock& clock, const translate::Options& options,
                  Settings settings);
 
+  // Findings that are over, and those that are new, since the call before.
+  void note(const translate::Report& over, const translate::Report& added);
+
   void tell(const Round& round);
 
  private:
@@ -58,7 +62,7 @@ class StatusReporter {
   void tell_ingresses(const Round& round);
   void tell_events(const Round& round);
   void tell_policy(const Round& round, const objects::UpstreamTlsPolicy& policy,
-                   const Loaded& loaded, const std::vector<const translate::Finding*>& findings);
+                   const Loaded& loaded);
   void tell_own(const PolicyView& view, const objects::ReplicaStatus& own);
   void tell_leaders(const Round& round, const PolicyView& view, const objects::ReplicaStatus& own);
 
@@ -66,6 +70,7 @@ class StatusReporter {
   const Clock& clock_;
   const translate::Options& options_;
   const Settings settings_;
+  std::map<objects::ObjectKey, translate::Report> findings_;
   std::map<std::string, Monotonic> handshakes_told_;  // by policy
   std::set<std::string> ingresses_;                   // keys of writes that are wanted
   std::map<std::string, Monotonic> events_;           // by key, when they were wanted

@@ -31,7 +31,7 @@ MAY_USE = {
     "controller/metrics": ["proxy/base"],
     "controller/status": ["controller/kube", "controller/translate", "controller/publish"],
     "controller/reconcile": ["controller/source", "controller/translate", "controller/publish",
-                             "controller/metrics"],
+                             "controller/metrics", "controller/status"],
     "cmd/handfast-proxy": ["proxy/server"],
     "cmd/handfast-controller": ["controller/reconcile"],
     # The tool drives both as processes, and answers for them: lint, explain and verify use the code

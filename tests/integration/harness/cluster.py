@@ -64,6 +64,7 @@ PATHS = {
     "ConfigMap": ("api/v1", "configmaps", True),
     "Service": ("api/v1", "services", True),
     "ServiceAccount": ("api/v1", "serviceaccounts", True),
+    "Pod": ("api/v1", "pods", True),
     "EndpointSlice": ("apis/discovery.k8s.io/v1", "endpointslices", True),
     "Ingress": ("apis/networking.k8s.io/v1", "ingresses", True),
     "IngressClass": ("apis/networking.k8s.io/v1", "ingressclasses", False),
@@ -288,16 +289,18 @@ class Cluster:
 class ClusterPair(Pair):
     """Controller and proxy over a cluster."""
 
-    def __init__(self, kubeconfig, *controller_flags, workers=2):
+    def __init__(self, kubeconfig, *controller_flags, workers=2, pod="handfast-0"):
         super().__init__(*controller_flags, workers=workers)
         self.kubeconfig = kubeconfig
+        self.pod = pod
         self.controller_address = ("127.0.0.1", free_port())
 
     def start_controller(self):
         self.controller = Process(
             [BIN / "handfast-controller", "--kubeconfig", self.kubeconfig, "--state-dir",
              self.state, "--metrics", f"127.0.0.1:{self.controller_address[1]}",
-             *self.controller_flags], self.folder)
+             *self.controller_flags], self.folder,
+            env={"POD_NAME": self.pod, "POD_NAMESPACE": NAMESPACE})
 
     def start_proxy(self, wait=True):
         self.proxy = Process(

@@ -74,12 +74,11 @@ class StatusReporterTest : public testing::Test {
 
   void tell() {
     reporter.tell({.state = state,
-                   .report = report,
                    .manifest = manifest,
                    .is_served = is_served,
                    .rejected = rejected,
                    .proxy = &proxy,
-                   .pods = &pods});
+                   .is_gone = [](const std::string& pod) { return pod == "pod-dead"; }});
   }
 
   // What was wanted is written, as the watch would show it.
@@ -107,12 +106,10 @@ class StatusReporterTest : public testing::Test {
   Wanted wanted;
   translate::Options options;
   state::ClusterState state;
-  translate::Report report;
   publish::Manifest manifest;
   bool is_served = true;
   std::map<std::string, config::Rejection, std::less<>> rejected;
   config::StateAnswer proxy;
-  std::set<std::string> pods{"pod-a", "pod-b"};
   objects::UpstreamTlsPolicy policy;
   StatusReporter reporter{wanted,
                           clock,
@@ -208,13 +205,12 @@ TEST_F(StatusReporterTest, WhatADeadPodSaidIsTakenOut) {
 
 TEST_F(StatusReporterTest, FindingsAreEventsWhileTheyStand) {
   add_ingress("one");
-  report.push_back({.severity = translate::Severity::Error,
-                    .reason = Reason::ServiceMissing,
-                    .object = {"Ingress", "shop", "one"},
-                    .origin = {},
-                    .field = "spec.rules[0]",
-                    .message = "There is no Service shop/x.",
-                    .remedy = "Make it."});
+  translate::Finding finding;
+  finding.severity = translate::Severity::Error;
+  finding.reason = Reason::ServiceMissing;
+  finding.object = {"Ingress", "shop", "one"};
+  finding.message = "There is no Service shop/x.";
+  reporter.note({}, {finding});
   tell();
   ASSERT_EQ(wanted.writes.size(), 1U);
   EXPECT_THAT(wanted.writes.begin()->first, HasSubstr("event shop/one."));
@@ -224,7 +220,7 @@ TEST_F(StatusReporterTest, FindingsAreEventsWhileTheyStand) {
   clock.time += StatusReporter::kTellEventsAgain;
   tell();
   EXPECT_EQ(wanted.writes.size(), 1U);
-  report.clear();
+  reporter.note({finding}, {});
   tell();
   EXPECT_TRUE(wanted.writes.empty());
 }

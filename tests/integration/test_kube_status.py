@@ -1,0 +1,208 @@
+"""What the controller writes to a cluster: where Ingresses are reached, what proxies made of
+policies, Events; by one replica of several."""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from harness import cluster, manifests  # noqa: E402
+from harness.backends import Backend  # noqa: E402
+from harness.cluster import NAMESPACE, ClusterPair  # noqa: E402
+from harness.kube_case import KubeCase  # noqa: E402
+from harness.waiting import eventually  # noqa: E402
+
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/ingress-controller-leader"
+
+
+class StatusCase(KubeCase):
+    controller_flags = ("--publish-service", f"{NAMESPACE}/front", "--election-ttl", "4s")
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.set_address("203.0.113.7")
+
+    @classmethod
+    def set_address(cls, address):
+        front = {"apiVersion": "v1", "kind": "Service",
+                 "metadata": {"namespace": NAMESPACE, "name": "front"},
+                 "spec": {"type": "LoadBalancer", "ports": [{"port": 443}]}}
+        cls.cluster.apply(front)
+        cls.cluster.request("PATCH", cls.cluster.path_of(front) + "/status", {
+            "status": {"loadBalancer": {"ingress": [{"ip": address}]}}},
+            content_type="application/merge-patch+json")
+
+    def status(self, kind, name=None):
+        path = self.cluster.path_of({"kind": kind, "metadata": {"namespace": "shop",
+                                                                "name": name or self.name}})
+        return self.cluster.request("GET", path).get("status", {})
+
+    def addresses(self, name=None):
+        return self.status("Ingress", name).get("loadBalancer", {}).get("ingress", [])
+
+    def conditions(self):
+        return {one["type"]: one for one in self.status("UpstreamTLSPolicy").get("conditions", [])}
+
+    def wait_for_condition(self, kind, status, reason):
+        def check():
+            found = self.conditions().get(kind, {})
+            return found if (found.get("status"), found.get("reason")) == (status, reason) else None
+
+        return eventually(check, f"{kind}={status}/{reason}", patience=60)
+
+    def holder(self):
+        return self.cluster.request("GET", LEASE)["spec"]["holderIdentity"]
+
+    def replica(self, pod):
+        pair = ClusterPair(self.pair.kubeconfig, *self.controller_flags, pod=pod)
+        self.addCleanup(pair.close)
+        pair.start()
+        return pair
+
+    def serve_policy(self, **options):
+        leaf, client = self.server(), self.ca.client()
+        backend = self.use(Backend(leaf, client_ca=self.ca.cert_pem, address="0.0.0.0"))
+        self.cluster.apply(
+            self.secret(client), self.plain_ingress(), manifests.service(self.name, backend.port),
+            manifests.config_map(f"{self.name}-ca", ca_crt=self.ca.cert_pem),
+            manifests.upstream_tls_policy(
+                self.name, self.name, client=f"{self.name}-tls",
+                ca=[manifests.material_ref("ConfigMap", f"{self.name}-ca")], **options))
+        self.wait_for(200)
+
+
+class Ingresses(StatusCase):
+    def test_ingress_says_where_it_is_reached_and_follows_the_service(self):
+        self.cluster.apply(self.plain_ingress())
+        eventually(lambda: self.addresses() == [{"ip": "203.0.113.7", "ipMode": "VIP"}]
+                   or self.addresses() == [{"ip": "203.0.113.7"}], "the address")
+        self.set_address("203.0.113.8")
+        self.addCleanup(self.set_address, "203.0.113.7")
+        eventually(lambda: [one["ip"] for one in self.addresses()] == ["203.0.113.8"],
+                   "the new address")
+
+    def test_ingress_of_another_class_is_left_alone(self):
+        other = self.plain_ingress()
+        other["spec"]["ingressClassName"] = "nginx"
+        self.cluster.apply(other)
+        self.cluster.apply(manifests.ingress(f"{self.name}-b", f"b.{self.host}"))
+        eventually(lambda: self.addresses(f"{self.name}-b"), "the address of ours")
+        self.assertEqual(self.addresses(), [])
+
+    def test_what_is_wrong_is_an_event_on_the_object(self):
+        self.cluster.apply(manifests.ingress(self.name, self.host, service="nowhere"))
+
+        def events():
+            found = self.cluster.request("GET", "/apis/events.k8s.io/v1/namespaces/shop/events")
+            return [one for one in found["items"] if one["regarding"]["name"] == self.name]
+
+        event = eventually(events, "an Event")[0]
+        self.assertEqual((event["type"], event["reason"]), ("Warning", "ServiceMissing"))
+        self.assertIn("nowhere", event["note"])
+        self.assertEqual(event["reportingInstance"], "handfast-0")
+        self.assertIn("ServiceMissing",
+                      self.cluster.kubectl("-n", "shop", "describe", "ingress", self.name))
+        self.assertEqual(len(events()), 1)
+
+
+class Policies(StatusCase):
+    def test_policy_is_programmed_and_verified_by_what_the_proxy_does(self):
+        self.serve_policy()
+        self.wait_for_condition("Programmed", "True", "Programmed")
+        told = self.wait_for_condition("Verified", "True", "Verified")
+        self.assertEqual(told["observedGeneration"], 1)
+        status = self.status("UpstreamTLSPolicy")
+        self.assertEqual(status["proxies"], {"ready": 1, "total": 1, "generation": 1})
+        self.assertEqual(status["client"]["secretRef"], f"shop/{self.name}-tls")
+        self.assertRegex(status["client"]["sha256"], "^[0-9a-f]{64}$")
+        self.assertEqual([one["pod"] for one in status["replicas"]], ["handfast-0"])
+        self.assertIn("Verified", self.cluster.kubectl("-n", "shop", "get", "utls", self.name))
+
+    def test_policy_that_is_wrong_says_what_and_heals(self):
+        self.serve_policy()
+        self.wait_for_condition("Accepted", "True", "Accepted")
+        self.cluster.delete(manifests.config_map(f"{self.name}-ca", ca_crt=self.ca.cert_pem))
+        found = self.wait_for_condition("ResolvedRefs", "False", "InvalidCACertificateRef")
+        self.assertIn(f"{self.name}-ca", found["message"])
+        self.wait_for_condition("Programmed", "False", "Refused")
+        self.cluster.apply(manifests.config_map(f"{self.name}-ca", ca_crt=self.ca.cert_pem))
+        self.wait_for_condition("Programmed", "True", "Programmed")
+
+    def test_backend_that_fails_is_named(self):
+        self.serve_policy()
+        self.cluster.apply(manifests.config_map(f"{self.name}-ca", ca_crt=self.other_ca.cert_pem))
+        self.wait_for(502)
+        found = self.wait_for_condition("Verified", "False", "UntrustedIssuer")
+        self.assertIn(self.cluster.host, found["message"])
+
+    def test_status_that_somebody_alters_is_put_right(self):
+        self.serve_policy()
+        self.wait_for_condition("Programmed", "True", "Programmed")
+        path = self.cluster.path_of({"kind": "UpstreamTLSPolicy", "metadata": {
+            "namespace": "shop", "name": self.name}})
+        self.cluster.request("PATCH", path + "/status", {"status": {"conditions": []}},
+                             content_type="application/merge-patch+json")
+        self.wait_for_condition("Programmed", "True", "Programmed")
+
+
+class Replicas(StatusCase):
+    POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": NAMESPACE,
+                                                           "name": "handfast-0"},
+           "spec": {"containers": [{"name": "controller", "image": "handfast"}]}}
+
+    def test_every_replica_tells_and_one_writes_and_another_goes_on(self):
+        self.serve_policy()
+        self.wait_for_condition("Programmed", "True", "Programmed")
+        self.cluster.apply(self.POD)  # nobody runs it, but it is there
+        first = self.holder()
+        self.assertTrue(first.startswith("handfast-0_"))
+        other = self.replica("handfast-1")
+        eventually(lambda: self.status("UpstreamTLSPolicy")["proxies"]["total"] == 2, "both")
+        self.assertEqual(self.holder(), first)
+        self.wait_for_condition("Programmed", "True", "Programmed")
+
+        # The leader goes: the other takes over at once, and what the first said is taken out,
+        # since there is no such pod.
+        self.pair.controller.signal(15)
+        self.pair.controller.wait(30)
+        self.cluster.request("DELETE", self.cluster.path_of(self.POD) + "?gracePeriodSeconds=0")
+        eventually(lambda: self.holder().startswith("handfast-1_"), "another leader", patience=10)
+        eventually(lambda: self.status("UpstreamTLSPolicy")["proxies"]["total"] == 1,
+                   "the entry of the one that is gone", patience=90)
+        self.assertEqual([one["pod"] for one in self.status("UpstreamTLSPolicy")["replicas"]],
+                         ["handfast-1"])
+        self.cluster.apply(manifests.ingress(f"{self.name}-b", f"b.{self.host}"))
+        eventually(lambda: self.addresses(f"{self.name}-b"), "an address by the new leader")
+        self.assertEqual(self.get().status, 200)
+        self.cluster.apply(self.POD)
+        self.pair.start_controller()
+        eventually(lambda: self.status("UpstreamTLSPolicy")["proxies"]["total"] == 2, "both again",
+                   patience=90)
+        other.kill_controller()
+        eventually(lambda: self.holder().startswith("handfast-0_"), "the first again", patience=60)
+
+    def test_replica_that_may_not_write_serves(self):
+        role = {"kind": "ClusterRole", "metadata": {"name": "handfast-controller"}}
+        before = self.cluster.request("GET", self.cluster.path_of(role))
+        rules = [rule for rule in before["rules"] if "patch" not in rule["verbs"]]
+
+        def put(rules):
+            self.cluster.request("PUT", self.cluster.path_of(role), {
+                "apiVersion": before["apiVersion"], "kind": "ClusterRole",
+                "metadata": {"name": "handfast-controller"}, "rules": rules})
+
+        put(rules)
+        self.addCleanup(put, before["rules"])
+        self.serve_policy()
+        eventually(lambda: self.pair.controller.logged(
+            message="the API server refuses a status; it is tried again in a minute"),
+            "a line in the log")
+        self.assertEqual(self.addresses(), [])
+        self.assertEqual(self.get().status, 200)
+
+
+if __name__ == "__main__":
+    cluster.skip_without_programs()
+    unittest.main()

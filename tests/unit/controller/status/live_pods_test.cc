@@ -1,0 +1,81 @@
+#include "controller/status/live_pods.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace handfast::status {
+namespace {
+
+class ManualClock final : public Clock {
+ public:
+  [[nodiscard]] Monotonic now() const override { return time; }
+  [[nodiscard]] UnixSeconds unix_now() const override { return 0; }
+  Monotonic time{std::chrono::seconds{1000}};
+};
+
+// Answers at once.
+class Server final : public kube::Api {
+ public:
+  Id send(kube::Request request, kube::Callbacks callbacks) override {
+    asked.push_back(request.target);
+    kube::Answer answer;
+    const auto found = pods.find(request.target.substr(request.target.rfind('/') + 1));
+    answer.status = is_down ? 0 : found == pods.end() ? 404 : 200;
+    if (answer.status == 200) answer.body = R"({"status":{"phase":")" + found->second + "\"}}";
+    callbacks.on_end(answer);
+    return asked.size();
+  }
+  void cancel(Id) override {}
+
+  std::map<std::string, std::string> pods;
+  std::vector<std::string> asked;
+  bool is_down = false;
+};
+
+TEST(LivePods, AsksOnceAMinuteAndKnowsTheNextTime) {
+  Server server;
+  ManualClock clock;
+  server.pods = {{"here", "Running"}, {"evicted", "Failed"}};
+  LivePods pods{server, clock, "handfast"};
+  for (const char* pod : {"here", "evicted", "deleted"}) (void)pods.is_gone(pod);
+  EXPECT_EQ(server.asked.at(0), "/api/v1/namespaces/handfast/pods/here");
+
+  EXPECT_FALSE(pods.is_gone("here"));
+  EXPECT_TRUE(pods.is_gone("evicted"));
+  EXPECT_TRUE(pods.is_gone("deleted"));
+  EXPECT_EQ(server.asked.size(), 3U);
+
+  server.pods.erase("here");
+  clock.time += LivePods::kAgain;
+  (void)pods.is_gone("here");
+  EXPECT_TRUE(pods.is_gone("here"));
+  EXPECT_EQ(server.asked.size(), 4U);
+
+  server.pods["here"] = "Running";
+  clock.time += LivePods::kAgain;
+  (void)pods.is_gone("here");
+  EXPECT_FALSE(pods.is_gone("here")) << "a StatefulSet's comes back under its name";
+}
+
+TEST(LivePods, NobodyIsGoneBecauseTheServerIs) {
+  Server server;
+  ManualClock clock;
+  server.is_down = true;
+  LivePods pods{server, clock, "handfast"};
+  EXPECT_FALSE(pods.is_gone("here"));
+  EXPECT_FALSE(pods.is_gone("here"));
+}
+
+TEST(LivePods, ANameThatNoPodHasIsNotAsked) {
+  Server server;
+  ManualClock clock;
+  LivePods pods{server, clock, "handfast"};
+  EXPECT_TRUE(pods.is_gone("../secrets/x"));
+  EXPECT_TRUE(server.asked.empty());
+}
+
+}  // namespace
+}  // namespace handfast::status
