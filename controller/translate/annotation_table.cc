@@ -17,7 +17,8 @@ constexpr auto kTable = std::to_array<AnnotationRow>({
      "which of the Service's endpoints is chosen; load-balance applies"},
     {"affinity-mode", AnnotationClass::Ignored, "",
      "which of the Service's endpoints is chosen; load-balance applies"},
-    {"allowlist-source-range", AnnotationClass::Refused, "", "restricts client addresses"},
+    {"allowlist-source-range", AnnotationClass::Refused, "0.0.0.0/0,::/0",
+     "restricts client addresses"},
     {"app-root", AnnotationClass::Refused, "", "answers a redirect instead of the Service"},
     {"auth-always-set-cookie", AnnotationClass::Implemented, "",
      "asks a server about each request"},
@@ -233,7 +234,9 @@ constexpr auto kTable = std::to_array<AnnotationRow>({
     {"upstream-vhost", AnnotationClass::Refused, "", "changes the Host that the Service gets"},
     {"use-port-in-redirects", AnnotationClass::Ignored, "false", "form of redirects only"},
     {"use-regex", AnnotationClass::Refused, "false", "changes which paths match"},
-    {"whitelist-source-range", AnnotationClass::Refused, "", "restricts client addresses"},
+    // cert-manager writes that value into the Ingresses of its HTTP-01 solver.
+    {"whitelist-source-range", AnnotationClass::Refused, "0.0.0.0/0,::/0",
+     "restricts client addresses"},
     {"x-forwarded-prefix", AnnotationClass::Ignored, "",
      "one more request header, with rewrite-target only"},
 });
