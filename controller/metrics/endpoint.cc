@@ -2,11 +2,10 @@
 
 #define _TURN_OFF_PLATFORM_STRING
 #include <cpprest/http_listener.h>
-#include <pplx/threadpool.h>
 
-#include <charconv>
 #include <exception>
 
+#include "controller/metrics/listening.h"
 #include "proxy/base/log.h"
 
 namespace handfast::metrics {
@@ -17,25 +16,6 @@ using web::http::http_response;
 using web::http::methods;
 using web::http::status_codes;
 using web::http::experimental::listener::http_listener;
-
-// A scrape a few times a minute needs no more; the library's default is 40. Where an API server is
-// watched, controller/kube has made the pool, with as many threads and a reason.
-constexpr std::size_t kThreads = 1;
-
-// "http://host:port" of an address, or nothing.
-std::optional<std::string> try_uri(const std::string& address) {
-  const std::size_t colon = address.rfind(':');
-  if (colon == std::string::npos) return std::nullopt;
-  const std::string host = colon == 0 ? "0.0.0.0" : address.substr(0, colon);
-  unsigned port = 0;
-  const char* end = address.data() + address.size();
-  const auto [stop, error] = std::from_chars(address.data() + colon + 1, end, port);
-  if (error != std::errc{} || stop != end || port == 0 || port > 65535) return std::nullopt;
-  const bool bracketed = host.front() == '[' && host.back() == ']';
-  const bool plain = host.find_first_of(":/@?#[] ") == std::string::npos;
-  if (!bracketed && !plain) return std::nullopt;
-  return "http://" + host + ":" + std::to_string(port);
-}
 
 http_response plain_text(web::http::status_code status, const std::string& body,
                          const char* type = "text/plain; charset=utf-8") {
@@ -102,16 +82,12 @@ class Listener final : public Endpoint {
 }  // namespace
 
 Result<std::unique_ptr<Endpoint>> Endpoint::open(const std::string& address, Questions questions) {
-  const auto uri = try_uri(address);
+  const auto uri = try_listen_uri("http", address);
   if (!uri) {
     return fail(Reason::InvalidValue,
                 "\"" + address + "\" is not an address like 0.0.0.0:10254 (port 1 to 65535)");
   }
-  try {
-    crossplat::threadpool::initialize_with_threads(kThreads);
-  } catch (const std::exception&) {
-    // Another endpoint of this process was first; its pool serves both.
-  }
+  start_server_threads();
   try {
     auto listener = std::make_unique<Listener>(*uri, std::move(questions));
     listener->open();

@@ -2,6 +2,7 @@
 
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
@@ -91,6 +92,15 @@ struct Metrics::Impl {
   prometheus::Gauge& skipped = gauges(registry, "handfast_controller_skipped_documents",
                                       "Documents of kinds that Handfast does not read")
                                    .Add({});
+  Counters& admissions = counters(registry, "handfast_controller_admission_requests_total",
+                                  "Reviews of the admission webhook, by kind and result");
+  prometheus::Histogram& admission_duration =
+      prometheus::BuildHistogram()
+          .Name("handfast_controller_admission_duration_seconds")
+          .Help("How long a review took, without the network")
+          .Register(registry)
+          .Add({}, prometheus::Histogram::BucketBoundaries{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05,
+                                                           0.25, 1});
   GaugeSet objects{gauges(registry, "handfast_controller_objects", "Objects known, by kind")};
   GaugeSet findings{gauges(registry, "handfast_controller_findings",
                            "What is wrong with the objects, by severity and reason")};
@@ -163,6 +173,11 @@ void Metrics::set_last_good_ages(const std::map<ItemName, std::int64_t>& seconds
   set_all(impl_->last_good, seconds, [](const ItemName& name) {
     return Labels{{"namespace", name.ns}, {"secret", name.secret}, {"item", name.item}};
   });
+}
+
+void Metrics::count_admission(std::string_view kind, std::string_view result, double took_seconds) {
+  impl_->admissions.Add({{"kind", std::string(kind)}, {"result", std::string(result)}}).Increment();
+  impl_->admission_duration.Observe(took_seconds);
 }
 
 std::string Metrics::render() const {

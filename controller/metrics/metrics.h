@@ -3,7 +3,7 @@
 //
 // Gauges with labels are set whole: a series that is not in the new set disappears.
 //
-// Threading: set_* and count_* from one thread; render() from any.
+// Threading: set_* and count_* from one thread, but where it says otherwise; render() from any.
 
 #include <cstddef>
 #include <cstdint>
@@ -56,6 +56,9 @@ class Metrics {
     friend auto operator<=>(const ItemName&, const ItemName&) = default;
   };
   void set_last_good_ages(const std::map<ItemName, std::int64_t>& seconds);
+
+  // A review of the admission webhook, by kind and by what became of it. From any thread.
+  void count_admission(std::string_view kind, std::string_view result, double took_seconds);
 
   // In the text format of Prometheus.
   [[nodiscard]] std::string render() const;
