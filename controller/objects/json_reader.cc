@@ -102,7 +102,7 @@ bool JsonReader::take(char c) {
 bool JsonReader::read_value(Value& value, std::size_t depth) {
   skip_blanks();
   if (depth > kMaxDepth) return refuse("is nested too deeply");
-  if (++nodes_ > kMaxNodes) return refuse("holds too many values");
+  if (++nodes_ > max_nodes_) return refuse("holds too many values");
   value.line = line_;
   if (at_ >= text_.size()) return refuse("ends too early");
   switch (text_[at_]) {
@@ -165,7 +165,7 @@ bool JsonReader::read_member(Value& value, std::size_t depth, std::string_view n
   skip_blanks();
   if (at_ >= text_.size() || text_[at_] != '{') return read_value(value, depth);
   if (depth > kMaxDepth) return refuse("is nested too deeply");
-  if (++nodes_ > kMaxNodes) return refuse("holds too many values");
+  if (++nodes_ > max_nodes_) return refuse("holds too many values");
   value.line = line_;
   return read_map(value, depth, name);
 }

@@ -21,9 +21,11 @@ class JsonReader final {
     WithoutManagedFields,
   };
 
-  // `first_line`: the number of the text's first line.
-  JsonReader(std::string_view text, int first_line, Keep keep = Keep::Everything)
-      : text_(text), line_(first_line), keep_(keep) {}
+  // `first_line`: the number of the text's first line. `max_nodes`: of one value, at most
+  // kMaxNodes.
+  JsonReader(std::string_view text, int first_line, Keep keep = Keep::Everything,
+             std::size_t max_nodes = kMaxNodes)
+      : text_(text), line_(first_line), keep_(keep), max_nodes_(max_nodes) {}
 
   // Whether another value follows; skips blanks.
   [[nodiscard]] bool has_more();
@@ -53,6 +55,7 @@ class JsonReader final {
   std::size_t line_begin_ = 0;
   int line_;
   Keep keep_;
+  std::size_t max_nodes_;
   std::size_t nodes_ = 0;
   std::string problem_;
 };
