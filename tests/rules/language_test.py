@@ -11,6 +11,8 @@ MAY_CATCH = {
     "controller/source/yaml_piece.cc": "yaml-cpp",
     "controller/kube/api_client.cc": "cpprestsdk",
     "controller/metrics/endpoint.cc": "cpprestsdk",
+    "controller/metrics/listening.cc": "cpprestsdk",
+    "controller/admission/server.cc": "cpprestsdk",
 }
 
 _RULES = (

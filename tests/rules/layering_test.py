@@ -30,10 +30,12 @@ MAY_USE = {
     "controller/publish": ["proxy/base", "proxy/config"],
     "controller/metrics": ["proxy/base"],
     "controller/status": ["controller/kube", "controller/translate", "controller/publish"],
+    "controller/admission": ["controller/kube", "controller/metrics", "controller/source",
+                             "controller/translate"],
     "controller/reconcile": ["controller/source", "controller/translate", "controller/publish",
                              "controller/metrics", "controller/status"],
     "cmd/handfast-proxy": ["proxy/server"],
-    "cmd/handfast-controller": ["controller/reconcile"],
+    "cmd/handfast-controller": ["controller/admission", "controller/reconcile"],
     # The tool drives both as processes, and answers for them: lint, explain and verify use the code
     # of either.
     "cmd/handfast": ["controller/source", "controller/translate", "proxy/server"],
@@ -44,13 +46,15 @@ MAY_USE = {
 FOREIGN = {
     "yaml-cpp/*": ["proxy/config/*.cc", "controller/source/*.cc"],
     "prometheus/*": ["proxy/server/*metrics*.cc", "controller/metrics/*.cc"],
-    "cpprest/*": ["controller/kube/*.cc", "controller/metrics/*.cc"],
+    "cpprest/*": ["controller/kube/*.cc", "controller/metrics/*.cc",
+                  "controller/admission/server.cc"],
     "pplx/*": ["controller/kube/*.cc", "controller/metrics/*.cc"],
     "ares.h": ["proxy/upstream/dns_client.cc"],
     "nghttp2/*": ["proxy/http/h2_codec.cc", "proxy/http/h2_codec_frames.cc",
                   "proxy/http/h2_codec_impl.h", "proxy/http/h2_memory.h"],
     "boost/*": ["controller/kube/api_client.cc"],  # what cpprestsdk shows of a connection
-    "openssl/*": ["proxy/pki/*", "proxy/tls/*", "proxy/config/*.cc", "controller/kube/*.cc", "tests/*"],
+    "openssl/*": ["proxy/pki/*", "proxy/tls/*", "proxy/config/*.cc", "controller/kube/*.cc",
+                  "controller/admission/*.cc", "tests/*"],
     "openssl/tls1.h": ["proxy/server/snapshot_builder.cc"],  # the numbers of the versions
     "tl/expected.hpp": ["proxy/base/result.h"],
     "gtest/*": ["tests/*"],

@@ -1,0 +1,184 @@
+#include "controller/admission/server.h"
+
+#define _TURN_OFF_PLATFORM_STRING
+#include <cpprest/http_listener.h>
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "controller/admission/review.h"
+#include "controller/metrics/listening.h"
+#include "proxy/base/log.h"
+
+namespace handfast::admission {
+namespace {
+
+using web::http::http_request;
+using web::http::http_response;
+using web::http::methods;
+using web::http::experimental::listener::http_listener;
+using web::http::experimental::listener::http_listener_config;
+
+constexpr std::size_t kMaxWaiting = 32;
+constexpr std::chrono::seconds kBodyTimeout{10};
+
+// Whether the reply arrived is the peer's business; asking for it keeps the library from ending the
+// process over an unobserved error.
+void send(const http_request& request, const http_response& response) {
+  request.reply(response).then([](const pplx::task<void>& sent) {
+    try {
+      sent.get();
+    } catch (const std::exception& e) {
+      log(LogLevel::Debug, "an admission client went away", {{"detail", e.what()}});
+    }
+  });
+}
+
+http_response response_of(const Server::Reply& reply) {
+  http_response response(static_cast<web::http::status_code>(reply.status));
+  response.set_body(reply.body,
+                    reply.status == 200 ? "application/json" : "text/plain; charset=utf-8");
+  if (reply.status == 405) response.headers().add("Allow", "POST");
+  if (reply.status == 429) response.headers().add("Retry-After", "1");
+  return response;
+}
+
+// The library reads on whatever is answered, and answers only after it: with an error in the buffer
+// it stops at the next bytes.
+void read_no_further(const http_request& request) {
+  request.body().streambuf().close(std::ios_base::out,
+                                   std::make_exception_ptr(std::runtime_error("refused")));
+}
+
+void refuse(const http_request& request, const Server::Reply& reply) {
+  read_no_further(request);
+  http_response response = response_of(reply);
+  response.headers().add("Connection", "close");
+  send(request, response);
+}
+
+class Listener final : public Server {
+ public:
+  Listener(const std::string& uri, const http_listener_config& config, Handler handler)
+      : handler_(std::move(handler)), listener_(web::uri(uri), config) {
+    listener_.support([this](const http_request& request) {
+      try {
+        on_request(request);
+      } catch (const std::exception& e) {
+        log(LogLevel::Warning, "an admission request failed", {{"detail", e.what()}});
+      }
+    });
+  }
+  ~Listener() override {
+    try {
+      listener_.close().wait();
+    } catch (const std::exception& e) {
+      log(LogLevel::Warning, "the admission webhook did not close", {{"detail", e.what()}});
+    }
+  }
+
+  void open() { listener_.open().wait(); }
+
+ private:
+  struct Waiting {
+    std::chrono::steady_clock::time_point until;
+    http_request request;
+  };
+
+  void on_request(const http_request& request);
+  // Answers its number, or 0 if there are too many.
+  std::size_t enter(const http_request& request);
+  void leave(std::size_t number);
+  void answer(const http_request& request, const std::vector<unsigned char>& body);
+
+  Handler handler_;
+  std::mutex mutex_;
+  std::map<std::size_t, Waiting> waiting_;  // guarded by mutex_
+  std::size_t last_ = 0;                    // guarded by mutex_
+  http_listener listener_;
+};
+
+void Listener::on_request(const http_request& request) {
+  if (request.relative_uri().path() != "/validate") return refuse(request, {404, "not found\n"});
+  if (request.method() != methods::POST) return refuse(request, {405, "only POST\n"});
+  if (!request.headers().has("Content-Length")) {
+    return refuse(request, {411, "Content-Length is missing\n"});
+  }
+  if (request.headers().content_length() > kMaxReviewBytes) {
+    return refuse(request, {413, "larger than 3 MiB\n"});
+  }
+  const std::size_t number = enter(request);
+  if (number == 0) return refuse(request, {429, "too many reviews at once\n"});
+  request.extract_vector().then(
+      [this, request, number](const pplx::task<std::vector<unsigned char>>& body) {
+        leave(number);
+        try {
+          answer(request, body.get());
+        } catch (const std::exception& e) {
+          log(LogLevel::Debug, "an admission request did not arrive", {{"detail", e.what()}});
+          refuse(request, {408, "the body did not arrive\n"});
+        }
+      });
+}
+
+void Listener::answer(const http_request& request, const std::vector<unsigned char>& body) {
+  const std::string text(body.begin(), body.end());
+  if (text.size() != request.headers().content_length()) {
+    return refuse(request, {408, "the body did not arrive\n"});
+  }
+  send(request, response_of(handler_(text)));
+}
+
+std::size_t Listener::enter(const http_request& request) {
+  const auto now = std::chrono::steady_clock::now();
+  std::vector<http_request> late;
+  std::size_t number = 0;
+  {
+    const std::lock_guard lock{mutex_};
+    for (auto at = waiting_.begin(); at != waiting_.end() && at->second.until < now;) {
+      late.push_back(at->second.request);
+      at = waiting_.erase(at);
+    }
+    if (waiting_.size() < kMaxWaiting) {
+      number = ++last_;
+      waiting_.emplace(number, Waiting{now + kBodyTimeout, request});
+    }
+  }
+  for (const http_request& each : late) read_no_further(each);
+  return number;
+}
+
+void Listener::leave(std::size_t number) {
+  const std::lock_guard lock{mutex_};
+  waiting_.erase(number);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::open(const std::string& address, ServingTls& tls,
+                                             Handler handler) {
+  const auto uri = metrics::try_listen_uri("https", address);
+  if (!uri) {
+    return fail(Reason::InvalidValue,
+                "\"" + address + "\" is not an address like 0.0.0.0:9443 (port 1 to 65535)");
+  }
+  metrics::start_server_threads();
+  http_listener_config config;
+  config.set_ssl_context_callback(
+      [&tls](boost::asio::ssl::context& context) { tls.prepare(context.native_handle()); });
+  try {
+    auto listener = std::make_unique<Listener>(*uri, config, std::move(handler));
+    listener->open();
+    return listener;
+  } catch (const std::exception& e) {
+    return fail(Reason::Io, "can't listen on " + address + ": " + e.what());
+  }
+}
+
+}  // namespace handfast::admission

@@ -1,0 +1,36 @@
+#pragma once
+// The HTTPS server that the API server asks: POST /validate, one AdmissionReview at a time for each
+// connection.
+//
+// Strangers may connect where no client CA is demanded, so all is bounded: a body says how long it
+// is, at most 3 MiB, and comes within 10 seconds; 32 may be on their way. What is beyond gets 411,
+// 413 or 429 and is not read.
+//
+// Threading: the handler is called from threads of the server's own. The destructor waits for them.
+// Ownership: borrows the TLS material.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "controller/admission/serving_tls.h"
+#include "proxy/base/result.h"
+
+namespace handfast::admission {
+
+class Server {
+ public:
+  struct Reply {
+    int status = 200;
+    std::string body;  // JSON for 200, else a line of text
+  };
+  using Handler = std::function<Reply(const std::string& body)>;
+
+  virtual ~Server() = default;
+
+  // InvalidValue for a bad address, Io for one that can't be listened on.
+  [[nodiscard]] static Result<std::unique_ptr<Server>> open(const std::string& address,
+                                                            ServingTls& tls, Handler handler);
+};
+
+}  // namespace handfast::admission

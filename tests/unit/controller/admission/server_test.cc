@@ -1,0 +1,155 @@
+#include "controller/admission/server.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "controller/admission/self_signed.h"
+#include "proxy/base/check.h"
+#include "proxy/base/clock.h"
+#include "proxy/base/unique_fd.h"
+#include "tests/unit/controller/admission/tls_client.h"
+
+namespace handfast::admission {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+using testing::TlsClient;
+
+// A port of loopback that was free just now.
+std::string free_address() {
+  const UniqueFd fd{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  check(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) == 0, "bind");
+  check(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0, "name");
+  return "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+}
+
+SelfSigned make() {
+  const UnixSeconds now = SystemClock{}.unix_now();
+  auto made = make_self_signed(
+      {.names = {"a.svc"}, .not_before = now - 60, .not_after = now + 3600, .with_crl = false});
+  check(made.has_value(), "no certificate");
+  return std::move(*made);
+}
+
+class ServerTest : public ::testing::Test {
+ protected:
+  ServerTest() {
+    ::signal(SIGPIPE, SIG_IGN);
+    auto tls = ServingTls::open({});
+    check(tls.has_value(), "no TLS");
+    tls_ = std::move(*tls);
+    const SelfSigned pair = make();
+    check(tls_->use(pair.certificate, pair.key).has_value(), "no pair");
+    for (int tries = 0; tries < 20 && server_ == nullptr; ++tries) {
+      address_ = free_address();
+      auto opened = Server::open(address_, *tls_, [this](const std::string& body) {
+        ++asked_;
+        return Server::Reply{200, "{\"size\":" + std::to_string(body.size()) + "}"};
+      });
+      if (opened) server_ = std::move(*opened);
+    }
+    check(server_ != nullptr, "no free port");
+  }
+
+  std::string ask(const std::string& head, const std::string& body, std::string_view end) {
+    TlsClient client{address_};
+    check(client.connected(), "no connection");
+    client.send(head + "\r\n\r\n" + body);
+    return client.receive(end);
+  }
+
+  std::atomic<int> asked_ = 0;
+  std::unique_ptr<ServingTls> tls_;
+  std::string address_;
+  std::unique_ptr<Server> server_;
+};
+
+constexpr const char* kPost = "POST /validate?timeout=5s HTTP/1.1\r\nHost: a\r\n";
+
+TEST_F(ServerTest, AnswersAReview) {
+  const std::string got = ask(std::string(kPost) + "Content-Length: 3", "abc", "}");
+
+  EXPECT_THAT(got, StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(got, HasSubstr("application/json"));
+  EXPECT_THAT(got, HasSubstr("{\"size\":3}"));
+}
+
+TEST_F(ServerTest, AnswersSeveralOnOneConnection) {
+  TlsClient client{address_};
+  for (int n = 0; n < 3; ++n) {
+    client.send(std::string(kPost) + "Content-Length: 1\r\n\r\nx");
+    EXPECT_THAT(client.receive("}"), HasSubstr("{\"size\":1}"));
+  }
+}
+
+TEST_F(ServerTest, KnowsOnePath) {
+  EXPECT_THAT(ask("POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 0", "", "found"),
+              StartsWith("HTTP/1.1 404"));
+}
+
+TEST_F(ServerTest, TakesNothingButPosts) {
+  EXPECT_THAT(ask("GET /validate HTTP/1.1\r\nHost: a\r\nContent-Length: 0", "", "POST\n"),
+              StartsWith("HTTP/1.1 405"));
+}
+
+TEST_F(ServerTest, WantsToKnowHowLongABodyIs) {
+  EXPECT_THAT(ask(std::string(kPost) + "Transfer-Encoding: chunked", "1\r\nx\r\n0\r\n\r\n", "miss"),
+              StartsWith("HTTP/1.1 411"));
+}
+
+// It is answered, or the connection ends while the rest is being sent.
+TEST_F(ServerTest, WhatIsTooLongNeverReachesTheHandler) {
+  const std::string got =
+      ask(std::string(kPost) + "Content-Length: 3145729", std::string(3145729, 'x'), "MiB");
+
+  EXPECT_THAT(got, AnyOf(IsEmpty(), StartsWith("HTTP/1.1 413")));
+  EXPECT_EQ(asked_, 0);
+}
+
+TEST_F(ServerTest, SpeaksNoOldTls) {
+  EXPECT_FALSE(TlsClient(address_, {.certificate = {}, .key = {}, .most_version = TLS1_1_VERSION})
+                   .connected());
+  EXPECT_TRUE(TlsClient(address_, {.certificate = {}, .key = {}, .most_version = TLS1_2_VERSION})
+                  .connected());
+}
+
+TEST_F(ServerTest, ShowsANewCertificateToNewConnectionsAndKeepsTheOthers) {
+  TlsClient before{address_};
+  const SelfSigned next = make();
+
+  ASSERT_TRUE(tls_->use(next.certificate, next.key).has_value());
+
+  EXPECT_EQ(TlsClient{address_}.certificate(), next.certificate);
+  EXPECT_NE(before.certificate(), next.certificate);
+  before.send(std::string(kPost) + "Content-Length: 1\r\n\r\nx");
+  EXPECT_THAT(before.receive("}"), HasSubstr("{\"size\":1}"));
+}
+
+TEST(Server, SaysWhatIsWrongWithAnAddress) {
+  const auto tls = ServingTls::open({});
+  ASSERT_TRUE(tls.has_value());
+  for (const char* address : {"", "9443", ":0", "a b:1", "127.0.0.1:99999"}) {
+    const auto opened = Server::open(address, **tls, {});
+    ASSERT_FALSE(opened.has_value()) << address;
+    EXPECT_EQ(opened.error().reason, Reason::InvalidValue) << address;
+  }
+}
+
+}  // namespace
+}  // namespace handfast::admission
