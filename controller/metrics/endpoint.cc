@@ -66,7 +66,9 @@ class Listener final : public Endpoint {
   }
   ~Listener() override {
     try {
-      listener_.close().wait();
+      const pplx::task<void> closed = listener_.close();
+      serve_until([&closed] { return closed.is_done(); });
+      closed.get();
     } catch (const std::exception& e) {
       log(LogLevel::Warning, "the metrics endpoint did not close", {{"detail", e.what()}});
     }

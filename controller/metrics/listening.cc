@@ -4,6 +4,7 @@
 #include <pplx/threadpool.h>
 
 #include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <system_error>
@@ -11,9 +12,9 @@
 namespace handfast::metrics {
 namespace {
 
-// A scrape a few times a minute needs no more, and reviews are thought about elsewhere; the library's
-// default is 40. Where an API server is watched, controller/kube has made the pool, with as many
-// threads and a reason.
+// A scrape a few times a minute needs no more, and reviews are thought about elsewhere; the
+// library's default is 40. Where an API server is watched, controller/kube has made the pool, with
+// as many threads and a reason.
 constexpr std::size_t kThreads = 1;
 
 }  // namespace
@@ -38,6 +39,11 @@ void start_server_threads() {
   } catch (const std::exception&) {
     // Another server of this process was first; its pool serves both.
   }
+}
+
+void serve_until(const std::function<bool()>& is_done) {
+  auto& service = crossplat::threadpool::shared_instance().service();
+  while (!is_done()) (void)service.run_one_for(std::chrono::milliseconds{10});
 }
 
 }  // namespace handfast::metrics

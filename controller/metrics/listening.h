@@ -2,8 +2,9 @@
 // What the web servers of the controller have in common: how an address is written, and the threads
 // that serve it, which the library has once for the whole process.
 //
-// Threading: at start, from one thread.
+// Threading: at start and at the end, from one thread.
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,5 +18,9 @@ namespace handfast::metrics {
 
 // Before the first server; later calls do nothing.
 void start_server_threads();
+
+// Lends the library this thread until then. A listener that closes waits for its connections on the
+// library's thread, which they need to end: with one thread it would wait for good.
+void serve_until(const std::function<bool()>& is_done);
 
 }  // namespace handfast::metrics
