@@ -1,8 +1,9 @@
 #pragma once
-// Between a source and the controller: the index hears of every object before translation does.
+// A source whose objects the index hears of too, before the controller does.
 //
-// Threading: the source's. Ownership: borrows both.
+// Threading: as the source. Ownership: borrows both.
 
+#include <set>
 #include <utility>
 
 #include "controller/admission/index.h"
@@ -10,10 +11,24 @@
 
 namespace handfast::admission {
 
-class Feed final : public source::Sink {
+class Feed final : public source::Source, private source::Sink {
  public:
-  Feed(Index& index, source::Sink& next) : index_(index), next_(next) {}
+  Feed(Index& index, source::Source& source) : index_(index), source_(source) {}
 
+  void run(source::Sink& sink) override {
+    sink_ = &sink;
+    source_.run(*this);
+  }
+  void stop() override { source_.stop(); }
+
+  [[nodiscard]] bool want(std::set<objects::ObjectKey> references) override {
+    index_.set_asked(references);
+    const bool is_all = source_.want(std::move(references));
+    if (is_all) index_.set_told(Index::Told::All);
+    return is_all;
+  }
+
+ private:
   void on_batch(source::Batch batch) override {
     for (const source::Event& event : batch.events) {
       if (event.object) {
@@ -22,13 +37,14 @@ class Feed final : public source::Sink {
         index_.remove(event.key);
       }
     }
+    for (const objects::ObjectKey& key : batch.answered) index_.add_answered(key);
     if (batch.synced) index_.set_synced();
-    next_.on_batch(std::move(batch));
+    sink_->on_batch(std::move(batch));
   }
 
- private:
   Index& index_;
-  source::Sink& next_;
+  source::Source& source_;
+  source::Sink* sink_ = nullptr;  // while it runs
 };
 
 }  // namespace handfast::admission

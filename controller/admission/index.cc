@@ -198,6 +198,11 @@ void Index::add_answered(const ObjectKey& key) {
   tables_->answered.insert(key);
 }
 
+void Index::set_told(Told told) {
+  const std::unique_lock lock{mutex_};
+  told_ = told;
+}
+
 void Index::set_synced() {
   const std::unique_lock lock{mutex_};
   tables_->synced = true;

@@ -45,6 +45,7 @@ class Index final {
   // With Told::Asked: what is asked for from now on, and what of it has been looked for.
   void set_asked(const std::set<objects::ObjectKey>& asked);
   void add_answered(const objects::ObjectKey& key);
+  void set_told(Told told);
   // Everything that was there at the start has been told.
   void set_synced();
 
@@ -86,8 +87,8 @@ class Index final {
   void forget_policy(const objects::ObjectKey& key);
 
   const translate::Options options_;
-  const Told told_;
   mutable std::shared_mutex mutex_;
+  Told told_;                       // guarded by mutex_
   std::unique_ptr<Tables> tables_;  // guarded by mutex_
 };
 

@@ -4,11 +4,15 @@
 #include <cpprest/http_listener.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
+#include <deque>
 #include <exception>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -63,6 +67,51 @@ void refuse(const http_request& request, const Server::Reply& reply) {
   send(request, response);
 }
 
+// Thinks about reviews: the library's own threads are few, and others wait for them.
+class Worker final {
+ public:
+  Worker() : thread_{[this] { run(); }} {}
+  // What is queued is done first.
+  ~Worker() {
+    {
+      const std::lock_guard lock{mutex_};
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void add(std::function<void()> job) {
+    {
+      const std::lock_guard lock{mutex_};
+      jobs_.push_back(std::move(job));
+    }
+    changed_.notify_all();
+  }
+
+ private:
+  void run() {
+    std::unique_lock lock{mutex_};
+    while (true) {
+      changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+      if (jobs_.empty()) return;
+      const std::function<void()> job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      job();
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> jobs_;  // guarded by mutex_; at most kMaxWaiting
+  bool stopping_ = false;                   // guarded by mutex_
+  std::thread thread_;
+};
+
 class Listener final : public Server {
  public:
   Listener(const std::string& uri, const http_listener_config& config, Handler handler)
@@ -77,7 +126,9 @@ class Listener final : public Server {
   }
   ~Listener() override {
     try {
-      listener_.close().wait();
+      const pplx::task<void> closed = listener_.close();
+      metrics::serve_until([&closed] { return closed.is_done(); });
+      closed.get();
     } catch (const std::exception& e) {
       log(LogLevel::Warning, "the admission webhook did not close", {{"detail", e.what()}});
     }
@@ -95,12 +146,13 @@ class Listener final : public Server {
   // Answers its number, or 0 if there are too many.
   std::size_t enter(const http_request& request);
   void leave(std::size_t number);
-  void answer(const http_request& request, const std::vector<unsigned char>& body);
+  void answer(const http_request& request, std::size_t number, const std::string& body);
 
   Handler handler_;
   std::mutex mutex_;
   std::map<std::size_t, Waiting> waiting_;  // guarded by mutex_
   std::size_t last_ = 0;                    // guarded by mutex_
+  Worker worker_;
   http_listener listener_;
 };
 
@@ -117,22 +169,28 @@ void Listener::on_request(const http_request& request) {
   if (number == 0) return refuse(request, {429, "too many reviews at once\n"});
   request.extract_vector().then(
       [this, request, number](const pplx::task<std::vector<unsigned char>>& body) {
-        leave(number);
         try {
-          answer(request, body.get());
+          const std::vector<unsigned char>& bytes = body.get();
+          if (bytes.size() == request.headers().content_length()) {
+            std::string text(bytes.begin(), bytes.end());
+            worker_.add([this, request, number, text] { answer(request, number, text); });
+            return;
+          }
         } catch (const std::exception& e) {
           log(LogLevel::Debug, "an admission request did not arrive", {{"detail", e.what()}});
-          refuse(request, {408, "the body did not arrive\n"});
         }
+        leave(number);
+        refuse(request, {408, "the body did not arrive\n"});
       });
 }
 
-void Listener::answer(const http_request& request, const std::vector<unsigned char>& body) {
-  const std::string text(body.begin(), body.end());
-  if (text.size() != request.headers().content_length()) {
-    return refuse(request, {408, "the body did not arrive\n"});
+void Listener::answer(const http_request& request, std::size_t number, const std::string& body) {
+  try {
+    send(request, response_of(handler_(body)));
+  } catch (const std::exception& e) {
+    log(LogLevel::Warning, "an admission request failed", {{"detail", e.what()}});
   }
-  send(request, response_of(handler_(text)));
+  leave(number);
 }
 
 std::size_t Listener::enter(const http_request& request) {

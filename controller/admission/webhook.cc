@@ -21,24 +21,23 @@ namespace {
 
 class Off final : public Webhook {
  public:
-  explicit Off(source::Sink& next) : next_(next) {}
-  source::Sink& sink() override { return next_; }
+  explicit Off(source::Source& source) : source_(source) {}
+  source::Source& source() override { return source_; }
   void stop() override {}
 
  private:
-  source::Sink& next_;
+  source::Source& source_;
 };
 
 class On final : public Webhook {
  public:
   On(const translate::Options& options, Parts parts, StandIns stand_ins,
-     std::unique_ptr<ServingTls> tls, source::Sink& next)
+     std::unique_ptr<ServingTls> tls, source::Source& source)
       : parts_(parts),
-        // Where there is an API server, Secrets are delivered only where something names them.
-        index_(options, parts.api == nullptr ? Index::Told::All : Index::Told::Asked),
+        index_(options, Index::Told::Asked),
         judge_(options, index_, std::move(stand_ins)),
         tls_(std::move(tls)),
-        feed_(index_, next) {}
+        feed_(index_, source) {}
   ~On() override { stop(); }
 
   Status listen(const std::string& address) {
@@ -57,14 +56,12 @@ class On final : public Webhook {
     return {};
   }
 
-  source::Sink& sink() override { return feed_; }
+  source::Source& source() override { return feed_; }
 
   void stop() override {
-    if (keeper_thread_.joinable()) {
-      keeper_->stop();
-      keeper_thread_.join();
-    }
-    server_.reset();
+    if (!keeper_thread_.joinable()) return;
+    keeper_->stop();
+    keeper_thread_.join();
   }
 
  private:
@@ -140,13 +137,14 @@ Result<WebhookSettings> read_flags(const ParsedOptions& parsed) {
 
 Result<std::unique_ptr<Webhook>> Webhook::open(const WebhookSettings& settings,
                                                const translate::Options& options, Parts parts,
-                                               source::Sink& next) {
-  if (settings.address.empty()) return std::make_unique<Off>(next);
+                                               source::Source& source) {
+  if (settings.address.empty()) return std::make_unique<Off>(source);
   auto tls = ServingTls::open({settings.certificate, settings.key, settings.client_ca});
   if (!tls) return within("--validating-webhook", std::move(tls.error()));
   auto stand_ins = StandIns::make();
   if (!stand_ins) return fail(std::move(stand_ins.error()));
-  auto webhook = std::make_unique<On>(options, parts, std::move(*stand_ins), std::move(*tls), next);
+  auto webhook =
+      std::make_unique<On>(options, parts, std::move(*stand_ins), std::move(*tls), source);
   if (settings.certificate.empty()) {
     if (parts.api == nullptr) {
       return fail(Reason::InvalidValue,

@@ -2,8 +2,7 @@
 // The validating admission webhook as a whole: its flags, the index, the judge, the server, and
 // whoever keeps its certificate known.
 //
-// Threading: open() and stop() from one thread; sink() may be used from any. Ownership: borrows
-// metrics, clock and API; the sink that sink() leads to must outlive it.
+// Threading: open() and stop() from one thread. Ownership: borrows metrics, clock, API and source.
 
 #include <memory>
 #include <optional>
@@ -43,16 +42,17 @@ class Webhook {
 
   virtual ~Webhook() = default;
 
-  // Reads the files and listens; reviews get 503 until the sink has been told everything. Without
-  // an address nothing is done, and sink() is `next`.
+  // Reads the files and listens; reviews get 503 until the source has told everything. Without an
+  // address nothing is done, and source() is `source`.
   [[nodiscard]] static Result<std::unique_ptr<Webhook>> open(const WebhookSettings& settings,
                                                              const translate::Options& options,
-                                                             Parts parts, source::Sink& next);
+                                                             Parts parts, source::Source& source);
 
-  // What the source must be run with.
-  [[nodiscard]] virtual source::Sink& sink() = 0;
+  // What the controller must take its objects from.
+  [[nodiscard]] virtual source::Source& source() = 0;
 
-  // Takes no more reviews, and our certificate out of the caBundle.
+  // Takes our certificate out of the caBundle. Reviews are answered until the end: API servers hear
+  // late of what is over.
   virtual void stop() = 0;
 };
 
