@@ -14,6 +14,7 @@
 
 #include "cmd/handfast-controller/sources.h"
 #include "cmd/handfast-controller/statuses.h"
+#include "controller/admission/webhook.h"
 #include "controller/kube/api_client.h"
 #include "controller/metrics/endpoint.h"
 #include "controller/reconcile/controller.h"
@@ -35,6 +36,7 @@ struct Settings {
   std::string state_directory, control_path, metrics;
   translate::Options translate;
   std::chrono::seconds ticket_rotation{};  // 0: none
+  admission::WebhookSettings webhook;
 };
 
 OptionSet make_options() {
@@ -48,6 +50,7 @@ OptionSet make_options() {
   add_status_flags(options);
   options.add_duration("session-ticket-rotation", "12h",
                        "how old a ticket key gets without a Secret; 0: no ring");
+  admission::add_flags(options);
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
                      "least level on stderr");
   return options;
@@ -79,6 +82,9 @@ Result<Settings> read_options(const ParsedOptions& parsed) {
   if (settings.ticket_rotation != rotation) {
     return fail(Reason::InvalidValue, "--session-ticket-rotation: must be whole seconds");
   }
+  auto webhook = admission::read_flags(parsed);
+  if (!webhook) return fail(std::move(webhook.error()));
+  settings.webhook = std::move(*webhook);
   return settings;
 }
 
@@ -147,7 +153,13 @@ int run(const Settings& settings, const sigset_t& signals) {
   }
   const auto sources = make_sources(settings.source, settings.translate, clock, metrics);
   if (!sources) return start_error(sources.error());
-  source::Source& source = *sources->source;
+  const auto webhook = admission::Webhook::open(
+      settings.webhook, settings.translate, {metrics, clock, sources->api.get()}, *sources->source);
+  if (!webhook && webhook.error().reason == Reason::InvalidValue) {
+    return usage_error(webhook.error());
+  }
+  if (!webhook) return start_error(webhook.error());
+  source::Source& source = (*webhook)->source();
   std::optional<Statuses> statuses;
   if (sources->api != nullptr) {
     StatusSettings wanted = settings.status;
@@ -178,6 +190,7 @@ int run(const Settings& settings, const sigset_t& signals) {
   int signal_number = 0;
   ::sigwait(&signals, &signal_number);
   log(LogLevel::Info, "stopping", {{"signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT"}});
+  (*webhook)->stop();
   source.stop();
   proxy.stop();
   controller.stop();
