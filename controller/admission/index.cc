@@ -61,8 +61,8 @@ bool is_policy(std::string_view kind) {
 
 bool ask_class(const state::ClusterState& classes, const translate::Options& options,
                const objects::Ingress& ingress) {
-  state::Reader::Book asked;
-  const state::Reader reader{classes, asked};
+  state::NoBook book;
+  const state::Reader reader{classes, book};
   translate::Report unheard;
   translate::ObjectReport report{unheard, "Ingress", ingress.meta};
   return translate::ClassFilter{reader, options}.is_ours(ingress, report);
