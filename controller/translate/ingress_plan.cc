@@ -28,10 +28,13 @@ void tell_void(const Annotations& annotations, ObjectReport& report,
   for (const Annotation& each : annotations.all()) {
     if (each.name == kPassthrough || each.row == nullptr) continue;
     if (each.row->what != AnnotationClass::Implemented) continue;  // told already
-    if (each.name.starts_with("auth-tls-")) {
+    if (each.name.starts_with("auth-")) {
       keep_first(refused,
                  report.refuse(Reason::InvalidValue, each.field(),
-                               "With ssl-passthrough no certificate of a client is seen here.",
+                               each.name.starts_with("auth-tls-")
+                                   ? "With ssl-passthrough no certificate of a client is seen here."
+                                   : "With ssl-passthrough no request is seen here that a server "
+                                     "could be asked about.",
                                "Remove one of the two; until then connections are closed."));
     } else {
       report.warn(Reason::InvalidValue, each.field(), "With ssl-passthrough it has no effect.",

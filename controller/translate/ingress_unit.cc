@@ -68,7 +68,7 @@ void IngressWorker::work(IngressUnit& unit) {
   unit.plan = std::make_unique<IngressPlan>(
       make_plan(*ingress, parts_.options, parts_.backend_tls, parts_.client_auth, report));
   Work work{*ingress, report, *unit.plan, unit.aimed, unit.fresh};
-  parts_.aim.aim_auth(work);
+  if (!unit.plan->passthrough) parts_.aim.aim_auth(work);
   for (std::size_t i = 0; i < ingress->rules.size(); ++i) place_rule(work, i, unit);
   if (ingress->rules.empty() && ingress->default_backend) {
     unit.placements.emplace_back();
