@@ -64,8 +64,8 @@ void FrontTls::take(const objects::Ingress& ingress, const Choice& choice,
       owners, [&](const FrontOwner& each) { return each.secret == owner.secret; });
   if (is_known) return;
   const auto stands_in_the_way = [&owner](const FrontOwner& each) {
-    const bool both_usable = each.usable && owner.usable;
-    return !both_usable || (!owner.key_type.empty() && each.key_type == owner.key_type);
+    const bool may_add = each.usable && owner.usable && each.ns == owner.ns;
+    return !may_add || (!owner.key_type.empty() && each.key_type == owner.key_type);
   };
   const auto rival = std::ranges::find_if(owners, stands_in_the_way);
   if (rival == owners.end()) {
@@ -85,7 +85,8 @@ void FrontTls::take(const objects::Ingress& ingress, const Choice& choice,
 }
 
 FrontOwner FrontTls::owner_of(const objects::Ingress& ingress, const Choice& choice) {
-  FrontOwner owner{.ingress = ingress.meta.ns + '/' + ingress.meta.name, .secret = {}};
+  FrontOwner owner{
+      .ns = ingress.meta.ns, .ingress = ingress.meta.ns + '/' + ingress.meta.name, .secret = {}};
   if (choice.secret.empty()) return owner;
   owner.secret = ingress.meta.ns + '/' + choice.secret;
   if (!objects::is_dns_subdomain(choice.secret)) return owner;

@@ -4,7 +4,8 @@
 // certificate; the first Ingress that has a tls section decides for the host.
 //
 // Other than there, a host has one certificate for each type of key: entries that list it, of one
-// Ingress or of several, add to each other, and the rules hold among those of the same type.
+// Ingress or of several of the same namespace, add to each other, and the rules hold among those of
+// the same type. Another namespace's never add: most clients would see theirs.
 
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@ namespace handfast::translate {
 
 // Whose certificate a host has, to tell a later Ingress that wants another.
 struct FrontOwner {
+  std::string ns;
   std::string ingress;  // "shop/orders"
   std::string secret;   // "shop/orders-tls"; empty: the default certificate
   bool usable = false;

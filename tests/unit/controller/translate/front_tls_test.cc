@@ -41,10 +41,10 @@ spec: {controller: handfast.dev/ingress-controller}
 )");
   }
 
-  void set_secret(const std::string& name, KeyType type) {
+  void set_secret(const std::string& name, KeyType type, const std::string& ns = "shop") {
     const auto certificate = root_.issue("shop.example", {.key = type});
     objects::Secret secret;
-    secret.meta.ns = "shop";
+    secret.meta.ns = ns;
     secret.meta.name = name;
     secret.data["tls.crt"].bytes = certificate.cert_pem();
     secret.data["tls.key"].bytes = certificate.key_pem();
@@ -59,7 +59,8 @@ spec: {controller: handfast.dev/ingress-controller}
     state_.apply(secret);
   }
   // `created`: earlier ones decide.
-  void set_ingress(const std::string& name, int created, const std::vector<std::string>& secrets) {
+  void set_ingress(const std::string& name, int created, const std::vector<std::string>& secrets,
+                   const std::string& ns = "shop") {
     std::string tls;
     for (const std::string& secret : secrets) {
       tls += "  - {hosts: [shop.example], secretName: " + secret + "}\n";
@@ -67,8 +68,8 @@ spec: {controller: handfast.dev/ingress-controller}
     testing::apply_yaml(state_,
                         "apiVersion: networking.k8s.io/v1\nkind: Ingress\n"
                         "metadata: {name: " +
-                            name +
-                            ", namespace: shop, "
+                            name + ", namespace: " + ns +
+                            ", "
                             "creationTimestamp: \"2026-01-01T00:00:0" +
                             std::to_string(created) +
                             "Z\"}\nspec:\n  ingressClassName: handfast\n  tls:\n" + tls +
@@ -119,6 +120,19 @@ TEST_F(FrontTlsTest, AddsThoseOfSeveralIngressesAndTellsOnesOfTheSameType) {
             std::string::npos)
       << report;
   EXPECT_EQ(report.find("shop/second: spec.tls"), std::string::npos) << report;
+}
+
+TEST_F(FrontTlsTest, AnotherNamespaceAddsNothing) {
+  set_secret("rsa", KeyType::Rsa2048);
+  set_secret("ec", KeyType::P256, "thief");
+  set_ingress("first", 1, {"rsa"});
+  set_ingress("second", 2, {"ec"}, "thief");
+
+  EXPECT_EQ(run(), Secrets{"rsa"});
+  const std::string report = testing::report_text(output_);
+  EXPECT_NE(report.find("Ingress thief/second: spec.tls[0].secretName: Ingress shop/first decided"),
+            std::string::npos)
+      << report;
 }
 
 TEST_F(FrontTlsTest, ServesWithTheCertificateThatIsGood) {
