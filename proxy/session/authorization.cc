@@ -271,6 +271,9 @@ void Authorization::compose() {
   }
   http::ForwardContext& forward = asked_->forward;
   if (forward.forwarded_host.empty()) forward.forwarded_host = of.authority;
+  // The one text that a change of trust may replace while this waits for a connection.
+  std::string_view& verify = forward.client_certificate.verify;
+  verify = texts_.emplace_back(verify);
   forward.withheld = rules.withheld;
   forward.added = added_;
 }

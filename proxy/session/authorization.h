@@ -31,7 +31,8 @@
 
 namespace handfast::session {
 
-// All of it outlives the answer.
+// All of it outlives the answer, but for what `forward` says of how the client's certificate was
+// judged, which is copied.
 struct AuthQuestion {
   const config::Route& route;  // with auth
   const route::AuthRules& rules;

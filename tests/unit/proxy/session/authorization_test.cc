@@ -1,6 +1,8 @@
 // Requests of a route that asks an auth server first: what it is asked, what its answers do, and
 // that the Service gets nothing before them. The server is `second_`, the Service `backend_`.
 
+#include "proxy/session/authorization.h"
+
 #include "tests/unit/proxy/session/session_fixture.h"
 
 namespace handfast::session {
@@ -94,6 +96,54 @@ TEST_F(AuthorizationTest, SendsOnlyThenAndOnlyWhatTheAuthServerSaid) {
   EXPECT_EQ(got.find("X-Other"), std::string::npos) << got;
   backend_.peers[0]->send(kOk);
   EXPECT_TRUE(client_gets(client, "ok"));
+}
+
+// By itself, about a client of whose certificate this is said.
+class QuestionTest : public AuthorizationTest, private AuthorizationUser {
+ protected:
+  QuestionTest() {
+    head_.method = "GET";
+    head_.target = head_.path = "/";
+  }
+  void begin(std::string_view verify, std::string_view subject = {}) {
+    http::ForwardContext forward{
+        .client_address = "192.0.2.9", .scheme = "https", .request_id = "1"};
+    forward.client_certificate.verify = verify;
+    forward.client_certificate.subject = subject;
+    rules_ = route::make_auth_rules("shop.example", route_);
+    told_ = false;
+    authorization_.ask({.route = route_,
+                        .rules = *rules_,
+                        .pinned = snapshots_.current(),
+                        .facts = {.head = head_,
+                                  .path = "/",
+                                  .server_name = "shop.example",
+                                  .client = "192.0.2.9"},
+                        .forward = forward});
+  }
+  [[nodiscard]] bool is_told() {
+    return driver_.until([this] { return told_; });
+  }
+
+  Authorization authorization_{context_, *this};
+
+ private:
+  void on_authorized() override { told_ = true; }
+
+  http::RequestHead head_;
+  std::unique_ptr<const route::AuthRules> rules_;
+  bool told_ = false;
+};
+
+TEST_F(QuestionTest, TellsHowTheClientWasJudgedThoughItIsJudgedAgainMeanwhile) {
+  serve_auth();
+  std::string verdict = "FAILED:certificate has expired";
+  begin(verdict);
+  verdict.assign(verdict.size(), '!');
+
+  const std::string asked = question();
+  EXPECT_NE(asked.find("ssl-client-verify: FAILED:certificate has expired\r\n"), std::string::npos)
+      << asked;
 }
 
 TEST_F(AuthorizationTest, StripsWhatTheAuthServerDidNotSay) {
