@@ -262,6 +262,14 @@ void write_response_framing(Writer& out, const ResponseHead& head, bool chunked)
 
 }  // namespace
 
+bool takes_fields_out(const HeaderList& headers) {
+  const PassingFields fields(headers);
+  return std::ranges::any_of(headers.items(), [&fields](const Header& header) {
+    const bool of_one_hop = header.id == HeaderId::Upgrade || header.id == HeaderId::Te;
+    return !of_one_hop && fields.nominated(header.name);
+  });
+}
+
 bool is_withheld(std::string_view name, std::span<const std::string> withheld) {
   const auto same = [](char a, char b) { return to_folded(a) == to_folded(b); };
   return std::ranges::any_of(

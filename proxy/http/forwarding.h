@@ -42,6 +42,9 @@ struct ForwardContext {
   std::span<const Header> added = {};  // written as they are
 };
 
+// Whether a Connection field takes others of the head out, which would have gone on.
+[[nodiscard]] bool takes_fields_out(const HeaderList& headers);
+
 [[nodiscard]] bool is_withheld(std::string_view name, std::span<const std::string> withheld);
 
 // Writes the request line and head for an HTTP/1.1 backend: target as it came, Host as the client

@@ -25,6 +25,13 @@ constexpr int kMostTries = 3;
 // Of one text that variables are put into.
 constexpr std::size_t kMostText = 32 * 1024;
 
+// Of a key: what differs stays different.
+struct KeySink {
+  std::string& out;
+  void add(std::string_view text) { out.append(text); }
+  void add(char c) { out.push_back(c); }
+};
+
 // Of a field's value: what can't stand in one is percent-encoded.
 struct ValueSink {
   std::string& out;
@@ -216,6 +223,9 @@ void Authorization::time_out() {
 // True: told. Under a trust that was replaced, or is gone, nothing that was kept counts.
 bool Authorization::use_kept() {
   if (asked_->rules.cache_key.parts.empty()) return false;
+  // The key would tell of fields that the server isn't asked with: a yes without them isn't one to
+  // a request that has them.
+  if (http::takes_fields_out(asked_->facts.head.headers)) return false;
   std::shared_ptr<const tls::UpstreamPolicy> policy;
   if (const auto refused = attempts_.find_policy(policy)) {
     fail(refused->reason, refused->detail, refused->status);
@@ -224,7 +234,8 @@ bool Authorization::use_kept() {
   std::string text = asked_->rules.fingerprint;
   if (policy != nullptr) text.append(policy->key).append("/").append(policy->epoch);
   text.append("\n");
-  text.append(value_of(asked_->rules.cache_key, asked_->facts));
+  KeySink sink{text};
+  append_parts(sink, asked_->rules.cache_key, asked_->facts);
   key_ = config::sha256_hex(text);
   const AuthAnswer* kept = context_.auth_cache.find(key_, context_.loop.now());
   if (kept == nullptr) return false;

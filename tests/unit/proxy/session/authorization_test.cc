@@ -375,6 +375,38 @@ TEST_F(AuthorizationTest, KeepsAnAnswerByItsKeyAndAsksAgainUnderOtherRules) {
   EXPECT_TRUE(is_answered(late, "403"));
 }
 
+TEST_F(AuthorizationTest, KeepsNothingUnderFieldsThatTheServerDidNotSee) {
+  auth().cache_key = "$http_x_scope";
+  auth().cache = {{{}, 10}};
+  serve_auth();
+  Peer& first =
+      ask("GET / HTTP/1.1\r\nHost: shop.example\r\nX-Scope: all\r\nConnection: x-scope\r\n\r\n");
+  EXPECT_EQ(question().find("X-Scope"), std::string::npos);
+  say(reply("200 OK"));
+  ASSERT_TRUE(backend_gets());
+  backend_.peers[0]->take();
+  backend_.peers[0]->send(kOk);
+  ASSERT_TRUE(client_gets(first, "ok"));
+
+  Peer& second = ask("GET / HTTP/1.1\r\nHost: shop.example\r\nX-Scope: all\r\n\r\n");
+  EXPECT_NE(question().find("X-Scope: all"), std::string::npos);
+  say(reply("403 No"));
+  EXPECT_TRUE(is_answered(second, "403"));
+}
+
+TEST_F(AuthorizationTest, KeepsATabApartFromItsPercentCode) {
+  auth().cache_key = "$http_x_scope";
+  auth().cache = {{{}, 10}};
+  serve_auth();
+  for (const char* scope : {"a\tb", "a%09b"}) {
+    Peer& client =
+        ask("GET / HTTP/1.1\r\nHost: shop.example\r\nX-Scope: " + std::string(scope) + "\r\n\r\n");
+    EXPECT_NE(question().find(scope), std::string::npos);
+    say(reply("403 No"));
+    EXPECT_TRUE(is_answered(client, "403"));
+  }
+}
+
 TEST_F(AuthorizationTest, KeepsNothingThatAsksNotToBeKept) {
   auth().cache_key = "$cookie_sid";
   auth().cache = {{{}, 10}};
