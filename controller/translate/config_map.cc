@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -40,13 +41,17 @@ class Reader {
   void read(std::string_view key, T& target, const T& fallback, Parse parse) {
     const auto found = map_.data.find(key);
     if (found == map_.data.end()) return;
+    const std::string& problem = found->second.problem;
     const std::string_view value = trim(found->second.bytes);
-    if (value.empty()) {
+    if (problem.empty() && value.empty()) {
       report_.warn(Reason::InvalidValue, field_of(key), "It is empty and counts as absent.",
                    "Write a value, or remove it.");
       return;
     }
-    auto parsed = parse(value);
+    using Parsed = std::invoke_result_t<Parse, std::string_view>;
+    auto parsed = problem.empty()
+                      ? parse(value)
+                      : Parsed(fail(Reason::InvalidValue, "The value " + problem + '.'));
     if (parsed) {
       target = *std::move(parsed);
       return;
@@ -117,11 +122,9 @@ void read_defaults(Reader& reader, Options& options) {
 
 // As nginx writes times: seconds, or with "s", "m" or "h" behind.
 Result<std::uint32_t> parse_stream_time(std::string_view value, std::uint32_t least) {
-  std::uint32_t factor = 1;
-  if (value.ends_with('s')) value.remove_suffix(1);
-  if (value.ends_with('m')) factor = 60;
-  if (value.ends_with('h')) factor = 3600;
-  if (factor > 1) value.remove_suffix(1);
+  const char unit = value.empty() ? '\0' : value.back();
+  const std::uint32_t factor = unit == 'm' ? 60 : unit == 'h' ? 3600 : 1;
+  if (factor > 1 || unit == 's') value.remove_suffix(1);
   const auto milliseconds = parse_seconds(value, least);
   if (!milliseconds) return fail(milliseconds.error());
   if (*milliseconds > kAnyNumber / factor) {
@@ -146,7 +149,9 @@ void read_streams(Reader& reader, StreamDefaults& streams) {
        [](std::string_view value) { return parse_stream_time(value, 0); });
 }
 
-bool asks_for_nothing(const ConfigKeyRow& row, std::string_view value) {
+bool asks_for_nothing(const ConfigKeyRow& row, const objects::DataValue& data) {
+  if (!data.problem.empty()) return false;  // whatever it says, it says something
+  const std::string_view value = trim(data.bytes);
   if (value.empty()) return true;
   if (row.harmless == "false") return parse_bool(value) == false;
   return !row.harmless.empty() && value == row.harmless;
@@ -160,8 +165,7 @@ void tell_others(const objects::ConfigMap& map, ObjectReport& report) {
       if (++unknown > kMostUnknownTold) continue;
       report.add(Severity::Error, Reason::Unsupported, field_of(key), "There is no such key.",
                  "Correct or remove it: it may be a mistyped restriction.");
-    } else if (row->what == ConfigKeyClass::Implemented ||
-               asks_for_nothing(*row, trim(value.bytes))) {
+    } else if (row->what == ConfigKeyClass::Implemented || asks_for_nothing(*row, value)) {
       continue;
     } else if (row->what == ConfigKeyClass::Missing) {
       report.add(Severity::Error, Reason::Unsupported, field_of(key),

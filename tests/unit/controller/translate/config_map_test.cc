@@ -111,6 +111,40 @@ TEST_F(ConfigMapTest, TellsRestrictionsThatItDoesNotEnforce) {
   EXPECT_EQ(output_.report.size(), 4U) << report_text(output_);
 }
 
+TEST_F(ConfigMapTest, AValueThatCannotBeDecodedIsBadAndNotAbsent) {
+  set({{"ssl-protocols", "TLSv1.3"}});
+  run();
+  objects::ConfigMap map;
+  map.meta.ns = "ingress";
+  map.meta.name = "config";
+  for (const char* key : {"ssl-protocols", "hsts", "log-format-upstream"}) {
+    map.data[key].problem = "is not a string: quote it";
+  }
+  state_.apply(map);
+
+  EXPECT_EQ(run().versions, std::vector<TlsVersion>{TlsVersion::Tls13});
+  EXPECT_EQ(errors(), (std::vector<std::string>{"data[hsts]", "data[ssl-protocols]"}));
+  EXPECT_EQ(output_.report.size(), 3U) << report_text(output_);
+}
+
+TEST_F(ConfigMapTest, ReadsTimesOfStreamsWithOneUnit) {
+  const auto timeout_of = [this](const std::string& value) {
+    set({{"proxy-stream-timeout", value}});
+    Report report;
+    state::NoBook book;
+    const Settings settings = read_config_map({state_, book}, options_, {}, report);
+    return report.empty() ? settings.options.streams.idle_timeout_ms : 0;
+  };
+
+  EXPECT_EQ(timeout_of("90"), 90'000U);
+  EXPECT_EQ(timeout_of("90s"), 90'000U);
+  EXPECT_EQ(timeout_of("2m"), 120'000U);
+  EXPECT_EQ(timeout_of("1h"), 3'600'000U);
+  for (const char* bad : {"10ms", "1hs", "1hm", "s", "m", "1d", "-1s", "0"}) {
+    EXPECT_EQ(timeout_of(bad), 0U) << bad;
+  }
+}
+
 TEST_F(ConfigMapTest, IsNotReadWithoutTheFlag) {
   options_.config_map.reset();
   set({{"ssl-protocols", "TLSv1.3"}, {"whitelist-source-range", "10.0.0.0/8"}});
