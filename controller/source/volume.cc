@@ -28,7 +28,6 @@ Result<std::vector<std::string>> list_keys(const std::string& path) {
   return keys;
 }
 
-// What is no file (a directory in it, say) is no key.
 void add_to_id(FileId& all, std::string_view key, const FileId& one) {
   all.inode = all.inode * 31 + one.inode + std::hash<std::string_view>{}(key);
   all.device ^= one.device;
@@ -68,7 +67,11 @@ Result<Files> read_files(const std::string& path) {
   for (const std::string& key : *keys) {
     const std::string file = path + "/" + key;
     struct stat info{};
-    if (::stat(file.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) continue;
+    const bool is_there = ::stat(file.c_str(), &info) == 0;
+    if (is_there && S_ISDIR(info.st_mode)) continue;
+    // Not opened, since a device may do what it does. Nor passed over: it isn't that the key is
+    // gone.
+    if (is_there && !S_ISREG(info.st_mode)) return fail(Reason::Io, key + " is not a regular file");
     ReadFile read = read_file(file);
     if (!read.text) return fail(Reason::Io, key + " " + read.text.error().detail);
     bytes += static_cast<std::int64_t>(read.text->size());

@@ -7,7 +7,8 @@
 // The namespace is the directory around it; at the root of the manifests it is "default". Names
 // that begin with '.' are passed over, and links followed, so that what kubelet swaps behind ..data
 // is read whole: a volume that changes while it is read is read again. An empty one is an object
-// that is gone if kubelet swapped it so, else one that is being filled.
+// that is gone if kubelet swapped it so, else one that is being filled. A directory in it is no
+// key; whatever else is no file makes the volume one that can't be read.
 
 #include <optional>
 #include <string>

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <variant>
@@ -70,6 +71,24 @@ TEST(Volume, ThatHoldsNothingOrNoGoodNameIsToldOf) {
 
   EXPECT_THAT(batch.events, IsEmpty());
   EXPECT_EQ(batch.problems.size(), 2U);
+}
+
+TEST(Volume, WithAPipeOrADeviceInAKeysPlaceCannotBeRead) {
+  const TemporaryDirectory directory;
+  directory.write("piped.secret/ca.crt", "x");
+  ASSERT_EQ(::mkfifo((directory / "piped.secret/ca.crl").c_str(), 0600), 0);
+  directory.write("endless.secret/ca.crt", "x");
+  fs::create_symlink("/dev/zero", directory / "endless.secret/ca.crl");
+  directory.write("dangling.secret/ca.crt", "x");
+  fs::create_symlink("nowhere", directory / "dangling.secret/ca.crl");
+
+  const Batch batch = read_once({directory.path().string()});
+
+  EXPECT_THAT(batch.events, IsEmpty());
+  ASSERT_EQ(batch.problems.size(), 3U);
+  for (const auto& problem : batch.problems) {
+    EXPECT_THAT(problem.error.detail, HasSubstr("ca.crl "));
+  }
 }
 
 TEST(Volume, HasAnotherIdWhenAnyOfItsFilesChanges) {
