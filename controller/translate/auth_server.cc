@@ -26,6 +26,18 @@ constexpr std::array<std::string_view, 7> kOther{"auth-always-set-cookie",
 
 constexpr std::string_view kDefaultDurations = "200 202 401 5m";
 
+// Where Ingress and auth server are of two namespaces, the floor of each holds.
+constexpr FloorWords kFloorWords{
+    .field = "metadata.annotations",
+    .verify = "Turn it on in the policy of the auth server's Service.",
+    .identity =
+        "Name a Secret with tls.crt and tls.key in the policy of the auth server's Service; "
+        "if it has none, in handfast.dev/auth-proxy-ssl-secret.",
+    .crl =
+        "Name a CRL in the policy of the auth server's Service; if it has none, put a ca.crl into "
+        "the Secret of handfast.dev/auth-proxy-ssl-secret.",
+    .versions = "Let the policy of the auth server's Service allow TLSv1.3."};
+
 void check_without_url(const Annotations& annotations, ObjectReport& report,
                        std::optional<config::Refusal>& refused) {
   for (const std::string_view name : kTelling) {
@@ -199,6 +211,7 @@ void AuthServers::secure(Reading& reading, const AuthUrl& url, AuthPlan& plan) {
     tls.names = {url.host};
   }
   if (!is_ip_address(tls.names.front())) tls.sni = tls.names.front();
+  hold_to_floor(reading, plan.ns, tls);
   plan.tls = std::move(tls);
 }
 
@@ -242,13 +255,22 @@ void AuthServers::secure_by_policy(Reading& reading, const PolicyTargets::Choice
         "Add a ReferenceGrant there, from Ingress (networking.k8s.io) of the namespace " + ns +
             " to Service.");
   }
+  hold_to_floor(reading, ns, tls);
   plan.auth.http2 = policy.http2.value_or(config::Http2::Off);
   plan.tls = std::move(tls);
 }
 
+void AuthServers::hold_to_floor(Reading& reading, std::string_view ns,
+                                config::UpstreamTls& tls) const {
+  const Floor* floor = find_floor(options_, ns);
+  if (floor == nullptr || tls.refused) return;
+  const bool has_no_newer = tls.versions.back() < floor->least_version;
+  apply_floor(*floor, has_no_newer, kFloorWords, tls, reading.report);
+}
+
 // As for a Service that a route leads to.
 void AuthServers::refuse_plain(Reading& reading, const AuthPlan& plan) const {
-  if (!demands_tls(options_, reading.ingress.meta.ns)) return;
+  if (!demands_tls(options_, reading.ingress.meta.ns) && !demands_tls(options_, plan.ns)) return;
   reading.refuse(Reason::BelowMinimum, plan.field,
                  "The operator's minimum asks for TLS, and the auth server is asked without.",
                  "Write https://.");

@@ -10,6 +10,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "controller/objects/objects.h"
 #include "controller/state/reader.h"
@@ -57,6 +58,8 @@ class AuthServers {
   void secure(Reading& reading, const AuthUrl& url, AuthPlan& plan);
   void secure_by_policy(Reading& reading, const PolicyTargets::Choice& choice, const AuthUrl& url,
                         AuthPlan& plan);
+  // What was decided by the rules of the other namespace, or of this one as well.
+  void hold_to_floor(Reading& reading, std::string_view ns, config::UpstreamTls& tls) const;
   void refuse_plain(Reading& reading, const AuthPlan& plan) const;
 
   const state::Reader& state_;
