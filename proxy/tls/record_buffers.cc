@@ -27,17 +27,25 @@ struct Shelf {
 };
 
 struct Shelves {
-  ~Shelves() {
-    is_over = true;
-    for (Shelf& shelf : shelves) {
-      while (shelf.count > 0) std::free(shelf.blocks[--shelf.count]);
-    }
-  }
   std::array<Shelf, kSizes> shelves;
   bool is_over = false;  // what other destructors of this thread free is for malloc
 };
 
-thread_local Shelves kept;
+// Without a destructor, since it is looked at after the end of the thread's objects: what one of
+// its own had written, is_over above all, would be dead to the compiler, and is left out by g++ 12.
+constinit thread_local Shelves kept;
+
+struct AtThreadEnd {
+  ~AtThreadEnd() {
+    kept.is_over = true;
+    for (Shelf& shelf : kept.shelves) {
+      while (shelf.count > 0) std::free(shelf.blocks[--shelf.count]);
+    }
+  }
+  void arm() {}  // it is made when it is used
+};
+
+thread_local AtThreadEnd at_thread_end;
 
 void* take(std::size_t size) {
   for (Shelf& shelf : kept.shelves) {
@@ -57,6 +65,7 @@ bool keep(void* block, std::size_t usable) {
     if (shelf.size == 0) return false;
     if (usable < shelf.size || usable > shelf.size + kSlack) continue;
     if (shelf.count == kKept) return false;
+    at_thread_end.arm();
     shelf.blocks[shelf.count++] = block;
     return true;
   }
