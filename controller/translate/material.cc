@@ -86,6 +86,8 @@ std::optional<ItemKey> find_key(const config::KeyPairRef& pair) {
 }
 
 std::optional<ItemKey> find_key(const config::FileRef& file, ItemKind item) {
+  // Its files have any names, and it has no parts.
+  if (file.source.starts_with(kCrlDirectory)) return parse_source(file.source, item);
   const auto sources = split(file.source, '+');
   auto key = parse_source(sources[0], item);
   if (!key || sources.size() == 1) return key;

@@ -132,12 +132,14 @@ TEST_F(OperatorCrlsTest, ABadFileIsToldOfAndKeepsWhatItSaid) {
 }
 
 TEST_F(OperatorCrlsTest, AreFoundAgainInAGeneration) {
-  const config::FileRef file{"tls/_cluster/crl-dir/0123456789abcdef/ca.crl",
-                             "CrlDirectory/crl-dir/one"};
-  const auto key = find_key(file, ItemKind::Crl);
-  ASSERT_TRUE(key);
-  EXPECT_EQ(source_text(*key), file.source);
-  EXPECT_EQ(object_directory(*key), "tls/_cluster/crl-dir");
+  for (const char* name : {"one", "Root+Issuing CA (2).crl"}) {
+    const config::FileRef file{"tls/_cluster/crl-dir/0123456789abcdef/ca.crl",
+                               std::string("CrlDirectory/crl-dir/") + name};
+    const auto key = find_key(file, ItemKind::Crl);
+    ASSERT_TRUE(key) << name;
+    EXPECT_EQ(source_text(*key), file.source);
+    EXPECT_EQ(object_directory(*key), "tls/_cluster/crl-dir");
+  }
 }
 
 }  // namespace
