@@ -14,7 +14,8 @@ HostEntry::HostEntry(config::VirtualHost host) : config(std::move(host)), table(
   }
   hash_by.resize(config.routes.size());
   for (std::size_t i = 0; i < hash_by.size(); ++i) {
-    if (config.routes[i].hash_by.empty()) continue;
+    // What is refused leads nowhere, and nobody has read the rest of it.
+    if (config.routes[i].refused || config.routes[i].hash_by.empty()) continue;
     auto expression = config::parse_request_expression(config.routes[i].hash_by);
     check(expression.has_value(), "config::validate() has read the expression");
     hash_by[i] = std::move(*expression);

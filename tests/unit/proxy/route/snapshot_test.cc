@@ -30,6 +30,20 @@ TEST_F(SnapshotTest, FindsNothingWhenEmpty) {
   EXPECT_EQ(snapshot_.find_policy("shop/a/a:80"), nullptr);
 }
 
+TEST(HostEntry, DoesNotReadTheExpressionsOfARouteThatIsRefused) {
+  config::VirtualHost host;
+  config::Route& route = host.routes.emplace_back();
+  route.path = "/";
+  route.hash_by = "$nothing";
+  route.auth.emplace().target = "/$nothing";
+  route.refused = config::Refusal{Reason::InvalidValue, ""};
+
+  const HostEntry entry(host);
+
+  EXPECT_TRUE(entry.hash_by[0].parts.empty());
+  EXPECT_EQ(entry.auth[0], nullptr);
+}
+
 TEST_F(SnapshotTest, AnExactHostComesBeforeAWildcardAndThatBeforeTheCatchAll) {
   add_host("shop.example");
   add_host("*.example");
