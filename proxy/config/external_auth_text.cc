@@ -13,7 +13,7 @@ namespace handfast::config {
 namespace {
 
 // Those of framing and of one hop, and those that forwarding sets, as http/header_id.h folds them.
-constexpr std::array<std::string_view, 31> kNotCopied{
+constexpr std::array<std::string_view, 34> kNotCopied{
     "connection",
     "content-length",
     "expect",
@@ -40,6 +40,9 @@ constexpr std::array<std::string_view, 31> kNotCopied{
     "x-forwarded-scheme",
     "x-original-forwarded-for",
     "x-original-forwarded-host",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
     "x-real-ip",
     "x-request-id",
     "x-scheme",

@@ -236,6 +236,7 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{asking_host(), "X-Auth-User", "X_Real.IP", "auth.response_headers: holds one"},
         Spoiled{asking_host(), "X-Auth-User", "X User", "auth.response_headers: holds one"},
         Spoiled{asking_host(), "X-Tenant", "Transfer-Encoding", "auth.set_headers: holds one"},
+        Spoiled{asking_host(), "X-Tenant", "X_Original.URL", "auth.set_headers: holds one"},
         Spoiled{asking_host(), "$http_x_tenant", "$tenant", "auth.set_headers: the variable"},
         Spoiled{asking_host(), "cache_key: \"$cookie_sid\"", "cache_key: \"\"", "auth.cache: goes"},
         Spoiled{asking_host(), "seconds: 300", "seconds: 0", "cache[0].seconds"},
