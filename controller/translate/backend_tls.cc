@@ -78,8 +78,10 @@ Values read_values(const objects::Ingress& ingress, const Annotations& annotatio
   const auto check_name = [&](std::string_view value) {
     return expand_name(value, {"service", ingress.meta.ns, "443"});
   };
-  read("proxy-ssl-name", check_name,
-       [&](const std::string&, const Annotation& from) { plan.expected_name = from.value; });
+  read("proxy-ssl-name", check_name, [&](const std::string&, const Annotation& from) {
+    plan.expected_name = from.value;
+    plan.expected_name_field = from.field();
+  });
   read("proxy-ssl-server-name", parse_on_off,
        [&](bool on, const Annotation&) { plan.send_sni = on; });
   read("proxy-ssl-protocols", parse_versions,
