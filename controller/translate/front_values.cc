@@ -4,76 +4,13 @@
 #include <array>
 #include <span>
 
+#include "controller/translate/cipher_names.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/tls_values.h"
 
 namespace handfast::translate {
 namespace {
 
-// Suites of TLS 1.2 that both sides may use: known to OpenSSL at its security level 2.
-constexpr auto kSuites = std::to_array<std::string_view>({
-    "AES128-GCM-SHA256",
-    "AES128-SHA",
-    "AES128-SHA256",
-    "AES256-GCM-SHA384",
-    "AES256-SHA",
-    "AES256-SHA256",
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-ECDSA-AES128-SHA",
-    "ECDHE-ECDSA-AES128-SHA256",
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-AES256-SHA",
-    "ECDHE-ECDSA-AES256-SHA384",
-    "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-SHA",
-    "ECDHE-RSA-AES128-SHA256",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-SHA",
-    "ECDHE-RSA-AES256-SHA384",
-    "ECDHE-RSA-CHACHA20-POLY1305",
-});
-// Words for several suites, ciphers(1); joined by '+' they mean what all have in common.
-constexpr auto kWords = std::to_array<std::string_view>({
-    "AES",    "AES128", "AES256", "AESGCM", "ALL",    "CHACHA20", "DEFAULT", "ECDHE",
-    "ECDSA",  "EECDH",  "HIGH",   "MEDIUM", "RSA",    "SHA",      "SHA1",    "SHA256",
-    "SHA384", "aECDSA", "aRSA",   "kECDHE", "kEECDH", "kRSA",
-});
-// What lists of all ages take out.
-constexpr auto kTakenOut = std::to_array<std::string_view>({
-    "3DES",
-    "ADH",
-    "AECDH",
-    "ARIA",
-    "CAMELLIA",
-    "DES",
-    "DH",
-    "DHE",
-    "DSS",
-    "ECDH",
-    "EDH",
-    "EXP",
-    "EXPORT",
-    "IDEA",
-    "LOW",
-    "MD5",
-    "NULL",
-    "PSK",
-    "RC2",
-    "RC4",
-    "SEED",
-    "SRP",
-    "aDSS",
-    "aECDH",
-    "aNULL",
-    "eNULL",
-    "kDHE",
-    "kEDH",
-    "kPSK",
-    "EDH-DSS-DES-CBC3-SHA",
-    "EDH-RSA-DES-CBC3-SHA",
-    "KRB5-DES-CBC3-SHA",
-});
 constexpr std::size_t kLongestList = 4096;
 constexpr auto kGroups = std::to_array<std::string_view>({
     "P-256",
@@ -107,17 +44,6 @@ void split(std::string_view text, char separator, Each each) {
   }
 }
 
-bool is_known(std::string_view element) {
-  const bool takes_out = element.starts_with('!') || element.starts_with('-');
-  if (takes_out || element.starts_with('+')) element.remove_prefix(1);
-  if (is_in(kSuites, element)) return true;
-  bool known = true;
-  split(element, '+', [&](std::string_view word) {
-    known = known && (is_in(kWords, word) || (takes_out && is_in(kTakenOut, word)));
-  });
-  return known || (takes_out && is_in(kTakenOut, element));
-}
-
 }  // namespace
 
 Result<FrontCiphers> parse_front_ciphers(std::string_view value) {
@@ -125,20 +51,18 @@ Result<FrontCiphers> parse_front_ciphers(std::string_view value) {
     return fail(Reason::InvalidValue, quoted(value) + " is too long for a list of ciphers.");
   }
   FrontCiphers ciphers;
-  std::string_view unknown;
   split(value, ':', [&](std::string_view element) {
     if (element.empty()) return;
     if (element.starts_with("TLS_") || element.starts_with("DHE-")) {
       ciphers.without_effect.emplace_back(element);
       return;
     }
-    if (unknown.empty() && !is_known(element)) unknown = element;
     if (!ciphers.list.empty()) ciphers.list += ':';
     ciphers.list += element;
   });
-  if (!unknown.empty()) {
+  if (const auto unknown = find_unknown_cipher(ciphers.list, CipherUse::Clients)) {
     return fail(Reason::InvalidValue,
-                quoted(unknown) + " is no cipher of TLS 1.2 that is offered.");
+                quoted(*unknown) + " is no cipher of TLS 1.2 that is offered.");
   }
   auto list = parse_ciphers(ciphers.list);
   if (!list) return fail(std::move(list.error()));

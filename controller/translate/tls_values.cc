@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "controller/translate/cipher_names.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/names.h"
 
@@ -135,6 +136,9 @@ Result<std::string> parse_ciphers(std::string_view value) {
                 quoted(broken) + " names ciphers that don't protect a connection.");
   }
   if (!adds) return fail(Reason::InvalidValue, quoted(value) + " names no cipher to use.");
+  if (const auto unknown = find_unknown_cipher(value, CipherUse::Backends)) {
+    return fail(Reason::InvalidValue, quoted(*unknown) + " is no cipher of TLS 1.2 that is known.");
+  }
   return std::string{value};
 }
 

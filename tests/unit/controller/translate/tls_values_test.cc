@@ -43,6 +43,22 @@ TEST(ParseCiphers, TakesListsThatProtect) {
   }
 }
 
+TEST(ParseCiphers, TakesWhatOnlyBackendsSpeak) {
+  for (const char* good : {"DHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-CCM8",
+                           "CAMELLIA256-SHA256:!kDHE", "EDH+AESGCM", "AES128-SHA"}) {
+    EXPECT_TRUE(parse_ciphers(good).has_value()) << good;
+  }
+}
+
+TEST(ParseCiphers, RefusesNamesThatNobodyKnowsWhateverElseThereIs) {
+  for (const char* bad :
+       {"ECDHE-RSA-AES256-GCM-SHA348:ECDHE-RSA-AES256-GCM-SHA384", "HIGH:FOO", "HIGH:!aNULLL",
+        "HIGH:+FOO", "ECDHE+FOO:HIGH", "TLS_AES_128_GCM_SHA256:HIGH", "HIGH:PSK", "HIGH:SRP",
+        "HIGH+:AES", "high"}) {
+    EXPECT_FALSE(parse_ciphers(bad).has_value()) << bad;
+  }
+}
+
 TEST(ParseCiphers, RefusesBrokenOnesAndListsThatAddNothing) {
   for (const char* bad :
        {"", ":", "!RC4", "-ALL", "+AES", "HIGH:aNULL", "NULL-SHA256", "RC4-SHA", "DES-CBC3-SHA",
