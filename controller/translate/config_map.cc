@@ -157,7 +157,7 @@ bool asks_for_nothing(const ConfigKeyRow& row, const objects::DataValue& data) {
   return !row.harmless.empty() && value == row.harmless;
 }
 
-void tell_others(const objects::ConfigMap& map, ObjectReport& report) {
+void tell_others(const objects::ConfigMap& map, Options& options, ObjectReport& report) {
   std::size_t unknown = 0;
   for (const auto& [key, value] : map.data) {
     const ConfigKeyRow* row = find_config_key(key);
@@ -167,6 +167,12 @@ void tell_others(const objects::ConfigMap& map, ObjectReport& report) {
                  "Correct or remove it: it may be a mistyped restriction.");
     } else if (row->what == ConfigKeyClass::Implemented || asks_for_nothing(*row, value)) {
       continue;
+    } else if (row->what == ConfigKeyClass::Restricts) {
+      auto& refused = key == "global-auth-url" ? options.unasked : options.unenforced;
+      keep_first(refused, report.refuse(Reason::Unsupported, field_of(key),
+                                        "It is not implemented (" + std::string{row->why} + ").",
+                                        "Remove it, if everybody may have what it restricts; until "
+                                        "then requests are answered 503."));
     } else if (row->what == ConfigKeyClass::Missing) {
       report.add(Severity::Error, Reason::Unsupported, field_of(key),
                  "It is not implemented (" + std::string{row->why} +
@@ -208,7 +214,7 @@ Settings read_config_map(const state::Reader& state, const Options& flags,
   read_front(reader, served, findings, settings.front);
   read_defaults(reader, settings.options);
   read_streams(reader, settings.options.streams);
-  tell_others(*map, findings);
+  tell_others(*map, settings.options, findings);
   return settings;
 }
 

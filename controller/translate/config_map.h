@@ -3,7 +3,8 @@
 //
 // A value that is none is told and not used. What clients are offered stays at what was last good
 // then, which is what the proxy serves: never at something weaker. Other values fall back to their
-// flags. A key that is gone takes effect at once.
+// flags. A key that is gone takes effect at once. A restriction of all hosts that isn't implemented
+// refuses them.
 //
 // Pure.
 

@@ -1,8 +1,9 @@
 #pragma once
 // Every key of ingress-nginx's ConfigMap, and what becomes of it under --configmap.
 //
-// As annotation_table.h, but nothing is refused: the ConfigMap speaks of all hosts, and one word in
-// it must not close them. docs/configmap.md explains each; a test holds the two together.
+// As annotation_table.h, but one word here speaks of all hosts: what says who may have them refuses
+// them all, and else nothing is refused. docs/configmap.md explains each; a test holds the two
+// together.
 
 #include <span>
 #include <string_view>
@@ -11,7 +12,9 @@ namespace handfast::translate {
 
 enum class ConfigKeyClass : unsigned char {
   Implemented,
-  // Restricts access, protects, or changes where a request goes or what it becomes: an error says
+  // Says who may have what of all hosts: until it is done, nobody has.
+  Restricts,
+  // Protects in another way, or changes where a request goes or what it becomes: an error says
   // that it isn't done.
   Missing,
   // Harmless: a warning says that it has no effect.

@@ -225,6 +225,8 @@ void Translator::add_operator_default() {
       route->redirect_with_tls = options_.ssl_redirect;
       route->redirect_always = options_.force_ssl_redirect;
       apply_defaults(options_.traffic, route->route);
+      keep_first(route->route.refused, options_.unenforced);
+      keep_first(route->route.refused, options_.unasked);
       aim_.aim_default(ref, report, route->route);
     }
   }

@@ -95,11 +95,14 @@ class FrontConfig(HandfastCase):
 
         eventually(applied, "the protocols apply")
 
-    def test_what_restricts_access_and_is_not_there_is_told(self):
+    def test_what_restricts_access_and_is_not_there_refuses(self):
         self.configure(whitelist_source_range="10.0.0.0/8")
 
+        self.wait_for(503)
         found = self.handfast.proxy.logged(message="finding", field="data[whitelist-source-range]")
         self.assertEqual({line["level"] for line in found}, {"error"})
+        self.configure()
+        self.wait_for(200)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ const char* title_of(ConfigKeyClass what) {
   switch (what) {
     case ConfigKeyClass::Implemented:
       return "Implemented";
+    case ConfigKeyClass::Restricts:
+      return "Refused";
     case ConfigKeyClass::Missing:
       return "Missing";
     case ConfigKeyClass::Ignored:
@@ -34,10 +36,14 @@ TEST(ConfigMapTable, FindsItsKeysAndNoOthers) {
   EXPECT_EQ(find_config_key("zzz"), nullptr);
 }
 
-TEST(ConfigMapTable, TakesWhatRestrictsAccessForAnError) {
+TEST(ConfigMapTable, KnowsWhatRestrictsAccess) {
   for (const std::string_view name :
-       {"whitelist-source-range", "denylist-source-range", "block-cidrs", "global-auth-url",
-        "enable-modsecurity", "server-snippet", "hsts", "use-proxy-protocol"}) {
+       {"whitelist-source-range", "denylist-source-range", "block-cidrs", "block-referers",
+        "block-user-agents", "global-auth-url", "enable-modsecurity"}) {
+    ASSERT_NE(find_config_key(name), nullptr) << name;
+    EXPECT_EQ(find_config_key(name)->what, ConfigKeyClass::Restricts) << name;
+  }
+  for (const std::string_view name : {"server-snippet", "hsts", "use-proxy-protocol"}) {
     ASSERT_NE(find_config_key(name), nullptr) << name;
     EXPECT_EQ(find_config_key(name)->what, ConfigKeyClass::Missing) << name;
   }

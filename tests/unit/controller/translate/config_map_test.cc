@@ -111,6 +111,81 @@ TEST_F(ConfigMapTest, TellsRestrictionsThatItDoesNotEnforce) {
   EXPECT_EQ(output_.report.size(), 4U) << report_text(output_);
 }
 
+class RestrictionTest : public ConfigMapTest {
+ protected:
+  RestrictionTest() {
+    for (const char* text : {R"(
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: handfast}
+spec: {controller: handfast.dev/ingress-controller}
+)",
+                             R"(
+apiVersion: v1
+kind: Service
+metadata: {name: api, namespace: shop}
+spec: {ports: [{port: 80}]}
+)"}) {
+      apply_yaml(state_, text);
+    }
+    put("plain", "");
+  }
+  void put(const std::string& name, const std::string& annotation) {
+    apply_yaml(state_, "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: " +
+                           name + "\n  namespace: shop\n  annotations: {" + annotation +
+                           "}\nspec:\n  ingressClassName: handfast\n  rules:\n  - host: " + name +
+                           ".example\n    http: {paths: [{path: /, pathType: Prefix, "
+                           "backend: {service: {name: api, port: {number: 80}}}}]}\n");
+  }
+  // "served", or why not.
+  std::string answer(const std::string& name) {
+    run();
+    const auto* host = find_shard_as<config::VirtualHost>(output_, "host/" + name + ".example");
+    if (host == nullptr || host->routes.size() != 1) return "none";
+    const auto& refused = host->routes[0].refused;
+    return refused ? refused->detail : "served";
+  }
+};
+
+TEST_F(RestrictionTest, OfAllHostsThatIsNotImplementedRefusesThemAll) {
+  set({{"hsts", "true"}, {"enable-modsecurity", "false"}, {"block-cidrs", " "}});
+  EXPECT_EQ(answer("plain"), "served");
+
+  for (const char* key : {"whitelist-source-range", "denylist-source-range", "block-cidrs",
+                          "block-user-agents", "block-referers"}) {
+    set({{key, "10.0.0.0/8"}});
+    EXPECT_EQ(
+        answer("plain").find(std::string("ConfigMap ingress/config: data[") + key + "]: It is"), 0U)
+        << key;
+    EXPECT_EQ(errors(), std::vector<std::string>{std::string("data[") + key + "]"});
+  }
+  set({});
+  EXPECT_EQ(answer("plain"), "served");
+}
+
+TEST_F(RestrictionTest, ThatAsksAServerServesWhoAsksOneOrNeedsNone) {
+  put("asks", "nginx.ingress.kubernetes.io/auth-url: \"http://a.auth.svc\"");
+  put("open", "nginx.ingress.kubernetes.io/enable-global-auth: \"false\"");
+  put("typo", "nginx.ingress.kubernetes.io/enable-global-auth: \"no\"");
+  EXPECT_EQ(answer("open"), "served");
+  set({{"global-auth-url", "http://a.auth.svc"}});
+
+  EXPECT_NE(answer("plain").find("data[global-auth-url]"), std::string::npos);
+  EXPECT_EQ(answer("asks"), "served");
+  EXPECT_EQ(answer("open"), "served");
+  EXPECT_NE(answer("typo"), "served");
+}
+
+TEST_F(RestrictionTest, HoldsForTheOperatorsDefaultBackend) {
+  options_.default_backend = NamespacedName{"shop", "api"};
+  set({{"whitelist-source-range", "10.0.0.0/8"}});
+  run();
+
+  const auto* host = find_shard_as<config::VirtualHost>(output_, "host/");
+  ASSERT_NE(host, nullptr);
+  EXPECT_TRUE(host->routes.at(0).refused);
+}
+
 TEST_F(ConfigMapTest, AValueThatCannotBeDecodedIsBadAndNotAbsent) {
   set({{"ssl-protocols", "TLSv1.3"}});
   run();
