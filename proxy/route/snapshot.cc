@@ -78,6 +78,18 @@ const HostEntry* Snapshot::find_passthrough(std::string_view server_name) const 
   return host != nullptr && host->passthrough ? host : nullptr;
 }
 
+const config::Route* Snapshot::find_successor(std::string_view host, std::string_view path,
+                                              const config::Route& before) const {
+  const HostEntry* const entry = find_host(host);
+  if (entry == nullptr || entry->config.host != host) return nullptr;
+  const std::size_t index = entry->table.find(path);
+  if (index == RouteTable::kNone) return nullptr;
+  const config::Route& now = entry->config.routes[index];
+  const bool same =
+      now.ingress_namespace == before.ingress_namespace && now.ingress == before.ingress;
+  return same ? &now : nullptr;
+}
+
 const TcpEntry* Snapshot::find_tcp(std::uint16_t port) const {
   const auto found = tcp_ports.find(port);
   return found == tcp_ports.end() ? nullptr : found->second.get();

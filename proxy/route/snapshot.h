@@ -94,6 +94,10 @@ class Snapshot {
   [[nodiscard]] const HostEntry* find_host(std::string_view host) const;
   // Where TLS connections that name this host go undecrypted; null: it isn't so. Borrowed.
   [[nodiscard]] const HostEntry* find_passthrough(std::string_view server_name) const;
+  // Of the same Ingress as `before`, a route of an older snapshot to which `host` led: what a
+  // request for `path` would get today. Null: none. Borrowed.
+  [[nodiscard]] const config::Route* find_successor(std::string_view host, std::string_view path,
+                                                    const config::Route& before) const;
   // Borrowed.
   [[nodiscard]] const TcpEntry* find_tcp(std::uint16_t port) const;
   [[nodiscard]] const ServiceEntry* find_service(std::string_view name) const;

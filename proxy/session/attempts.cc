@@ -91,12 +91,31 @@ void Attempts::use_addresses(const std::vector<net::Address>& addresses) {
                    .crowded = crowded});
 }
 
+// Nothing and no policy: the request ends as it began.
+std::optional<NoWay> Attempts::find_successor(
+    const route::Snapshot& newest, std::shared_ptr<const tls::UpstreamPolicy>& policy) const {
+  if (&newest == to_.pinned) return std::nullopt;
+  const PolicyToday today = user_.find_policy_today(newest);
+  // A request that began without TLS has nothing that could be taken from it.
+  if (today.refused != nullptr && to_.upstream_tls != nullptr) {
+    return NoWay{.reason = today.refused->reason,
+                 .detail = today.refused->detail,
+                 .status = refusal_status(today.refused->reason)};
+  }
+  if (today.upstream_tls != nullptr) policy = newest.find_policy(*today.upstream_tls);
+  return std::nullopt;
+}
+
 // The policy as it stands now, unless it is refused.
 std::optional<NoWay> Attempts::find_policy(
     std::shared_ptr<const tls::UpstreamPolicy>& policy) const {
-  if (to_.upstream_tls == nullptr) return std::nullopt;
-  policy = context_.snapshots.current().find_policy(*to_.upstream_tls);
-  // Its Ingress went away or changed its protocol meanwhile: the request ends as it began.
+  const route::Snapshot& newest = context_.snapshots.current();
+  if (to_.upstream_tls != nullptr) policy = newest.find_policy(*to_.upstream_tls);
+  if (policy == nullptr) {
+    if (auto refused = find_successor(newest, policy)) return refused;
+  }
+  if (policy == nullptr && to_.upstream_tls == nullptr) return std::nullopt;
+  // Its Ingress went away or changed its protocol meanwhile.
   if (policy == nullptr) policy = to_.pinned->find_policy(*to_.upstream_tls);
   if (policy == nullptr) {
     return NoWay{.reason = Reason::Internal,
@@ -144,7 +163,10 @@ void Attempts::ready(upstream::Channel& channel) {
     return;
   }
   const auto& made_under = channel.peer().policy;
-  if (policy != nullptr && (policy->key != made_under->key || policy->epoch != made_under->epoch)) {
+  const bool is_another =
+      policy != nullptr && (made_under == nullptr || policy->key != made_under->key ||
+                            policy->epoch != made_under->epoch);
+  if (is_another) {
     const net::Address address = channel.peer().address;
     channel.abandon();
     --tries_;  // not the endpoint's fault

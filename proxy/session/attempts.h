@@ -8,7 +8,8 @@
 //
 // The Service and the policy are looked up in the worker's newest snapshot, or in the one that the
 // request began with once they are gone from there: nothing is sent under an identity or a trust
-// that has been replaced, and no endpoint is tried that went away meanwhile.
+// that has been replaced, and no endpoint is tried that went away meanwhile. A policy that is gone
+// may have another's place taken: that of the route as it is now.
 //
 // Threading: one worker's. Ownership: the user's; a late answer of the resolver finds nobody.
 
@@ -50,8 +51,15 @@ struct NoWay {
   bool crowded = false;    // those left have all the connections they may
 };
 
+// How a request would be sent if it came today. Borrowed from the snapshot.
+struct PolicyToday {
+  const std::string* upstream_tls = nullptr;  // null: its route is gone; empty: plain
+  const config::Refusal* refused = nullptr;
+};
+
 class AttemptUser : public upstream::ChannelUser {
  public:
+  [[nodiscard]] virtual PolicyToday find_policy_today(const route::Snapshot& newest) const = 0;
   // It must begin(), release() or abandon() now.
   virtual void on_way(upstream::Channel& channel) = 0;
   virtual void on_no_way(const NoWay& why) = 0;
@@ -91,6 +99,8 @@ class Attempts {
   [[nodiscard]] bool has_untried() const;
 
  private:
+  std::optional<NoWay> find_successor(const route::Snapshot& newest,
+                                      std::shared_ptr<const tls::UpstreamPolicy>& policy) const;
   void await_name(const config::Endpoint& endpoint);
   void use_addresses(const std::vector<net::Address>& addresses);
   void try_endpoint(const net::Address& address);

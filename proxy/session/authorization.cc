@@ -289,6 +289,14 @@ void Authorization::compose() {
   forward.added = added_;
 }
 
+PolicyToday Authorization::find_policy_today(const route::Snapshot& newest) const {
+  const config::Route& began = asked_->route;
+  const config::Route* const now =
+      newest.find_successor(asked_->facts.server_name, asked_->facts.path, began);
+  if (now == nullptr || !now->auth || now->auth->service != began.auth->service) return {};
+  return {&now->auth->upstream_tls, now->refused ? &*now->refused : nullptr};
+}
+
 void Authorization::on_way(upstream::Channel& channel) {
   channel_ = &channel;
   const config::Route& route = asked_->route;

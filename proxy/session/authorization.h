@@ -73,6 +73,7 @@ class Authorization final : public AttemptUser {
   // Empty: nobody was asked.
   [[nodiscard]] std::string_view address(std::array<char, net::Address::kMaxText>& text) const;
 
+  [[nodiscard]] PolicyToday find_policy_today(const route::Snapshot& newest) const override;
   void on_way(upstream::Channel& channel) override;
   void on_no_way(const NoWay& why) override;
   void on_upstream_ready(upstream::Channel& channel) override { attempts_.ready(channel); }

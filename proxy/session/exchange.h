@@ -115,6 +115,7 @@ class Exchange final : public AttemptUser, public AuthorizationUser {
   void add_guarded_host(std::vector<std::string_view>& hosts) const;
 
   // From the backend.
+  [[nodiscard]] PolicyToday find_policy_today(const route::Snapshot& newest) const override;
   void on_way(upstream::Channel& channel) override;
   void on_no_way(const NoWay& why) override;
   void on_upstream_ready(upstream::Channel& channel) override;

@@ -48,6 +48,17 @@ void Exchange::choose_endpoint() {
   attempts_.next();
 }
 
+PolicyToday Exchange::find_policy_today(const route::Snapshot& newest) const {
+  const config::Route* now = nullptr;
+  if (!relay_) {
+    now = newest.find_successor(host_->config.host, path_, *route_);
+  } else if (const route::TcpEntry* port = newest.find_tcp(tcp_port_); port != nullptr) {
+    now = &port->route;  // TLS that passes through has no port, and none of ours around it
+  }
+  if (now == nullptr || now->service != route_->service) return {};
+  return {&now->upstream_tls, now->refused ? &*now->refused : nullptr};
+}
+
 void Exchange::on_no_way(const NoWay& why) {
   if (why.exhausted && reason_ != Reason::Ok) {
     answer(reason_, std::string(detail_),

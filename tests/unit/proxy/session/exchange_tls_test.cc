@@ -111,6 +111,58 @@ TEST_F(ExchangeTlsTest, SendsNothingOverAConnectionMadeUnderATrustThatWasReplace
   EXPECT_EQ(old.received, "");
 }
 
+// An annotation gives way to a policy object, say: the rules have another name then.
+TEST_F(ExchangeTlsTest, SendsNothingUnderAPolicyThatAnotherHasTakenThePlaceOf) {
+  Peer& client = connect();
+  client.send(kGet);
+  ASSERT_TRUE(driver_.until([&] { return backend_.peers.size() == 1; }));
+  const auto revoking = copy("key-2", "epoch-2");
+  revoking->name = "shop/orders@utls/orders:443";
+  handfast::testing::add_crl(*revoking, root_.crl_pem({&leaf_}));
+  publish(tls_site(revoking), {policy_->name, revoking->name});
+  TlsPeer& old = take_over(server_);
+  serve_next();
+
+  EXPECT_TRUE(client_gets(client, "HTTP/1.1 502 "));
+  EXPECT_EQ(seen_.back().reason, Reason::Revoked);
+  EXPECT_EQ(old.received, "");
+}
+
+TEST_F(ExchangeTlsTest, TriesNothingInPlainOnceTheRouteHasTls) {
+  backend_.reading = true;
+  second_.reading = false;
+  config::Route route = handfast::testing::route_to("/", "shop/orders:80");
+  route.retry.statuses = {503};
+  publish(handfast::testing::SnapshotMaker()
+              .host(handfast::testing::host_with("shop.example", {route}))
+              .service("shop/orders:80", {backend_.address()}));
+  Peer& client = connect();
+  client.send(kGet);
+  ASSERT_TRUE(backend_gets());
+
+  route.protocol = config::BackendProtocol::Https;
+  route.upstream_tls = policy_->name;
+  publish(handfast::testing::SnapshotMaker()
+              .host(handfast::testing::host_with("shop.example", {route}))
+              .service("shop/orders:80", {backend_.address(), second_.address()})
+              .policy(policy_),
+          changed_);
+  backend_.peers[0]->send("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
+  ASSERT_TRUE(driver_.until([&] { return second_.peers.size() == 1; }));
+  tls_backends_.push_back(
+      std::make_unique<TlsPeer>(second_.last().release(), server_, /*server=*/true));
+
+  exchange(client, *tls_backends_.back());
+}
+
+TEST_F(ExchangeTlsTest, ARouteThatIsGoneMeanwhileEndsAsItBegan) {
+  Peer& client = connect();
+  client.send(kGet);
+  ASSERT_TRUE(driver_.until([&] { return backend_.peers.size() == 1; }));
+  publish(handfast::testing::SnapshotMaker(), changed_);
+  exchange(client, take_over(server_));
+}
+
 // However often the connection had to be made anew for it.
 TEST_F(ExchangeTlsTest, AnAttemptCountsForItsEndpoint) {
   const auto revoking = copy("key-1", "epoch-2");
