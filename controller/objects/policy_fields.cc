@@ -8,6 +8,7 @@
 
 #include "controller/objects/decode.h"
 #include "controller/objects/names.h"
+#include "proxy/base/hex.h"
 
 namespace handfast::objects {
 namespace {
@@ -95,21 +96,16 @@ std::optional<std::uint64_t> parse_gateway_duration(std::string_view text) {
 }
 
 std::optional<std::string> parse_sha256(std::string_view text) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   std::string hex(text);
   std::ranges::transform(hex, hex.begin(), [](char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   });
-  if (hex.size() == 64 && hex.find_first_not_of(kHex) == std::string::npos) return hex;
+  if (hex.size() == 64 && hex.find_first_not_of(kHexDigits) == std::string::npos) return hex;
   if (text.size() != 44) return std::nullopt;
   const auto bytes = decode_base64(text);
   if (!bytes || bytes->size() != 32) return std::nullopt;
   hex.clear();
-  for (const char c : *bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    hex += kHex[byte >> 4U];
-    hex += kHex[byte & 0xFU];
-  }
+  for (const char c : *bytes) append_hex(hex, static_cast<unsigned char>(c));
   return hex;
 }
 

@@ -8,13 +8,13 @@
 #include <utility>
 
 #include "proxy/base/check.h"
+#include "proxy/base/hex.h"
 
 namespace handfast::reconcile {
 namespace {
 
 constexpr std::size_t kKeyBytes = 80;
 constexpr std::size_t kLineBytes = 2 * kKeyBytes + 1;
-constexpr std::string_view kHex = "0123456789abcdef";
 // No namespace and no kind of Kubernetes is called so.
 constexpr std::string_view kDirectory = "tls/_controller/session-tickets/";
 constexpr std::string_view kSource = "Controller/session-tickets@";
@@ -24,10 +24,7 @@ std::string make_line() {
   check(::getrandom(key.data(), key.size(), 0) == static_cast<ssize_t>(key.size()), "getrandom");
   std::string line;
   line.reserve(TicketRing::kKeys * kLineBytes);
-  for (const unsigned char byte : key) {
-    line += kHex[byte >> 4];
-    line += kHex[byte & 15];
-  }
+  for (const unsigned char byte : key) append_hex(line, byte);
   line += '\n';
   ::explicit_bzero(key.data(), key.size());
   return line;
@@ -40,7 +37,7 @@ bool is_whole(std::string_view lines) {
   }
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const bool last = i % kLineBytes == kLineBytes - 1;
-    if (last ? lines[i] != '\n' : kHex.find(lines[i]) == kHex.npos) return false;
+    if (last ? lines[i] != '\n' : kHexDigits.find(lines[i]) == kHexDigits.npos) return false;
   }
   return true;
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "controller/translate/material_facts.h"
+#include "proxy/base/hex.h"
 
 namespace handfast::translate {
 namespace {
@@ -63,15 +64,10 @@ void join_parts(const state::Reader& state, const ItemKey& key, ItemContent& con
 
 // ticket.key, ticket.key.1, … in the order of their names: one file, a line of hex digits each.
 void join_ticket_keys(const objects::DataMap& data, ItemContent& content) {
-  static constexpr std::string_view kHex = "0123456789abcdef";
   auto joined = std::make_shared<objects::DataValue>();
   for (const auto& [name, value] : data) {
     if (!name.starts_with(file_name(ItemKind::TicketKeys))) continue;
-    for (const char c : value.bytes) {
-      const auto byte = static_cast<unsigned char>(c);
-      joined->bytes += kHex[byte >> 4];
-      joined->bytes += kHex[byte & 15];
-    }
+    for (const char c : value.bytes) append_hex(joined->bytes, static_cast<unsigned char>(c));
     joined->bytes += '\n';
     if (joined->problem.empty()) joined->problem = value.problem;
   }

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "proxy/base/check.h"
+#include "proxy/base/hex.h"
 
 namespace handfast::config {
 namespace {
@@ -38,14 +39,10 @@ std::string shard_name(const Shard& shard) {
 std::uint8_t bucket_of(std::string_view shard_name) { return sha256(shard_name)[0]; }
 
 std::string sha256_hex(std::string_view bytes) {
-  static constexpr char kHex[] = "0123456789abcdef";
   const Digest digest = sha256(bytes);
   std::string hex;
   hex.reserve(2 * digest.size());
-  for (const unsigned char byte : digest) {
-    hex.push_back(kHex[byte >> 4]);
-    hex.push_back(kHex[byte & 15]);
-  }
+  for (const unsigned char byte : digest) append_hex(hex, byte);
   return hex;
 }
 

@@ -5,6 +5,7 @@
 #include <system_error>
 #include <type_traits>
 
+#include "proxy/base/hex.h"
 #include "proxy/config/external_auth_text.h"
 #include "proxy/config/fields.h"
 #include "proxy/config/text.h"
@@ -15,7 +16,6 @@ namespace handfast::config {
 namespace {
 
 constexpr std::size_t kSha256HexLength = 64;
-constexpr std::string_view kLowerHex = "0123456789abcdef";
 // A size must fit into a signed offset.
 constexpr auto kMostBytes = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
@@ -355,7 +355,7 @@ Front read_front(Fields& fields, Problem& problem) {
 
 std::string read_hash(const Node& node, const std::string& path, Problem& problem) {
   std::string hash = scalar_text(node, path, problem);
-  if (hash.size() != kSha256HexLength || hash.find_first_not_of(kLowerHex) != std::string::npos) {
+  if (hash.size() != kSha256HexLength || hash.find_first_not_of(kHexDigits) != std::string::npos) {
     problem.set(node.line, path, "must be a sha256 in 64 lower-case hex digits");
   }
   return hash;
@@ -484,11 +484,11 @@ Result<Index> parse_index(std::string_view text) {
   if (const Node* buckets = fields.find_map("buckets"); buckets != nullptr) {
     for (const auto& [name, hash] : buckets->map) {
       const std::string path = "buckets[" + name + "]";
-      if (name.size() != 2 || name.find_first_not_of(kLowerHex) != std::string::npos) {
+      if (name.size() != 2 || name.find_first_not_of(kHexDigits) != std::string::npos) {
         problem.set(hash.line, path, "must be called by two lower-case hex digits");
         break;
       }
-      const std::size_t number = 16 * kLowerHex.find(name[0]) + kLowerHex.find(name[1]);
+      const std::size_t number = 16 * kHexDigits.find(name[0]) + kHexDigits.find(name[1]);
       index.buckets[number] = read_hash(hash, path, problem);
     }
   } else {

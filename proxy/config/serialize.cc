@@ -1,5 +1,6 @@
 #include <string>
 
+#include "proxy/base/hex.h"
 #include "proxy/config/emit.h"
 #include "proxy/config/external_auth_text.h"
 #include "proxy/config/text.h"
@@ -307,7 +308,6 @@ std::string serialize(const Bucket& bucket) {
 }
 
 std::string serialize(const Index& index) {
-  static constexpr char kHex[] = "0123456789abcdef";
   std::string out;
   out.reserve(256 + kBucketCount * 76);
   header(out, kKindIndex);
@@ -321,7 +321,9 @@ std::string serialize(const Index& index) {
   bool any = false;
   for (std::size_t i = 0; i < index.buckets.size(); ++i) {
     if (index.buckets[i].empty()) continue;
-    entries.quoted_key(std::string{kHex[i >> 4], kHex[i & 15]}, index.buckets[i]);
+    std::string bucket;
+    append_hex(bucket, static_cast<unsigned char>(i));
+    entries.quoted_key(bucket, index.buckets[i]);
     any = true;
   }
   if (!any) {

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "proxy/base/hex.h"
 #include "proxy/config/external_auth_text.h"
 #include "proxy/config/request_expression.h"
 #include "proxy/config/text.h"
@@ -93,7 +94,7 @@ bool is_dns_name(std::string_view text) {
 
 // "<namespace>/…/<service>:<port>": printable, with at least one '/' and one ':'.
 bool is_sha256_hex(std::string_view text) {
-  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  return text.size() == 64 && text.find_first_not_of(kHexDigits) == std::string_view::npos;
 }
 
 bool is_cluster_name(std::string_view name) {

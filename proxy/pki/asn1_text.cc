@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "proxy/base/check.h"
+#include "proxy/base/hex.h"
 #include "proxy/pki/openssl_ptr.h"
 
 namespace handfast::pki {
@@ -46,17 +47,14 @@ std::string serial_text(const ASN1_INTEGER* serial) {
 }
 
 std::string printable(std::string_view bytes, std::size_t limit) {
-  static constexpr std::string_view kHex = "0123456789abcdef";
   std::string text;
   for (const char c : bytes) {
     if (text.size() >= limit) return text + "…";
     if (c >= 0x20 && c < 0x7f) {
       text += c;
     } else {
-      const auto byte = static_cast<unsigned char>(c);
       text += "\\x";
-      text += kHex[byte >> 4];
-      text += kHex[byte & 15];
+      append_hex(text, static_cast<unsigned char>(c));
     }
   }
   return text;

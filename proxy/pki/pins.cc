@@ -5,14 +5,10 @@
 #include <algorithm>
 
 #include "proxy/base/check.h"
+#include "proxy/base/hex.h"
 #include "proxy/pki/openssl_ptr.h"
 
 namespace handfast::pki {
-namespace {
-
-constexpr std::string_view kHex = "0123456789abcdef";
-
-}  // namespace
 
 std::optional<Sha256> spki_sha256(const X509& certificate) {
   const CleanErrorQueue clean;
@@ -45,7 +41,7 @@ std::optional<Sha256> parse_sha256(std::string_view hex) {
   Sha256 digest{};
   if (hex.size() != 2 * digest.size()) return std::nullopt;
   for (std::size_t i = 0; i < hex.size(); ++i) {
-    const std::size_t value = kHex.find(hex[i]);
+    const std::size_t value = kHexDigits.find(hex[i]);
     if (value == std::string_view::npos) return std::nullopt;
     digest[i / 2] = static_cast<unsigned char>(digest[i / 2] << 4 | value);
   }
@@ -54,10 +50,7 @@ std::optional<Sha256> parse_sha256(std::string_view hex) {
 
 std::string sha256_text(const Sha256& digest) {
   std::string text;
-  for (const unsigned char byte : digest) {
-    text += kHex[byte >> 4];
-    text += kHex[byte & 15];
-  }
+  for (const unsigned char byte : digest) append_hex(text, byte);
   return text;
 }
 
