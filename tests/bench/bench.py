@@ -207,18 +207,29 @@ class Bench:
         return found
 
     def close(self):
-        for contestant in self.running.values():
-            contestant.close()
-        self.backend.process.stop()
+        close(self.running, self.backend)
+
+
+def close(contestants, backend):
+    for contestant in contestants.values():
+        contestant.close()
+    backend.process.stop()
+
+
+def argument_parser(prog, rounds):
+    """What every bench takes."""
+    parser = argparse.ArgumentParser(prog=prog)
+    parser.add_argument("--bin", type=lambda text: pathlib.Path(text).resolve(), required=True,
+                        help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--seconds", type=int, default=2, help="of load for each measurement")
+    return parser
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog="./dev bench")
-    parser.add_argument("--bin", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser = argument_parser("./dev bench", 5)
     parser.add_argument("--rows", default="", help="names, separated by commas; default all: " +
                         ", ".join(row.name for row in ROWS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2, help="of load for each measurement")
     parser.add_argument("--json", type=pathlib.Path, help="write what was measured there too")
     parser.add_argument("--keep", action="store_true", help="leave the temporary directory")
     arguments = parser.parse_args()
@@ -228,7 +239,6 @@ def parse_arguments():
         if name not in known:
             parser.error(f"no row is named {name}; there are {', '.join(known)}")
     arguments.chosen = [known[name] for name in names]
-    arguments.bin = arguments.bin.resolve()
     return arguments
 
 

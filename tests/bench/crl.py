@@ -6,7 +6,6 @@ Proxies with the same route, one without a list, one with a list of one entry an
 none resumes sessions, and the backend closes each connection, so that every request is a handshake
 and a verification. In interleaved rounds, as bench.py does it, which this shares its parts with."""
 
-import argparse
 import concurrent.futures
 import pathlib
 import statistics
@@ -20,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import load  # noqa: E402
 import proxies  # noqa: E402
 from arithmetic import in_turn  # noqa: E402
-from bench import LEAD, pinned  # noqa: E402
+from bench import LEAD, argument_parser, close, pinned  # noqa: E402
 from material import Material  # noqa: E402
 
 SIZES = {"no list": None, "1 entry": 1, "100,000 entries": 100_000}
@@ -83,20 +82,14 @@ class Bench:
         return cpu / requests * 1e6
 
     def close(self):
-        for contestant in self.contestants.values():
-            contestant.close()
-        self.backend.process.stop()
+        close(self.contestants, self.backend)
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="./dev bench crl")
-    parser.add_argument("--bin", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=int, default=2, help="of load for each measurement")
-    arguments = parser.parse_args()
+    arguments = argument_parser("./dev bench crl", 7).parse_args()
     found = {title: [] for title in SIZES}
     with tempfile.TemporaryDirectory(prefix="handfast-bench-") as folder:
-        bench = Bench(pathlib.Path(folder), arguments.bin.resolve(), arguments.seconds)
+        bench = Bench(pathlib.Path(folder), arguments.bin, arguments.seconds)
         try:
             for number in range(arguments.rounds):
                 for title in in_turn(list(SIZES), number):

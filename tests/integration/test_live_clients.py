@@ -40,6 +40,14 @@ class LiveCase(ClientCase):
             annotations={"auth-tls-secret": f"shop/{secret}"}))
         return host
 
+    def serve_two(self):
+        """Both hosts, each with an authority of its own: a client of the first, and the second."""
+        self.serve()
+        other = self.second_host(f"{self.name}-b", self.other_ca)
+        alice = self.clients.client("alice")
+        self.wait_for(200, alice)
+        self.handfast.wait_for(other, 200, tls=self.context(self.other_ca.client("bob")))
+        return alice, other
 
     def wait_for_other(self, status, leaf):
         context = self.context(leaf)
@@ -55,11 +63,7 @@ class LiveCase(ClientCase):
 
 class Http2(LiveCase):
     def test_connection_of_one_host_is_worth_nothing_for_another(self):
-        self.serve()
-        other = self.second_host(f"{self.name}-b", self.other_ca)
-        alice = self.clients.client("alice")
-        self.wait_for(200, alice)
-        self.handfast.wait_for(other, 200, tls=self.context(self.other_ca.client("bob")))
+        alice, other = self.serve_two()
         before = len(self.backend.seen)
 
         peer = self.connect(alice)
@@ -120,11 +124,7 @@ class Grpc(LiveCase):
         return response.header("grpc-status")
 
     def test_is_told_unauthenticated_or_permission_denied(self):
-        self.serve()
-        other = self.second_host(f"{self.name}-b", self.other_ca)
-        alice = self.clients.client("alice")
-        self.wait_for(200, alice)
-        self.handfast.wait_for(other, 200, tls=self.context(self.other_ca.client("bob")))
+        alice, other = self.serve_two()
         before = len(self.backend.seen)
 
         self.assertEqual(self.status(self.connect()), "16")

@@ -19,6 +19,7 @@ from harness.backends import Backend  # noqa: E402
 from harness.case import HandfastCase  # noqa: E402
 from harness.handfast import Handfast, Pair, free_port, run_lint  # noqa: E402
 from harness.pki import Authority, from_now  # noqa: E402
+from harness.volume import Volume  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
 
@@ -103,23 +104,12 @@ class Watching(SourceCase):
         self.wait_for(200)
 
     def test_kubelets_symlink_swap(self):
-        # As a ConfigMap volume: file -> ..data/file, ..data -> ..<time>, swapped by one rename.
-        volume = self.folder / self.name
-        volume.mkdir()
-
-        def swap(stamp, host):
-            (volume / f"..{stamp}").mkdir()
-            self.write(volume / f"..{stamp}" / "route.yaml", self.route(host=host))
-            os.symlink(f"..{stamp}", volume / "..data_tmp")
-            os.rename(volume / "..data_tmp", volume / "..data")
-
-        swap("2024_1", self.host)
-        os.symlink("..data/route.yaml", volume / "route.yaml")
+        volume = Volume(self.folder / self.name)
+        volume.swap({"route.yaml": self.route()})
         self.wait_for(200)
 
         for number in range(5):
-            swap(f"2024_{number + 2}", f"{number}.{self.host}")
-            shutil.rmtree(volume / f"..2024_{number + 1}")
+            volume.swap({"route.yaml": self.route(host=f"{number}.{self.host}")})
             self.handfast.wait_for(f"{number}.{self.host}", 200)
         self.wait_for(404)
 

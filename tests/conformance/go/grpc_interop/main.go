@@ -11,7 +11,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"flag"
 	"fmt"
 	"log"
@@ -24,6 +23,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/interop"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+
+	"handfast.dev/tests/conformance/go/roots"
 )
 
 type testCase struct {
@@ -89,7 +90,7 @@ func serve(arguments []string) {
 		}
 		config := &tls.Config{Certificates: []tls.Certificate{pair}}
 		if *clientCA != "" {
-			config.ClientCAs, config.ClientAuth = pool(*clientCA), tls.RequireAndVerifyClientCert
+			config.ClientCAs, config.ClientAuth = roots.Load(*clientCA), tls.RequireAndVerifyClientCert
 		}
 		transport = credentials.NewTLS(config)
 	}
@@ -113,7 +114,7 @@ func call(arguments []string) {
 
 	transport := insecure.NewCredentials()
 	if *ca != "" {
-		transport = credentials.NewTLS(&tls.Config{RootCAs: pool(*ca), ServerName: *authority})
+		transport = credentials.NewTLS(&tls.Config{RootCAs: roots.Load(*ca), ServerName: *authority})
 	}
 	conn, err := grpc.NewClient("passthrough:///"+*address, grpc.WithAuthority(*authority),
 		grpc.WithTransportCredentials(transport))
@@ -131,16 +132,4 @@ func call(arguments []string) {
 		}
 	}
 	log.Fatalf("no such case: %s", *name)
-}
-
-func pool(file string) *x509.CertPool {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		log.Fatal(err)
-	}
-	certificates := x509.NewCertPool()
-	if !certificates.AppendCertsFromPEM(pem) {
-		log.Fatalf("%s holds no certificate", file)
-	}
-	return certificates
 }

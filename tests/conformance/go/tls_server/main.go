@@ -10,17 +10,17 @@ package main
 import (
 	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"flag"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"handfast.dev/tests/conformance/go/roots"
 )
 
 var versions = map[string]uint16{"": 0, "1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11,
@@ -49,7 +49,7 @@ func main() {
 		config := &tls.Config{MinVersion: versions[*least], MaxVersion: versions[*most],
 			CipherSuites: numbers(*ciphers), Certificates: []tls.Certificate{pair(*cert, *key)}}
 		if *clientCA != "" {
-			config.ClientCAs, config.ClientAuth = pool(*clientCA), clientAuth[*when]
+			config.ClientCAs, config.ClientAuth = roots.Load(*clientCA), clientAuth[*when]
 		}
 		listener = tls.NewListener(listener, config)
 	}
@@ -114,16 +114,4 @@ func numbers(text string) (found []uint16) {
 		found = append(found, uint16(number))
 	}
 	return found
-}
-
-func pool(file string) *x509.CertPool {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		log.Fatal(err)
-	}
-	certificates := x509.NewCertPool()
-	if !certificates.AppendCertsFromPEM(pem) {
-		log.Fatalf("%s holds no certificate", file)
-	}
-	return certificates
 }
