@@ -14,6 +14,12 @@ constexpr int kMaxCrowded = 64;
 
 }  // namespace
 
+std::shared_ptr<const tls::UpstreamPolicy> AttemptUser::policy_today(
+    const route::Snapshot& newest) const {
+  const PolicyToday today = find_policy_today(newest);
+  return today.upstream_tls == nullptr ? nullptr : newest.find_policy(*today.upstream_tls);
+}
+
 Attempts::~Attempts() { cancel(); }
 
 void Attempts::begin(const Destination& destination) {

@@ -60,6 +60,8 @@ struct PolicyToday {
 class AttemptUser : public upstream::ChannelUser {
  public:
   [[nodiscard]] virtual PolicyToday find_policy_today(const route::Snapshot& newest) const = 0;
+  [[nodiscard]] std::shared_ptr<const tls::UpstreamPolicy> policy_today(
+      const route::Snapshot& newest) const final;
   // It must begin(), release() or abandon() now.
   virtual void on_way(upstream::Channel& channel) = 0;
   virtual void on_no_way(const NoWay& why) = 0;

@@ -26,6 +26,10 @@
 #include "proxy/net/address.h"
 #include "proxy/tls/upstream_policy.h"
 
+namespace handfast::route {
+class Snapshot;
+}
+
 namespace handfast::upstream {
 
 // What is spoken to a backend. Http2 without TLS is by prior knowledge (RFC 9113 section 3.3);
@@ -141,6 +145,12 @@ class ChannelUser : public ListNode {
   virtual void on_upstream_drained() = 0;
   // Whether response body is welcome now; if not, the user calls resume() when it is.
   [[nodiscard]] virtual bool wants_upstream_body() const = 0;
+  // The policy by which it would be sent today, whatever that is called; null: it has no route any
+  // more, or one without TLS.
+  [[nodiscard]] virtual std::shared_ptr<const tls::UpstreamPolicy> policy_today(
+      const route::Snapshot& /*newest*/) const {
+    return nullptr;
+  }
 
  private:
   friend class Dial;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "proxy/base/intrusive_list.h"
 #include "proxy/event/loop.h"
@@ -56,6 +57,9 @@ class Connection : public event::Handler, public event::RoundEnd, public ListNod
   friend class Pool;
   Connection(Pool& pool, Established established, std::function<void()> on_timeout);
 
+  // Of those who use it.
+  [[nodiscard]] virtual std::vector<std::shared_ptr<const tls::UpstreamPolicy>> policies_today(
+      const route::Snapshot& newest) const = 0;
   // Closes it; whoever uses it is told.
   virtual void fail(Error error) = 0;
   void arm(std::chrono::milliseconds after);
@@ -76,6 +80,7 @@ class Connection : public event::Handler, public event::RoundEnd, public ListNod
   bool counted_idle_ = false;
   EndpointLoad::Place place_;
   bool superseded_ = false;  // the policy's identity or rules were replaced: never pooled
+  std::string asked_;        // superseded: key and epoch of a user that it was held to last
   std::string epoch_;        // of the trust that the peer's chain was last judged under
   UnixSeconds valid_until_;
   UnixSeconds peer_not_after_;

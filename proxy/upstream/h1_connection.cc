@@ -354,6 +354,14 @@ bool H1Connection::was_refused_at_once(const Error& error) const {
          phase_ == Phase::Head && informational_ == 0 && in_.empty();
 }
 
+std::vector<std::shared_ptr<const tls::UpstreamPolicy>> H1Connection::policies_today(
+    const route::Snapshot& newest) const {
+  if (user_ == nullptr) return {};
+  auto policy = user_->policy_today(newest);
+  if (policy == nullptr) return {};
+  return {std::move(policy)};
+}
+
 void H1Connection::fail(Error error) {
   if (closed_) return;
   if (error.reason == Reason::ClientCertificateRejected) {

@@ -11,7 +11,9 @@
 // Threading: one worker's. Ownership: the Pool's.
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "proxy/base/buffer.h"
 #include "proxy/http/body.h"
@@ -64,6 +66,8 @@ class H1Connection final : public Connection, public Channel {
   [[nodiscard]] bool is_silent();
   void on_timeout();
   void arm_for_progress();
+  [[nodiscard]] std::vector<std::shared_ptr<const tls::UpstreamPolicy>> policies_today(
+      const route::Snapshot& newest) const override;
   void fail(Error error) override;
 
   ChannelUser* user_ = nullptr;  // null while idle

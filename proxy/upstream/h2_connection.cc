@@ -352,6 +352,18 @@ void H2Connection::on_timeout() {
   if (!closed_ && !in_use()) pool_.close(*this);
 }
 
+std::vector<std::shared_ptr<const tls::UpstreamPolicy>> H2Connection::policies_today(
+    const route::Snapshot& newest) const {
+  std::vector<std::shared_ptr<const tls::UpstreamPolicy>> policies;
+  for (const auto& channel : channels_) {
+    if (channel->user_ == nullptr) continue;
+    auto policy = channel->user_->policy_today(newest);
+    if (policy == nullptr || std::ranges::find(policies, policy) != policies.end()) continue;
+    policies.push_back(std::move(policy));
+  }
+  return policies;
+}
+
 void H2Connection::fail(Error error) {
   if (over()) return;
   going_away_ = true;  // nobody who is told begins anew on it

@@ -118,6 +118,8 @@ class H2Connection final : public Connection, private http::H2Codec::Events {
   void fail_refused();
   void on_timeout();
   void on_settings_timeout();
+  [[nodiscard]] std::vector<std::shared_ptr<const tls::UpstreamPolicy>> policies_today(
+      const route::Snapshot& newest) const override;
   void fail(Error error) override;
 
   void on_h2_request(http::H2StreamId, const http::RequestHead&) override {}

@@ -388,11 +388,11 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
     }
   }
   std::vector<Connection*> closing;
-  std::vector<std::pair<std::uint64_t, Error>> refused;
-  std::vector<JudgeRequest> judging;
+  Review review;
   for (const auto& [id, connection] : by_id_) {
-    if (!policies.contains(connection->facts_.policy->name)) continue;
-    const auto policy = snapshot.find_policy(connection->facts_.policy->name);
+    const std::string& name = connection->facts_.policy->name;
+    if (!policies.contains(name) && !connection->superseded_) continue;
+    const auto policy = snapshot.find_policy(name);
     const bool gone = policy == nullptr || policy->refused.has_value();
     const bool same_rules = !gone && policy->key == connection->facts_.policy->key;
     if (!same_rules && !connection->in_use()) {
@@ -400,43 +400,70 @@ void Pool::on_snapshot(const route::Snapshot& snapshot,
       continue;
     }
     if (!same_rules) connection->superseded_ = true;
-    if (policy != nullptr && policy->refused && takes_trust_away(policy->refused->reason)) {
-      refused.emplace_back(id, *policy->refused);
-      continue;
-    }
     if (!gone && policy->drain &&
         !same_identity(policy->identity.get(), connection->facts_.policy->identity.get())) {
       // A further change doesn't begin the time anew.
       const Monotonic end = loop_.now() + *policy->drain;
       connection->drain_at_ = std::min(connection->drain_at_.value_or(end), end);
     }
-    if (!gone && policy->require_certificate_request &&
-        !connection->facts_.tls.certificate_requested) {
-      refused.emplace_back(id, Error{Reason::ClientCertificateNotRequested,
-                                     "the backend didn't ask for our certificate, which it must "
-                                     "now"});
-      continue;
+    if (connection->superseded_) {
+      review_users(*connection, policy, snapshot, review);
+    } else {
+      hold_to(*connection, policy, review);
     }
-    if (gone || (same_rules && policy->epoch == connection->epoch_)) continue;
-    X509* leaf = SSL_get1_peer_certificate(connection->ssl());
-    if (leaf == nullptr) continue;
-    STACK_OF(X509)* chain = SSL_get_peer_cert_chain(connection->ssl());
-    judging.push_back(
-        {id, pki::X509Ptr(leaf),
-         pki::X509StackPtr(chain == nullptr ? sk_X509_new_null() : X509_chain_up_ref(chain)),
-         connection->tls_->stapled(), policy});
   }
   for (Connection* connection : closing) {
     hooks_.on_closed_by_change("identity");
     close(*connection);
   }
-  for (auto& [id, error] : refused) {
+  for (auto& [id, error] : review.refused) {
     const auto found = by_id_.find(id);  // what one user does may end others
     if (found == by_id_.end()) continue;
     hooks_.on_closed_by_change("trust");
     found->second->fail(std::move(error));
   }
-  if (!judging.empty()) hooks_.judge(std::move(judging));
+  if (!review.judging.empty()) hooks_.judge(std::move(review.judging));
+}
+
+// Whoever uses it goes by rules of his own, which were the same once: another Ingress', or those
+// that have another name now. `named`: what goes by the name of those that it was made under, or
+// null.
+void Pool::review_users(Connection& connection, const PolicyPtr& named,
+                        const route::Snapshot& snapshot, Review& review) {
+  auto policies = connection.policies_today(snapshot);
+  if (policies.empty() && named != nullptr) policies.push_back(named);
+  for (PolicyPtr& policy : policies) {
+    if (!policy->refused) {
+      std::string question = policy->key + policy->epoch;
+      if (question == connection.asked_) continue;
+      connection.asked_ = std::move(question);
+    }
+    hold_to(connection, std::move(policy), review);
+  }
+}
+
+void Pool::hold_to(Connection& connection, PolicyPtr policy, Review& review) {
+  if (policy->refused) {
+    if (takes_trust_away(policy->refused->reason)) {
+      review.refused.emplace_back(connection.id_, *policy->refused);
+    }
+    return;
+  }
+  if (policy->require_certificate_request && !connection.facts_.tls.certificate_requested) {
+    review.refused.emplace_back(
+        connection.id_, Error{Reason::ClientCertificateNotRequested,
+                              "the backend didn't ask for our certificate, which it must now"});
+    return;
+  }
+  const bool same_rules = policy->key == connection.facts_.policy->key;
+  if (same_rules && policy->epoch == connection.epoch_) return;
+  X509* leaf = SSL_get1_peer_certificate(connection.ssl());
+  if (leaf == nullptr) return;
+  STACK_OF(X509)* chain = SSL_get_peer_cert_chain(connection.ssl());
+  review.judging.push_back(
+      {connection.id_, pki::X509Ptr(leaf),
+       pki::X509StackPtr(chain == nullptr ? sk_X509_new_null() : X509_chain_up_ref(chain)),
+       connection.tls_->stapled(), std::move(policy)});
 }
 
 void Pool::on_judged(std::uint64_t id, const std::string& epoch, const pki::Verdict& verdict) {

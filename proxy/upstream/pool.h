@@ -141,6 +141,15 @@ class Pool {
     std::string_view cause;
   };
   [[nodiscard]] std::optional<Ending> ending_of(const Connection& connection) const;
+  // What a new snapshot means for those in use.
+  struct Review {
+    std::vector<std::pair<std::uint64_t, Error>> refused;
+    std::vector<JudgeRequest> judging;
+  };
+  using PolicyPtr = std::shared_ptr<const tls::UpstreamPolicy>;
+  void hold_to(Connection& connection, PolicyPtr policy, Review& review);
+  void review_users(Connection& connection, const PolicyPtr& named, const route::Snapshot& snapshot,
+                    Review& review);
   template <class T>
   T& adopt(std::unique_ptr<T> connection, bool tls);
 

@@ -281,5 +281,36 @@ TEST_F(ExchangeTlsTest, ABodyUntilCloseThatEndsWithoutCloseNotifyIsCut) {
   EXPECT_TRUE(seen_.back().cut);
 }
 
+// Whoever came by the policy that is gone lives on by the one that took its place.
+TEST_F(ExchangeTlsTest, AChainThatASuccessorsTrustRefusesCutsAnOpenResponse) {
+  Peer& client = connect();
+  client.send(kGet);
+  TlsPeer& peer = serve_next();
+  ASSERT_TRUE(gets_request(peer));
+  peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+  ASSERT_TRUE(client_gets(client, "half"));
+  const auto renamed = copy("key-2", "epoch-1");
+  renamed->name = "shop/orders@utls/orders:443";
+  publish(tls_site(renamed), {policy_->name, renamed->name});
+  ASSERT_EQ(judging_.size(), 1u);
+  EXPECT_EQ(judging_[0].policy, renamed);
+  publish(tls_site(renamed), {"shop/others"});
+  EXPECT_EQ(judging_.size(), 1u) << "was asked already";
+
+  auto revoking = std::make_shared<tls::UpstreamPolicy>(*renamed);
+  revoking->epoch = "epoch-2";
+  handfast::testing::add_crl(*revoking, root_.crl_pem({&leaf_}));
+  publish(tls_site(revoking), {revoking->name});
+  ASSERT_EQ(judging_.size(), 2u);
+  loop_->post([&] {
+    pool_.on_judged(judging_[1].connection, "epoch-2",
+                    judging_[1].policy->judge(judging_[1].leaf.get(), judging_[1].chain.get(),
+                                              nullptr, clock_.unix_now()));
+  });
+
+  EXPECT_TRUE(client_ends(client));
+  EXPECT_EQ(seen_.back().reason, Reason::Revoked);
+}
+
 }  // namespace
 }  // namespace handfast::session

@@ -38,6 +38,10 @@ class RecordingUser final : public upstream::ChannelUser {
   }
   void on_upstream_drained() override { drained = true; }
   [[nodiscard]] bool wants_upstream_body() const override { return wants_body; }
+  [[nodiscard]] std::shared_ptr<const tls::UpstreamPolicy> policy_today(
+      const route::Snapshot& /*newest*/) const override {
+    return today;
+  }
 
   [[nodiscard]] Reason reason() const { return failure ? failure->reason : Reason::Ok; }
 
@@ -53,6 +57,7 @@ class RecordingUser final : public upstream::ChannelUser {
   std::string body;
   std::string trailers;
   std::optional<Error> failure;
+  std::shared_ptr<const tls::UpstreamPolicy> today;
 };
 
 class PoolFixture : public ::testing::Test {

@@ -184,6 +184,33 @@ TEST_F(PoolTest, HasConnectionsInUseJudgedWhenOnlyTheRulesChange) {
   EXPECT_EQ(judging_.size(), 1u);
 }
 
+// Two Ingresses with the same rules share connections; what becomes of one's says nothing of the
+// other's.
+TEST_F(PoolTest, HoldsAConnectionInUseToThePolicyOfItsUser) {
+  RecordingUser user;
+  open_tls(user, policy_);
+  request(user);
+  driver_.settle();
+  user.today = policy_;
+  const auto renamed = policy_with("key-2", "epoch-1");
+  renamed->rules.names = {"billing.shop.svc"};
+  pool_.on_snapshot(snapshot_with(renamed), changed_);
+  pool_.on_snapshot(route::Snapshot{}, changed_);
+  EXPECT_EQ(judging_.size(), 0u);
+
+  user.today = policy_with("key-1", "epoch-2");
+  pool_.on_snapshot(route::Snapshot{}, {"shop/another"});
+  pool_.on_snapshot(route::Snapshot{}, {"shop/another"});
+  ASSERT_EQ(judging_.size(), 1u);
+  EXPECT_EQ(judging_[0].policy, user.today);
+
+  const auto refused = policy_with("", "");
+  refused->refused = Error{Reason::CaMissing, "no ca.crt"};
+  user.today = refused;
+  pool_.on_snapshot(route::Snapshot{}, {"shop/another"});
+  EXPECT_EQ(user.reason(), Reason::CaMissing);
+}
+
 // An identity or rules that were replaced while the connection was in use: it must not become idle,
 // or it would be there again when the old ones come back, never judged by what holds then.
 TEST_F(PoolTest, DoesNotPoolAConnectionWhoseRulesWereReplacedWhileItWasInUse) {
