@@ -233,6 +233,12 @@ bool Authorization::use_kept() {
   }
   std::string text = asked_->rules.fingerprint;
   if (policy != nullptr) text.append(policy->key).append("/").append(policy->epoch);
+  // Whatever the route's key says: no variable tells of the client's certificate.
+  const http::ClientCertificateFields& client = asked_->forward.client_certificate;
+  for (const std::string_view field :
+       {client.verify, client.subject, client.issuer, client.certificate, client.forwarded}) {
+    text.append(std::to_string(field.size())).append(":").append(field);
+  }
   text.append("\n");
   KeySink sink{text};
   append_parts(sink, asked_->rules.cache_key, asked_->facts);

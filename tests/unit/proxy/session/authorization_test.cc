@@ -146,6 +146,28 @@ TEST_F(QuestionTest, TellsHowTheClientWasJudgedThoughItIsJudgedAgainMeanwhile) {
       << asked;
 }
 
+TEST_F(QuestionTest, AnAnswerIsKeptForTheClientsCertificateAlone) {
+  auth().cache_key = "$uri";
+  auth().cache = {{{}, 10}};
+  serve_auth();
+  begin("SUCCESS", "CN=alice");
+  question();
+  say(reply("200 OK"));
+  ASSERT_TRUE(is_told());
+  ASSERT_EQ(authorization_.result(), AuthResult::Allowed);
+
+  begin("SUCCESS", "CN=mallory");
+  EXPECT_NE(question().find("ssl-client-subject-dn: CN=mallory"), std::string::npos);
+  say(reply("403 No"));
+  ASSERT_TRUE(is_told());
+  EXPECT_EQ(authorization_.result(), AuthResult::Denied);
+
+  begin("SUCCESS", "CN=alice");
+  ASSERT_TRUE(is_told());
+  EXPECT_EQ(authorization_.result(), AuthResult::Allowed);
+  EXPECT_TRUE(authorization_.cached());
+}
+
 TEST_F(AuthorizationTest, StripsWhatTheAuthServerDidNotSay) {
   serve_auth();
   ask("GET / HTTP/1.1\r\nHost: shop.example\r\nX-Auth-User: root\r\n\r\n");
