@@ -34,10 +34,9 @@ constexpr std::uint32_t kWatched = IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO 
                                    IN_DELETE | IN_ATTRIB | IN_MODIFY | IN_DELETE_SELF |
                                    IN_MOVE_SELF | IN_ONLYDIR;
 
-const FoundFile& add_crl_directory(FileTree& tree, const std::string& path,
-                                   const WatchDirectory& watch) {
+void add_crl_directory(FileTree& tree, const std::string& path, const WatchDirectory& watch) {
   watch_way(path, watch);
-  return tree.files[path] = look_at_volume(path, crl_directory_key(), watch);
+  tree.files[path] = look_at_volume(path, crl_directory_key(), watch);
 }
 
 }  // namespace
@@ -205,11 +204,7 @@ class ManifestSource::Loop {
     if (!directory_.empty()) {
       tree_ = list_manifests(directory_, {}, /*allow_file=*/false, watch);
     }
-    bool is_whole = tree_.root == FileTree::Root::Listed;
-    if (!crl_directory_.empty()) {
-      const FoundFile& found = add_crl_directory(tree_, crl_directory_, watch);
-      is_whole = is_whole && !found.problem;
-    }
+    if (!crl_directory_.empty()) add_crl_directory(tree_, crl_directory_, watch);
     watch_.end_listing();
     if (watch_.error() != 0) {
       tree_.problems.push_back({{},
@@ -219,7 +214,7 @@ class ManifestSource::Loop {
                                                  describe(watch_.error())},
                                 "Raise fs.inotify.max_user_watches and max_user_instances."});
     }
-    deliver(store_.update(tree_, watch_.stopped()), is_whole);
+    deliver(store_.update(tree_, watch_.stopped()));
   }
 
   // Looks at what notices name, and at what was just being written. False: that isn't enough.
@@ -241,14 +236,16 @@ class ManifestSource::Loop {
       if (!look_again(tree_, name, std::string(file->second.path))) return false;
       names.insert(name);
     }
-    deliver(store_.update(tree_, names, watch_.stopped()), /*is_whole=*/false);
+    deliver(store_.update(tree_, names, watch_.stopped()));
     return true;
   }
 
-  void deliver(ManifestStore::Update update, bool is_whole) {
+  void deliver(ManifestStore::Update update) {
     if (watch_.stopped().stop_requested()) return;
     should_retry_ = update.should_retry || watch_.error() != 0;
     const bool was_synced = is_synced_;
+    // Who could say that somebody is revoked has been heard, or nothing is served.
+    const bool is_whole = tree_.root == FileTree::Root::Listed && !store_.is_unread(crl_directory_);
     is_synced_ = is_synced_ || is_whole;
     update.batch.synced = is_synced_;
     if (!update.is_news && is_synced_ == was_synced) return;

@@ -132,7 +132,12 @@ void ManifestStore::refresh(const std::string& name, const FoundFile& file) {
       problem = std::move(read.text.error());
     }
   }
-  if (problem) keep_all(name, record, std::move(*problem));
+  if (problem) {
+    keep_all(name, record, std::move(*problem));
+    unread_.insert(name);
+  } else {
+    unread_.erase(name);
+  }
   if (record.is_settled) {
     unsettled_.erase(name);
   } else {
@@ -216,6 +221,7 @@ void ManifestStore::keep_all(const std::string& name, Record& record, Error prob
 void ManifestStore::forget(const std::string& name, Record& record) {
   set_findings(name, record, {}, 0);
   unsettled_.erase(name);
+  unread_.erase(name);
   for (const ObjectKey& key : record.keys) {
     touched_.insert(key);
     entries_[key].claims.erase(name);

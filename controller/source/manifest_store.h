@@ -47,6 +47,8 @@ class ManifestStore final {
 
   // Files that could not be read or were just being written: worth another look in a moment.
   [[nodiscard]] const std::set<std::string>& unsettled() const { return unsettled_; }
+  // Could it not be read when it was last looked at, whatever was known of it before?
+  [[nodiscard]] bool is_unread(const std::string& name) const { return unread_.contains(name); }
 
  private:
   using ObjectPtr = std::shared_ptr<const objects::Object>;
@@ -96,6 +98,7 @@ class ManifestStore final {
   std::set<objects::ObjectKey> touched_;    // since the last settle()
   std::set<objects::ObjectKey> contested_;  // with several files that write them
   std::set<std::string> unsettled_;
+  std::set<std::string> unread_;
   std::set<std::string> troubled_;  // files with problems
   std::size_t skipped_ = 0;         // in all files
   std::vector<objects::Decoded::Problem> told_problems_;

@@ -104,7 +104,12 @@ class Start(unittest.TestCase):
             handfast.start(wait_ready=False)
             self.assertFalse(handfast.is_ready())
 
-            Volume(pathlib.Path(folder) / "late").swap({"none": "x"})
+            late = Volume(pathlib.Path(folder) / "late")
+            os.mkfifo(late.folder / "piped.crl")
+            self.assertFalse(handfast.is_ready())
+
+            (late.folder / "piped.crl").unlink()
+            late.swap({"none": "x"})
 
             eventually(handfast.is_ready, "readiness")
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <condition_variable>
 #include <filesystem>
@@ -76,8 +77,9 @@ constexpr ManifestSource::Timing kNoticesOnly{milliseconds(10), milliseconds(100
 
 class Running final {
  public:
-  explicit Running(const fs::path& directory, ManifestSource::Timing timing = kNoticesOnly)
-      : source_(directory.string(), std::string(), timing),
+  explicit Running(const fs::path& directory, ManifestSource::Timing timing = kNoticesOnly,
+                   const std::string& crl_directory = {})
+      : source_(directory.string(), crl_directory, timing),
         thread_([this] { source_.run(recorder_); }) {}
   ~Running() {
     source_.stop();
@@ -182,6 +184,23 @@ TEST(ManifestSource, WaitsForADirectoryThatIsMissing) {
   parent.write("later/a.yaml", config_map("a", "1"));
 
   EXPECT_TRUE(source->is_told({{"a", "1"}}));
+}
+
+TEST(ManifestSource, WaitsForCrlsThatCannotBeRead) {
+  const TemporaryDirectory directory;
+  directory.write("a.yaml", config_map("a", "1"));
+  const TemporaryDirectory crls;
+  ASSERT_EQ(::mkfifo((crls / "value").c_str(), 0600), 0);
+  Running source(directory.path(), kNoticesOnly, crls.path().string());
+  ASSERT_TRUE(source->has_problem("not a regular file"));
+  EXPECT_FALSE(source->is_synced());
+
+  fs::remove(crls / "value");
+  ASSERT_TRUE(source->has_problem("holds no file"));
+  EXPECT_FALSE(source->is_synced());
+
+  crls.write("value", "a list");
+  EXPECT_TRUE(source->is_told({{"a", "1"}, {std::string(objects::kCrlDirectoryName), "a list"}}));
 }
 
 TEST(ManifestSource, FollowsADirectoryThatIsRemovedAndMadeAgain) {
