@@ -232,4 +232,9 @@ int main_of(int argc, char** argv) {
 }  // namespace
 }  // namespace handfast
 
-int main(int argc, char** argv) { return handfast::main_of(argc, argv); }
+// What is ours has ended. What is left is the library's: its statics wait for connections of others.
+int main(int argc, char** argv) {
+  const int status = handfast::main_of(argc, argv);
+  (void)std::fflush(nullptr);
+  ::_exit(status);
+}

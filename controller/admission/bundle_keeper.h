@@ -58,7 +58,7 @@ class BundleKeeper final {
   const Clock& clock_;
   const std::shared_ptr<Shared> shared_;  // with the callbacks of requests
   std::string resource_version_;
-  std::string told_;
+  std::string told_ = "nothing";
 };
 
 }  // namespace handfast::admission

@@ -112,10 +112,10 @@ class Worker final {
   std::thread thread_;
 };
 
-class Listener final : public Server {
+class Listener final {
  public:
-  Listener(const std::string& uri, const http_listener_config& config, Handler handler)
-      : handler_(std::move(handler)), listener_(web::uri(uri), config) {
+  Listener(const std::string& uri, ServingTls& tls, Server::Handler handler)
+      : tls_(&tls), handler_(std::move(handler)), listener_(web::uri(uri), config()) {
     listener_.support([this](const http_request& request) {
       try {
         on_request(request);
@@ -124,14 +124,20 @@ class Listener final : public Server {
       }
     });
   }
-  ~Listener() override {
+
+  void close() {
     try {
-      const pplx::task<void> closed = listener_.close();
-      metrics::serve_until([&closed] { return closed.is_done(); });
-      closed.get();
+      listener_.close().wait();
     } catch (const std::exception& e) {
       log(LogLevel::Warning, "the admission webhook did not close", {{"detail", e.what()}});
     }
+  }
+
+  // No handshake succeeds and nothing is handled from here on; waits for what is being handled.
+  void silence() {
+    const std::lock_guard lock{borrowed_};
+    tls_ = nullptr;
+    handler_ = nullptr;
   }
 
   void open() { listener_.open().wait(); }
@@ -146,9 +152,12 @@ class Listener final : public Server {
   // Answers its number, or 0 if there are too many.
   std::size_t enter(const http_request& request);
   void leave(std::size_t number);
+  http_listener_config config();
   void answer(const http_request& request, std::size_t number, const std::string& body);
 
-  Handler handler_;
+  std::mutex borrowed_;
+  ServingTls* tls_;          // guarded by borrowed_; null: it is over
+  Server::Handler handler_;  // guarded by borrowed_
   std::mutex mutex_;
   std::map<std::size_t, Waiting> waiting_;  // guarded by mutex_
   std::size_t last_ = 0;                    // guarded by mutex_
@@ -186,11 +195,22 @@ void Listener::on_request(const http_request& request) {
 
 void Listener::answer(const http_request& request, std::size_t number, const std::string& body) {
   try {
-    send(request, response_of(handler_(body)));
+    const std::lock_guard lock{borrowed_};
+    const Server::Reply over{503, "shutting down\n"};
+    send(request, response_of(handler_ ? handler_(body) : over));
   } catch (const std::exception& e) {
     log(LogLevel::Warning, "an admission request failed", {{"detail", e.what()}});
   }
   leave(number);
+}
+
+http_listener_config Listener::config() {
+  http_listener_config made;
+  made.set_ssl_context_callback([this](boost::asio::ssl::context& context) {
+    const std::lock_guard lock{borrowed_};
+    if (tls_ != nullptr) tls_->prepare(context.native_handle());
+  });
+  return made;
 }
 
 std::size_t Listener::enter(const http_request& request) {
@@ -217,6 +237,23 @@ void Listener::leave(std::size_t number) {
   waiting_.erase(number);
 }
 
+class Handle final : public Server {
+ public:
+  Handle(std::unique_ptr<Listener> listener, bool can_close)
+      : listener_(std::move(listener)), can_close_(can_close) {}
+  ~Handle() override {
+    if (can_close_) {
+      listener_->close();
+    } else {
+      listener_.release()->silence();
+    }
+  }
+
+ private:
+  std::unique_ptr<Listener> listener_;
+  const bool can_close_;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::open(const std::string& address, ServingTls& tls,
@@ -226,14 +263,11 @@ Result<std::unique_ptr<Server>> Server::open(const std::string& address, Serving
     return fail(Reason::InvalidValue,
                 "\"" + address + "\" is not an address like 0.0.0.0:9443 (port 1 to 65535)");
   }
-  metrics::start_server_threads();
-  http_listener_config config;
-  config.set_ssl_context_callback(
-      [&tls](boost::asio::ssl::context& context) { tls.prepare(context.native_handle()); });
+  const bool can_close = metrics::start_server_threads();
   try {
-    auto listener = std::make_unique<Listener>(*uri, config, std::move(handler));
+    auto listener = std::make_unique<Listener>(*uri, tls, std::move(handler));
     listener->open();
-    return listener;
+    return std::make_unique<Handle>(std::move(listener), can_close);
   } catch (const std::exception& e) {
     return fail(Reason::Io, "can't listen on " + address + ": " + e.what());
   }

@@ -6,7 +6,8 @@
 // is, at most 3 MiB, and comes within 10 seconds; 32 may be on their way. What is beyond gets 411,
 // 413 or 429 and is not read.
 //
-// Threading: the handler is called from threads of the server's own. The destructor waits for them.
+// Threading: the handler is called from a thread of the server's own, one review at a time. The
+// destructor waits for it (see controller/metrics/listening.h for what becomes of the port).
 // Ownership: borrows the TLS material.
 
 #include <functional>

@@ -4,6 +4,8 @@
 #include <cpprest/http_listener.h>
 
 #include <exception>
+#include <mutex>
+#include <utility>
 
 #include "controller/metrics/listening.h"
 #include "proxy/base/log.h"
@@ -44,41 +46,68 @@ http_response answer(const http_request& request, const Questions& questions) {
   return plain_text(status_codes::NotFound, "not found\n");
 }
 
-class Listener final : public Endpoint {
+class Listener final {
  public:
   Listener(const std::string& uri, Questions questions)
       : questions_(std::move(questions)), listener_(web::uri(uri)) {
     listener_.support([this](const http_request& request) {
       try {
+        const std::lock_guard lock{asking_};
         // Whether the reply arrived is the peer's business; asking for it keeps the library from
         // ending the process over an unobserved error.
-        request.reply(answer(request, questions_)).then([](const pplx::task<void>& sent) {
-          try {
-            sent.get();
-          } catch (const std::exception& e) {
-            log(LogLevel::Debug, "a metrics client went away", {{"detail", e.what()}});
-          }
-        });
+        const bool is_over = !questions_.metrics;
+        request
+            .reply(is_over ? plain_text(status_codes::ServiceUnavailable, "shutting down\n")
+                           : answer(request, questions_))
+            .then([](const pplx::task<void>& sent) {
+              try {
+                sent.get();
+              } catch (const std::exception& e) {
+                log(LogLevel::Debug, "a metrics client went away", {{"detail", e.what()}});
+              }
+            });
       } catch (const std::exception& e) {
         log(LogLevel::Warning, "a metrics request failed", {{"detail", e.what()}});
       }
     });
   }
-  ~Listener() override {
+
+  void open() { listener_.open().wait(); }
+  void close() {
     try {
-      const pplx::task<void> closed = listener_.close();
-      serve_until([&closed] { return closed.is_done(); });
-      closed.get();
+      listener_.close().wait();
     } catch (const std::exception& e) {
       log(LogLevel::Warning, "the metrics endpoint did not close", {{"detail", e.what()}});
     }
   }
 
-  void open() { listener_.open().wait(); }
+  // Nothing is asked from here on.
+  void silence() {
+    const std::lock_guard lock{asking_};
+    questions_ = {};
+  }
 
  private:
-  Questions questions_;
+  std::mutex asking_;
+  Questions questions_;  // guarded by asking_
   http_listener listener_;
+};
+
+class Handle final : public Endpoint {
+ public:
+  Handle(std::unique_ptr<Listener> listener, bool can_close)
+      : listener_(std::move(listener)), can_close_(can_close) {}
+  ~Handle() override {
+    if (can_close_) {
+      listener_->close();
+    } else {
+      listener_.release()->silence();
+    }
+  }
+
+ private:
+  std::unique_ptr<Listener> listener_;
+  const bool can_close_;
 };
 
 }  // namespace
@@ -89,11 +118,11 @@ Result<std::unique_ptr<Endpoint>> Endpoint::open(const std::string& address, Que
     return fail(Reason::InvalidValue,
                 "\"" + address + "\" is not an address like 0.0.0.0:10254 (port 1 to 65535)");
   }
-  start_server_threads();
+  const bool can_close = start_server_threads();
   try {
     auto listener = std::make_unique<Listener>(*uri, std::move(questions));
     listener->open();
-    return listener;
+    return std::make_unique<Handle>(std::move(listener), can_close);
   } catch (const std::exception& e) {
     return fail(Reason::Io, "can't listen on " + address + ": " + e.what());
   }

@@ -4,7 +4,6 @@
 #include <pplx/threadpool.h>
 
 #include <charconv>
-#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <system_error>
@@ -12,10 +11,8 @@
 namespace handfast::metrics {
 namespace {
 
-// A scrape a few times a minute needs no more, and reviews are thought about elsewhere; the
-// library's default is 40. Where an API server is watched, controller/kube has made the pool, with
-// as many threads and a reason.
-constexpr std::size_t kThreads = 1;
+// A scrape a few times a minute needs no more; the library's default is 40.
+constexpr std::size_t kThreads = 2;
 
 }  // namespace
 
@@ -33,17 +30,16 @@ std::optional<std::string> try_listen_uri(std::string_view scheme, const std::st
   return std::string(scheme) + "://" + host + ":" + std::to_string(port);
 }
 
-void start_server_threads() {
-  try {
-    crossplat::threadpool::initialize_with_threads(kThreads);
-  } catch (const std::exception&) {
-    // Another server of this process was first; its pool serves both.
-  }
-}
-
-void serve_until(const std::function<bool()>& is_done) {
-  auto& service = crossplat::threadpool::shared_instance().service();
-  while (!is_done()) (void)service.run_one_for(std::chrono::milliseconds{10});
+bool start_server_threads() {
+  static const bool is_ours = [] {
+    try {
+      crossplat::threadpool::initialize_with_threads(kThreads);
+      return true;
+    } catch (const std::exception&) {
+      return false;
+    }
+  }();
+  return is_ours;
 }
 
 }  // namespace handfast::metrics

@@ -2,9 +2,8 @@
 // What the web servers of the controller have in common: how an address is written, and the threads
 // that serve it, which the library has once for the whole process.
 //
-// Threading: at start and at the end, from one thread.
+// Threading: any thread.
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,11 +15,9 @@ namespace handfast::metrics {
 [[nodiscard]] std::optional<std::string> try_listen_uri(std::string_view scheme,
                                                         const std::string& address);
 
-// Before the first server; later calls do nothing.
-void start_server_threads();
-
-// Lends the library this thread until then. A listener that closes waits for its connections on the
-// library's thread, which they need to end: with one thread it would wait for good.
-void serve_until(const std::function<bool()>& is_done);
+// Before a server is opened. False: somebody else has made the library's pool, of one thread
+// (controller/kube/api_client.h says why), and no server may be closed: it waits on that thread for
+// connections which need it to end. Such a server is silenced and left to the end of the process.
+[[nodiscard]] bool start_server_threads();
 
 }  // namespace handfast::metrics
