@@ -141,6 +141,24 @@ TEST_F(ServerTest, ShowsANewCertificateToNewConnectionsAndKeepsTheOthers) {
   EXPECT_THAT(before.receive("}"), HasSubstr("{\"size\":1}"));
 }
 
+TEST_F(ServerTest, EndsAConnectionWhoseHeadDoesNotEnd) {
+  TlsClient client{address_};
+  client.send(kPost);
+  const std::string field = "X-A: " + std::string(1000, 'a') + "\r\n";
+  for (int n = 0; n < 5'000; ++n) client.send(field);
+
+  EXPECT_THAT(client.receive("HTTP"), AnyOf(IsEmpty(), StartsWith("HTTP/1.1 400")));
+}
+
+TEST_F(ServerTest, CountsWhatAConnectionSendsUntilItsAnswer) {
+  TlsClient client{address_};
+  for (int n = 0; n < 8; ++n) {
+    client.send(std::string(kPost) + "Content-Length: 1000000\r\n\r\n" + std::string(1000000, 'x'));
+    ASSERT_THAT(client.receive("}"), HasSubstr("{\"size\":1000000}")) << n;
+  }
+  EXPECT_LT(tls_->read_limit().sum(), 100'000U);
+}
+
 TEST(Server, SaysWhatIsWrongWithAnAddress) {
   const auto tls = ServingTls::open({});
   ASSERT_TRUE(tls.has_value());
