@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -18,6 +19,7 @@
 #include "proxy/base/options.h"
 #include "proxy/http/h2_codec.h"
 #include "proxy/pki/library.h"
+#include "proxy/server/nginx_metrics.h"
 #include "proxy/server/server.h"
 #include "proxy/tls/record_buffers.h"
 
@@ -63,6 +65,11 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+std::string_view environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string_view() : value;
+}
+
 OptionSet make_options() {
   OptionSet options("handfast-proxy", "serves traffic by the files of a state directory");
   options.add_text("state-dir", "DIR", "/run/handfast", "where the controller writes generations");
@@ -106,6 +113,8 @@ OptionSet make_options() {
                      "of one client, in all workers; 0: no limit");
   options.add_choice("upstream-session-resumption", {"on", "off"}, "on",
                      "resume TLS sessions with backends");
+  options.add_choice("metrics-compatibility", {"off", "ingress-nginx"}, "off",
+                     "series of ingress-nginx too, under its names");
   options.add_text("temp-dir", "DIR", "/tmp", "where large bodies lie that a route buffers");
   options.add_text("access-log", "PATH", "-", "a file, - for stdout, off for none");
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",
@@ -195,6 +204,10 @@ handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptio
   options.drain_timeout = parsed.duration("drain-timeout");
   options.session_resumption = parsed.text("upstream-session-resumption") == "on";
   options.access_log = parsed.text("access-log");
+  if (parsed.text("metrics-compatibility") == "ingress-nginx") {
+    options.nginx_labels =
+        handfast::server::nginx_labels(environment("POD_NAMESPACE"), environment("POD_NAME"));
+  }
   if (handfast::Status limits = read_limits(parsed, options); !limits) {
     return handfast::fail(limits.error());
   }

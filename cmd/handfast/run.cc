@@ -57,6 +57,8 @@ constexpr Flag kProxyFlags[] = {
     {"max-connections-per-address", "N", "of one client, in all workers (0: no limit)"},
     {"upstream-session-resumption", "on|off", "resume TLS sessions with backends (on)"},
     {"temp-dir", "DIR", "where large bodies lie that a route buffers (/tmp)"},
+    {"metrics-compatibility", "off|ingress-nginx",
+     "series of ingress-nginx too, by its names (off)"},
     {"access-log", "PATH", "a file, - for stdout (the default), off for none"},
 };
 

@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <ctime>
 #include <map>
 #include <mutex>
 #include <set>
@@ -161,7 +162,8 @@ struct ProcessMetrics::Impl {
     CounterFamily& family;
     std::unordered_map<std::string, std::set<prometheus::Counter*>> known{};
   };
-  std::mutex mutex;
+  mutable std::mutex mutex;
+  Loads load_facts;
   std::array<OfServices, 6> of_services{OfServices{handshakes},   OfServices{connects},
                                         OfServices{would_refuse}, OfServices{crl_skipped},
                                         OfServices{relays},       OfServices{relayed_bytes}};
@@ -288,9 +290,22 @@ void ProcessMetrics::on_accept_pause() { impl_->pauses.Increment(); }
 
 void ProcessMetrics::on_load(bool accepted, double seconds, std::uint64_t generation) {
   impl_->loads.Add({{"result", accepted ? "accepted" : "rejected"}}).Increment();
+  {
+    const std::lock_guard lock(impl_->mutex);
+    Loads& facts = impl_->load_facts;
+    ++(accepted ? facts.accepted : facts.rejected);
+    facts.last_accepted = accepted;
+    if (accepted) facts.generation = generation;
+    if (accepted) facts.last = static_cast<std::int64_t>(std::time(nullptr));
+  }
   if (!accepted) return;
   impl_->load_seconds.Set(seconds);
   impl_->generation.Set(static_cast<double>(generation));
+}
+
+ProcessMetrics::Loads ProcessMetrics::loads() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->load_facts;
 }
 
 void ProcessMetrics::set(const Gauges& gauges) {

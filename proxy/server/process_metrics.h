@@ -32,6 +32,14 @@ class ProcessMetrics {
   // A listener found no descriptor or memory for a connection.
   void on_accept_pause();
   void on_load(bool accepted, double seconds, std::uint64_t generation);
+  struct Loads {
+    std::uint64_t accepted = 0;
+    std::uint64_t rejected = 0;
+    std::uint64_t generation = 0;
+    bool last_accepted = true;
+    std::int64_t last = 0;  // Unix seconds of the last that was accepted
+  };
+  [[nodiscard]] Loads loads() const;
   // Series of Services that are gone.
   void forget_services(const std::vector<std::string>& services);
 

@@ -3,15 +3,11 @@
 #include <cstdio>
 
 #include "proxy/base/check.h"
+#include "proxy/server/route_counters.h"
 
 namespace handfast::server {
 namespace {
 
-constexpr std::array<std::string_view, 10> kMethods{
-    "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "other"};
-constexpr std::array<std::uint64_t, 12> kBoundsMicroseconds{
-    1'000,   2'500,   5'000,   10'000,    25'000,    50'000,
-    100'000, 250'000, 500'000, 1'000'000, 5'000'000, 30'000'000};
 constexpr std::array<std::string_view, 12> kBounds{
     "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "5", "30"};
 
@@ -22,27 +18,20 @@ std::uint32_t method_number(std::string_view method) {
   return kMethods.size() - 1;
 }
 
-// One writer: no need for an atomic read-modify-write.
-void add(std::atomic<std::uint64_t>& counter, std::uint64_t amount) {
-  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+bool same_but_for_path(const RouteLabels& one, const RouteLabels& other) {
+  return one.host == other.host && one.ns == other.ns && one.ingress == other.ingress &&
+         one.service == other.service;
+}
+
+void count_time(Histogram<kNginxMicroseconds.size()>& histogram, std::chrono::microseconds time) {
+  if (time.count() >= 0) {
+    histogram.count(kNginxMicroseconds, static_cast<std::uint64_t>(time.count()));
+  }
 }
 
 }  // namespace
 
-struct RouteMetrics::Counters {
-  // Method and status that were seen, in the order of their first occurrence. More than fit are
-  // counted in the last: a backend that invents statuses must not cost memory.
-  static constexpr std::size_t kSlots = 24;
-  struct Slot {
-    std::atomic<std::uint32_t> key{0};  // method << 16 | status; 0: free
-    std::atomic<std::uint64_t> count{0};
-  };
-  std::array<Slot, kSlots> slots;
-  std::array<std::atomic<std::uint64_t>, kBounds.size() + 1> buckets{};
-  std::atomic<std::uint64_t> microseconds{0};
-};
-
-RouteMetrics::RouteMetrics(std::size_t workers) {
+RouteMetrics::RouteMetrics(std::size_t workers, Detail detail) : detail_(detail) {
   for (std::size_t i = 0; i < workers; ++i) tables_.push_back(std::make_unique<WorkerTable>());
   const auto [none, inserted] = interned_.emplace(RouteLabels{}, Interned{kNoRoute, 1});
   by_id_.push_back(&none->first);
@@ -117,30 +106,46 @@ std::atomic<RouteMetrics::Counters*>* RouteMetrics::slot(WorkerTable& table, std
   return &(*chunk)[id % kChunk];
 }
 
-void RouteMetrics::count(std::size_t worker, std::uint32_t id, std::string_view method, int status,
-                         std::chrono::microseconds duration) {
+void RouteMetrics::count(std::size_t worker, std::uint32_t id, const CountedRequest& request) {
   std::atomic<Counters*>& place = *slot(*tables_[worker], id, /*make=*/true);
   Counters* counters = place.load(std::memory_order_relaxed);
   if (counters == nullptr) {
     counters = new Counters();
+    if (in_detail()) counters->details.store(new Counters::Details{});
     place.store(counters, std::memory_order_release);
   }
-  const std::uint32_t key = method_number(method) << 16 | static_cast<std::uint32_t>(status);
-  for (std::size_t i = 0; i < Counters::kSlots; ++i) {
-    Counters::Slot& entry = counters->slots[i];
-    const std::uint32_t present = entry.key.load(std::memory_order_relaxed);
-    if (present == key || present == 0 || i + 1 == Counters::kSlots) {
-      if (present == 0) entry.key.store(key, std::memory_order_relaxed);
-      add(entry.count, 1);
-      break;
-    }
+  const std::uint32_t key =
+      method_number(request.method) << 16 | static_cast<std::uint32_t>(request.status);
+  std::size_t at = 0;
+  while (at + 1 < Counters::kSlots) {
+    const std::uint32_t present = counters->slots[at].key.load(std::memory_order_relaxed);
+    if (present == key || present == 0) break;
+    ++at;
   }
-  const auto microseconds = static_cast<std::uint64_t>(duration.count());
-  std::size_t bucket = 0;
-  while (bucket < kBoundsMicroseconds.size() && microseconds > kBoundsMicroseconds[bucket])
-    ++bucket;
-  add(counters->buckets[bucket], 1);
-  add(counters->microseconds, microseconds);
+  Counters::Slot& entry = counters->slots[at];
+  if (entry.key.load(std::memory_order_relaxed) == 0) {
+    entry.key.store(key, std::memory_order_relaxed);
+  }
+  add(entry.count, 1);
+  counters->duration.count(kBoundsMicroseconds,
+                           static_cast<std::uint64_t>(request.duration.count()));
+  if (in_detail()) count_detail(*counters, at, request);
+}
+
+void RouteMetrics::count_detail(Counters& counters, std::size_t slot,
+                                const CountedRequest& request) {
+  std::atomic<RequestCounters*>& place = (*counters.details.load(std::memory_order_relaxed))[slot];
+  RequestCounters* detail = place.load(std::memory_order_relaxed);
+  if (detail == nullptr) {
+    detail = new RequestCounters();
+    place.store(detail, std::memory_order_release);
+  }
+  count_time(detail->duration, request.duration);
+  count_time(detail->connect, request.connect);
+  count_time(detail->header, request.header);
+  count_time(detail->response, request.response);
+  detail->request_bytes.count(kNginxBytes, request.request_bytes);
+  detail->response_bytes.count(kNginxBytes, request.response_bytes);
 }
 
 std::string escape_label(std::string_view value) {
@@ -156,33 +161,40 @@ std::string escape_label(std::string_view value) {
   return escaped;
 }
 
-void RouteMetrics::write_route(std::string& requests, std::string& durations,
-                               const RouteLabels& labels, std::uint32_t id) const {
+// Of all numbers whose labels differ in the path alone.
+struct RouteMetrics::Sums {
   std::map<std::uint32_t, std::uint64_t> counts;
-  std::array<std::uint64_t, kBounds.size() + 1> buckets{};
-  std::uint64_t microseconds = 0;
-  for (const auto& table : tables_) {
-    const Chunk* chunk = table->chunks[id / kChunk].load(std::memory_order_acquire);
-    if (chunk == nullptr) continue;
-    const Counters* counters = (*chunk)[id % kChunk].load(std::memory_order_acquire);
-    if (counters == nullptr) continue;
-    for (const auto& entry : counters->slots) {
+  HistogramSum<kBoundsMicroseconds.size()> duration;
+};
+
+void RouteMetrics::sum(std::uint32_t id, Sums& sums) const {
+  for_each_worker(id, [&sums](const Counters& counters) {
+    for (const auto& entry : counters.slots) {
       if (const std::uint32_t key = entry.key.load(std::memory_order_relaxed); key != 0) {
-        counts[key] += entry.count.load(std::memory_order_relaxed);
+        sums.counts[key] += entry.count.load(std::memory_order_relaxed);
       }
     }
-    for (std::size_t i = 0; i < buckets.size(); ++i) {
-      buckets[i] += counters->buckets[i].load(std::memory_order_relaxed);
-    }
-    microseconds += counters->microseconds.load(std::memory_order_relaxed);
-  }
-  if (counts.empty()) return;
+    sums.duration.add(counters.duration);
+  });
+}
 
+std::uint64_t RouteMetrics::requests() const {
+  Sums sums;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [labels, interned] : interned_) sum(interned.id, sums);
+  std::uint64_t total = 0;
+  for (const auto& [key, count] : sums.counts) total += count;
+  return total;
+}
+
+void RouteMetrics::write_route(std::string& requests, std::string& durations,
+                               const RouteLabels& labels, const Sums& sums) {
+  if (sums.counts.empty()) return;
   const std::string common = "host=\"" + escape_label(labels.host) + "\",ingress=\"" +
                              escape_label(labels.ingress) + "\",namespace=\"" +
                              escape_label(labels.ns) + "\",service=\"" +
                              escape_label(labels.service) + "\"";
-  for (const auto& [key, count] : counts) {
+  for (const auto& [key, count] : sums.counts) {
     requests.append("handfast_requests_total{").append(common).append(",method=\"");
     requests.append(kMethods[key >> 16]).append("\",status=\"");
     requests.append(std::to_string(key & 0xffff))
@@ -191,18 +203,18 @@ void RouteMetrics::write_route(std::string& requests, std::string& durations,
         .append("\n");
   }
   std::uint64_t total = 0;
-  for (std::size_t i = 0; i < buckets.size(); ++i) {
-    total += buckets[i];
+  for (std::size_t i = 0; i < sums.duration.buckets.size(); ++i) {
+    total += sums.duration.buckets[i];
     durations.append("handfast_request_duration_seconds_bucket{").append(common).append(",le=\"");
     durations.append(i < kBounds.size() ? kBounds[i] : "+Inf").append("\"} ");
     durations.append(std::to_string(total)).append("\n");
   }
-  char sum[40];
-  std::snprintf(sum, sizeof sum, "%.6f", static_cast<double>(microseconds) / 1e6);
+  char seconds[40];
+  std::snprintf(seconds, sizeof seconds, "%.6f", static_cast<double>(sums.duration.sum) / 1e6);
   durations.append("handfast_request_duration_seconds_sum{")
       .append(common)
       .append("} ")
-      .append(sum);
+      .append(seconds);
   durations.append("\nhandfast_request_duration_seconds_count{").append(common).append("} ");
   durations.append(std::to_string(total)).append("\n");
 }
@@ -214,8 +226,15 @@ void RouteMetrics::write(std::string& out) const {
       "# TYPE handfast_requests_total counter\n");
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [labels, interned] : interned_)
-      write_route(out, durations, labels, interned.id);
+    // The paths of one set of labels lie together.
+    for (auto at = interned_.begin(); at != interned_.end();) {
+      const RouteLabels& labels = at->first;
+      Sums sums;
+      for (; at != interned_.end() && same_but_for_path(at->first, labels); ++at) {
+        sum(at->second.id, sums);
+      }
+      write_route(out, durations, labels, sums);
+    }
   }
   out.append(
       "# HELP handfast_request_duration_seconds From a request's head to the end of its response.\n"

@@ -76,7 +76,9 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
 
   const std::size_t workers = server->options_.workers;
   server->access_log_ = std::make_unique<AccessLog>(workers, std::move(*log_fd));
-  server->route_metrics_ = std::make_unique<RouteMetrics>(workers);
+  server->route_metrics_ = std::make_unique<RouteMetrics>(
+      workers,
+      server->options_.nginx_labels ? RouteMetrics::Detail::OfPaths : RouteMetrics::Detail::None);
   server->process_metrics_ = std::make_unique<ProcessMetrics>();
   server->loader_ = std::make_unique<Loader>(
       Loader::Source{server->options_.state_directory, server->options_.config_file},

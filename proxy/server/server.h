@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ struct ServerOptions {
   std::uint32_t address_connections = 0;  // of one client address; 0: no limit
   upstream::PoolLimits pool_limits;
   bool session_resumption = true;  // with backends
+  // With a value, series of ingress-nginx too, with these labels (nginx_metrics.h).
+  std::optional<std::string> nginx_labels;
 };
 
 class Server {
@@ -69,6 +72,7 @@ class Server {
   void answer_admin(const HttpRequest& request, const HttpService::Answer& answer);
   void answer_state(const HttpService::Answer& answer);
   [[nodiscard]] std::string metrics_text();
+  void write_nginx_metrics(std::string& text, const ProcessMetrics::Gauges& gauges) const;
   [[nodiscard]] config::StateAnswer state();
   [[nodiscard]] bool ready() const;
 
@@ -95,6 +99,7 @@ class Server {
   std::unique_ptr<SignalHandler> signals_;
   std::unique_ptr<event::Timer> poll_timer_;
   std::unique_ptr<event::Timer> shutdown_timer_;
+  const UnixSeconds start_ = clock_.unix_now();
   bool shutting_down_ = false;
   std::size_t drained_ = 0;
 

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/server/nginx_metrics.h"
+#include "proxy/server/process_stats.h"
 #include "proxy/server/server.h"
 
 namespace handfast::server {
@@ -70,7 +72,29 @@ std::string Server::metrics_text() {
   std::string text;
   process_metrics_->write(text);
   route_metrics_->write(text);
+  write_process_stats(text, read_process_stats(), start_);
+  if (options_.nginx_labels) write_nginx_metrics(text, gauges);
   return text;
+}
+
+void Server::write_nginx_metrics(std::string& text, const ProcessMetrics::Gauges& gauges) const {
+  const ProcessMetrics::Loads loads = process_metrics_->loads();
+  write_nginx_facts(text,
+                    {.process = read_process_stats(),
+                     .start = start_,
+                     .connections = gauges.downstream_connections,
+                     .requests_in_flight = gauges.requests_in_flight,
+                     .requests = route_metrics_->requests(),
+                     .generation = loads.generation,
+                     .loads_accepted = loads.accepted,
+                     .loads_rejected = loads.rejected,
+                     .last_load_accepted = loads.last_accepted,
+                     .last_load = loads.last},
+                    *options_.nginx_labels);
+  route_metrics_->write_nginx(text, *options_.nginx_labels);
+  if (const auto snapshot = loader_->served(); snapshot != nullptr) {
+    write_nginx_certificates(text, *snapshot);
+  }
 }
 
 void Server::answer_metrics(const HttpRequest& request, const HttpService::Answer& answer) {

@@ -282,7 +282,8 @@ Status SnapshotBuilder::put_host(const config::VirtualHost& host, config::Reject
   std::vector<RouteLabels> labels;
   for (const config::Route& route : host.routes) {
     labels.push_back({host.host.empty() ? "_" : host.host, route.ingress_namespace, route.ingress,
-                      std::string(service_of(route.service))});
+                      std::string(service_of(route.service)),
+                      metrics_.in_detail() ? route.path : std::string()});
   }
   entry->metrics_lease = metrics_.intern(labels, entry->metrics_ids);
   auto& place = bucket(host.host).hosts[host.host];

@@ -275,7 +275,14 @@ void Worker::on_exchange(const session::ExchangeRecord& record) {
   } else {
     shared_.route_metrics.count(
         number_, record.route == nullptr ? RouteMetrics::kNoRoute : record.metrics_id,
-        record.method, record.status, record.duration);
+        {.method = record.method,
+         .status = record.status,
+         .duration = record.duration,
+         .connect = record.upstream_connect,
+         .header = record.upstream_header,
+         .response = record.upstream_response,
+         .request_bytes = record.request_body_bytes,
+         .response_bytes = record.response_body_bytes});
   }
   if (record.route == nullptr || record.route->access_log)
     shared_.access_log.append(number_, record);

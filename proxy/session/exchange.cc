@@ -125,6 +125,7 @@ void Exchange::begin(ClientSide& client, const ClientFacts& facts) {
   asked_ = request_complete_ = request_body_sent_ = head_sent_ = upstream_ended_ = false;
   request_end_sent_ = response_complete_ = false;
   started_ = context_.loop.clock().now();
+  upstream_times_ = {};
   unix_milliseconds_ = std::chrono::duration_cast<std::chrono::milliseconds>(
                            std::chrono::system_clock::now().time_since_epoch())
                            .count();
@@ -291,6 +292,13 @@ void Exchange::report(bool cut) {
   }
   std::array<char, net::Address::kMaxText> upstream_address;
   if (attempts_.tries() > 0) record.upstream_address = attempts_.address().write(upstream_address);
+  const auto upstream_time = [this](Monotonic until) {
+    if (until == Monotonic{}) return std::chrono::microseconds(-1);
+    return std::chrono::duration_cast<std::chrono::microseconds>(until - upstream_times_.chosen);
+  };
+  record.upstream_connect = upstream_time(upstream_times_.connected);
+  record.upstream_header = upstream_time(upstream_times_.head);
+  record.upstream_response = upstream_time(upstream_times_.end);
   record.upstream_status = upstream_status_;
   record.upstream_tries = attempts_.tries();
   record.upstream_reused = upstream_reused_;

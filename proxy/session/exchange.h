@@ -202,6 +202,10 @@ class Exchange final : public AttemptUser, public AuthorizationUser {
   std::array<char, 32> own_request_id_{};
   std::string_view request_id_;  // the client's, or ours
   Monotonic started_;
+  // What the loop's clock said; the epoch: it came not so far.
+  struct UpstreamTimes {
+    Monotonic chosen{}, connected{}, head{}, end{};
+  } upstream_times_;
   std::int64_t unix_milliseconds_ = 0;
   int status_ = 0;
   int upstream_status_ = 0;

@@ -36,6 +36,7 @@ upstream::Wire Exchange::wire() const {
 
 void Exchange::choose_endpoint() {
   const bool tls = config::is_tls(route_->protocol);
+  upstream_times_.chosen = context_.loop.now();
   attempts_.begin({.service = &route_->service,
                    .upstream_tls = tls ? &route_->upstream_tls : nullptr,
                    .wire = wire(),
@@ -76,6 +77,7 @@ void Exchange::on_way(upstream::Channel& channel) { send_request(channel); }
 void Exchange::send_request(upstream::Channel& channel) {
   channel_ = &channel;
   state_ = State::Streaming;
+  upstream_times_.connected = context_.loop.now();
   upstream_reused_ = channel.reused();
   note_peer(channel.peer());
   if (relay_) {
@@ -130,6 +132,7 @@ void Exchange::on_upstream_head(const http::ResponseHead& response) {
     attempts_.next();
     return;
   }
+  upstream_times_.head = context_.loop.now();
   reason_ = Reason::Ok;
   detail_.clear();
   status_ = response.status;

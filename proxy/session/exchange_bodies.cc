@@ -173,6 +173,7 @@ void Exchange::on_upstream_end(const http::HeaderList& trailers) {
     client_->send_tunnel_end();
     return;
   }
+  upstream_times_.end = context_.loop.now();
   attempts_.finish(upstream::Outcome::Ok);
   upstream::Channel& channel = *std::exchange(channel_, nullptr);
   const auto give_back = [&channel, complete = request_complete_] {

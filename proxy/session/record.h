@@ -48,6 +48,11 @@ struct ExchangeRecord {
   std::string_view client_serial;
 
   std::string_view upstream_address;
+  // From the choice of the first endpoint to the connection, the response's head and its end;
+  // negative: it came not so far.
+  std::chrono::microseconds upstream_connect{-1};
+  std::chrono::microseconds upstream_header{-1};
+  std::chrono::microseconds upstream_response{-1};
   int upstream_status = 0;
   int upstream_tries = 0;
   bool upstream_reused = false;

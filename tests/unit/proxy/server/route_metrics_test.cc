@@ -32,9 +32,9 @@ TEST(RouteMetrics, SumsOverTheWorkers) {
   std::vector<std::uint32_t> ids;
   const auto lease = metrics.intern({kShop}, ids);
   for (std::size_t worker = 0; worker < 3; ++worker) {
-    metrics.count(worker, ids[0], "GET", 200, microseconds(1500));
+    metrics.count(worker, ids[0], {"GET", 200, microseconds(1500)});
   }
-  metrics.count(0, ids[0], "POST", 503, microseconds(2'000'000));
+  metrics.count(0, ids[0], {"POST", 503, microseconds(2'000'000)});
   const std::string text = text_of(metrics);
 
   EXPECT_TRUE(has_line(text, "handfast_requests_total{", "3")) << text;
@@ -60,10 +60,10 @@ TEST(RouteMetrics, GoesOnOverReloadsAndVanishesWithTheLastLease) {
   std::vector<std::uint32_t> first_ids;
   std::vector<std::uint32_t> second_ids;
   auto first = metrics.intern({kShop, kOther}, first_ids);
-  metrics.count(0, first_ids[0], "GET", 200, microseconds(1));
+  metrics.count(0, first_ids[0], {"GET", 200, microseconds(1)});
   auto second = metrics.intern({kShop}, second_ids);
   first.reset();
-  metrics.count(0, second_ids[0], "GET", 200, microseconds(1));
+  metrics.count(0, second_ids[0], {"GET", 200, microseconds(1)});
   EXPECT_EQ(second_ids[0], first_ids[0]);
   EXPECT_TRUE(has_line(text_of(metrics), "handfast_requests_total{", "2"));
 
@@ -76,12 +76,12 @@ TEST(RouteMetrics, ANumberThatIsUsedAgainBeginsAtNothing) {
   RouteMetrics metrics(1);
   std::vector<std::uint32_t> ids;
   auto lease = metrics.intern({kShop}, ids);
-  metrics.count(0, ids[0], "GET", 200, microseconds(1));
+  metrics.count(0, ids[0], {"GET", 200, microseconds(1)});
   const std::uint32_t old = ids[0];
   lease.reset();
   lease = metrics.intern({kOther}, ids);
   ASSERT_EQ(ids[0], old);
-  metrics.count(0, ids[0], "GET", 200, microseconds(1));
+  metrics.count(0, ids[0], {"GET", 200, microseconds(1)});
 
   EXPECT_TRUE(has_line(text_of(metrics), "handfast_requests_total{", "1"));
   EXPECT_FALSE(has_line(text_of(metrics), "handfast_requests_total{", "2"));
@@ -101,7 +101,7 @@ TEST(RouteMetrics, ABackendThatInventsStatusesCostsNoMoreSeries) {
   std::vector<std::uint32_t> ids;
   const auto lease = metrics.intern({kShop}, ids);
   for (int status = 200; status < 600; ++status) {
-    metrics.count(0, ids[0], "GET", status, microseconds(1));
+    metrics.count(0, ids[0], {"GET", status, microseconds(1)});
   }
   const std::string text = text_of(metrics);
   std::size_t series = 0;
@@ -122,7 +122,7 @@ TEST(RouteMetrics, CountsWhileItIsWrittenAndReloaded) {
   std::vector<std::thread> workers;
   for (std::size_t w = 0; w < 2; ++w) {
     workers.emplace_back([&, w] {
-      for (int i = 0; i < 20'000; ++i) metrics.count(w, ids[0], "GET", 200, microseconds(i));
+      for (int i = 0; i < 20'000; ++i) metrics.count(w, ids[0], {"GET", 200, microseconds(i)});
     });
   }
   std::thread reloader([&] {
@@ -137,6 +137,55 @@ TEST(RouteMetrics, CountsWhileItIsWrittenAndReloaded) {
   reloader.join();
 
   EXPECT_TRUE(has_line(text_of(metrics), "handfast_requests_total{", "40000"));
+}
+
+TEST(RouteMetrics, InDetailEachPathHasItsSeriesAndOursAreTheSumOfThem) {
+  RouteMetrics metrics(2, RouteMetrics::Detail::OfPaths);
+  RouteLabels cart = kShop;
+  cart.path = "/cart";
+  RouteLabels pay = kShop;
+  pay.path = "/pay";
+  std::vector<std::uint32_t> ids;
+  const auto lease = metrics.intern({cart, pay}, ids);
+  metrics.count(0, ids[0], {"GET", 200, microseconds(3'000'000)});
+  metrics.count(1, ids[0], {"GET", 200, microseconds(1)});
+  metrics.count(0, ids[1], {"GET", 502, microseconds(1)});
+  std::string nginx;
+  metrics.write_nginx(nginx, "controller_pod=\"a\"");
+
+  EXPECT_TRUE(has_line(text_of(metrics), "handfast_request_duration_seconds_count{", "3"));
+  const std::string labels =
+      "{canary=\"\",controller_pod=\"a\",host=\"shop.example\",ingress=\"web\",method=\"GET\","
+      "namespace=\"shop\",path=\"/cart\",service=\"orders\",status=\"200\"";
+  EXPECT_TRUE(has_line(nginx, "nginx_ingress_controller_requests" + labels, "2")) << nginx;
+  const std::string bucket = "nginx_ingress_controller_request_duration_seconds_bucket" + labels;
+  EXPECT_TRUE(has_line(nginx, bucket + ",le=\"2.5\"", "1")) << nginx;
+  EXPECT_TRUE(has_line(nginx, bucket + ",le=\"5\"", "2")) << nginx;
+  EXPECT_NE(nginx.find("path=\"/pay\",service=\"orders\",status=\"502\""), std::string::npos);
+  EXPECT_EQ(metrics.requests(), 3u);
+}
+
+TEST(RouteMetrics, ARequestThatReachedNoBackendHasNoTimesOfOne) {
+  RouteMetrics metrics(1, RouteMetrics::Detail::OfPaths);
+  std::vector<std::uint32_t> ids;
+  const auto lease = metrics.intern({kShop}, ids);
+  metrics.count(0, ids[0],
+                {.method = "GET", .status = 503, .connect = microseconds(7), .response_bytes = 55});
+  std::string nginx;
+  metrics.write_nginx(nginx, "x=\"\"");
+
+  EXPECT_TRUE(has_line(nginx, "nginx_ingress_controller_connect_duration_seconds_count{", "1"));
+  EXPECT_TRUE(has_line(nginx, "nginx_ingress_controller_response_duration_seconds_count{", "0"));
+  EXPECT_TRUE(has_line(nginx, "nginx_ingress_controller_response_size_sum{", "55"));
+}
+
+TEST(RouteMetrics, RequestsWithoutARouteAreNotToldUnderNamesOfOthers) {
+  RouteMetrics metrics(1, RouteMetrics::Detail::OfPaths);
+  metrics.count(0, RouteMetrics::kNoRoute, {"GET", 404, microseconds(1)});
+  std::string nginx;
+  metrics.write_nginx(nginx, "x=\"\"");
+
+  EXPECT_EQ(nginx.find("nginx_ingress_controller_requests{"), std::string::npos);
 }
 
 TEST(EscapeLabel, EscapesWhatWouldEndTheValue) {
