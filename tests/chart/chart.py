@@ -38,12 +38,13 @@ def helm(*arguments, stdin=None):
 
 
 def template(values=None, *arguments, namespace="handfast", release="handfast"):
-    """The rendered text; an error is raised with helm's words."""
+    """The rendered text, without the blank lines that some versions of helm put between objects;
+    an error is raised with helm's words."""
     done = helm("template", release, CHART, "--namespace", namespace, "--values", "-", *arguments,
                 stdin=yaml.safe_dump(values or {}))
     if done.returncode:
         raise RuntimeError(done.stderr)
-    return done.stdout
+    return re.sub(r"\n+(---\n|$)", r"\n\1", done.stdout)
 
 
 def notes(values=None):
