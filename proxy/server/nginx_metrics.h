@@ -16,7 +16,7 @@
 namespace handfast::server {
 
 struct NginxFacts {
-  ProcessStats process;
+  ProcessStats process{};
   std::int64_t start = 0;  // Unix seconds
   std::uint64_t connections = 0;
   std::uint64_t requests_in_flight = 0;
