@@ -179,6 +179,14 @@ class BadNetwork(ChaosCase):
         self.assertEqual(load.failures(), [])
 
 
+    def test_connections_that_bring_nothing_and_never_end_are_given_up(self):
+        self.begin()
+        self.relay.stall()
+        self.cluster.apply(self.route("while"))
+
+        self.wait_for_route("while", 200, patience=150)
+
+
 if __name__ == "__main__":
     cluster.skip_without_programs()
     unittest.main()

@@ -160,6 +160,31 @@ class Kinds(RbacCase):
         self.wait_for(502, patience=60)
         self.cluster.install("crds")
 
+    def test_definition_of_the_future_does_not_pass_for_none(self):
+        self.cluster.kubectl("delete", "crd", "upstreamtlspolicies.handfast.dev",
+                             "--ignore-not-found")
+
+        def install_the_future():
+            self.cluster.apply(crd("UpstreamTLSPolicy", "upstreamtlspolicies", "handfast.dev", "v9"))
+            found = self.cluster.request("GET", "/apis/handfast.dev/v9")
+            return any(one["name"] == "upstreamtlspolicies" for one in found["resources"])
+
+        eventually(install_the_future, "the definition of the future")
+        pair = ClusterPair(self.pair.kubeconfig)
+        self.addCleanup(pair.close)
+        pair.start_controller()
+        eventually(pair.state.exists, "the state directory")
+        pair.start_proxy()
+        try:
+            found = eventually(lambda: pair.findings(reason="unsupported", severity="error") or
+                               pair.findings(reason="unsupported"), "a finding")
+            self.assertIn("v9", json.dumps(found))
+            self.assertFalse(pair.is_ready())
+        finally:
+            self.cluster.kubectl("delete", "crd", "upstreamtlspolicies.handfast.dev")
+            self.cluster.install("crds")
+        eventually(pair.is_ready, "readiness", patience=90)
+
 
 class SomeNamespaces(RbacCase):
     """--watch-namespace, by Roles alone."""

@@ -7,15 +7,15 @@ import threading
 
 class Relay:
     """In threads of the test, to one port of loopback. `cut()` ends all connections, in the middle
-    of whatever they carry; while `stall()` holds, bytes stay where they are and nothing is closed."""
+    of whatever they carry; `stall()` lets the bytes of those that are open lie, for good, and closes
+    nothing."""
 
     def __init__(self, target):
         self.target = target
         self.accepted = 0
         self._open = set()
         self._lock = threading.Lock()
-        self._flow = threading.Event()
-        self._flow.set()
+        self._flows = []  # of the connections that don't stall
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -34,16 +34,19 @@ class Relay:
             with self._lock:
                 self.accepted += 1
                 self._open |= {client, server}
+                flow = threading.Event()
+                flow.set()
+                self._flows.append(flow)
             for one, other in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+                threading.Thread(target=self._pump, args=(one, other, flow), daemon=True).start()
 
-    def _pump(self, source, sink):
+    def _pump(self, source, sink, flow):
         try:
             while True:
                 data = source.recv(65536)
                 if not data:
                     break
-                self._flow.wait()
+                flow.wait()
                 sink.sendall(data)
         except OSError:
             pass
@@ -67,12 +70,11 @@ class Relay:
                 pass
 
     def stall(self):
-        self._flow.clear()
-
-    def flow(self):
-        self._flow.set()
+        with self._lock:
+            for flow in self._flows:
+                flow.clear()
+            self._flows = []
 
     def close(self):
         self._socket.close()
-        self._flow.set()
         self.cut()
