@@ -193,8 +193,7 @@ Result<ServerAddress> parse_server(std::string_view server) {
   return address;
 }
 
-Result<Access> parse_kubeconfig(const objects::Value& document, std::string_view folder,
-                                std::string_view context) {
+Result<Access> parse_kubeconfig(const objects::Value& document, std::string_view folder) {
   Access access;
   Fields fields;
   const Place root(document);
@@ -203,7 +202,7 @@ Result<Access> parse_kubeconfig(const objects::Value& document, std::string_view
   if (!fields.is_map(root)) fields.refuse(root, "is no kubeconfig: not a map");
 
   const Place current = root.member("current-context");
-  const std::string name = context.empty() ? fields.text(current) : std::string(context);
+  const std::string name = fields.text(current);
   if (fields.good() && name.empty()) fields.refuse(current, "is missing: name a context");
 
   const Place contexts = root.member("contexts");
@@ -246,8 +245,8 @@ Result<Access> in_cluster(std::string_view host, std::string_view port, std::str
   // For IPv6 by the name that every API server's certificate has: see parse_server().
   const bool is_v6 = host.find(':') != std::string_view::npos;
   Access access;
-  access.server = "https://" + std::string(is_v6 ? "kubernetes.default.svc" : host) + ":" +
-                  std::string(is_v6 && port == "443" ? "443" : port);
+  access.server =
+      "https://" + std::string(is_v6 ? "kubernetes.default.svc" : host) + ":" + std::string(port);
   if (const auto parsed = parse_server(access.server); !parsed) {
     return within("KUBERNETES_SERVICE_HOST", parsed.error());
   }

@@ -2,7 +2,7 @@
 // How to get at an API server: what a kubeconfig says, or what a pod finds in its mounts. Text to
 // values, nothing is opened here.
 //
-// Of a kubeconfig counts what its current context, or the one asked for, names. What would weaken
+// Of a kubeconfig counts what its current context names. What would weaken
 // the connection is refused with a sentence, never passed over: insecure-skip-tls-verify, plain
 // HTTP, passwords. Without a CA nothing is trusted; the system's roots are nobody's default.
 //
@@ -49,10 +49,9 @@ struct Access {
   friend bool operator==(const Access&, const Access&) = default;
 };
 
-// `folder`: what paths in it are relative to. `context`: empty for the current one. The error's
-// detail names the field.
+// `folder`: what paths in it are relative to. The error's detail names the field.
 [[nodiscard]] Result<Access> parse_kubeconfig(const objects::Value& document,
-                                              std::string_view folder, std::string_view context);
+                                              std::string_view folder);
 
 // `host` and `port`: $KUBERNETES_SERVICE_HOST and _PORT; `folder`: where the ServiceAccount's
 // volume is mounted.

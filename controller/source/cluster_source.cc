@@ -27,8 +27,6 @@ constexpr std::size_t kMostLists = 16;
 // Between two attempts to reach a server that can't be reached.
 constexpr milliseconds kFirstProbe{800};
 constexpr milliseconds kMostProbe{10'000};
-// What is over sooner isn't told: a server that restarts is no news.
-constexpr seconds kPatience{3};
 constexpr seconds kTellInStep{1};
 
 }  // namespace
@@ -126,8 +124,10 @@ class ClusterSource::Loop {
     return trouble && trouble->status == 403;
   }
 
-  [[nodiscard]] static bool is_settled(const Watch& watch) {
-    return watch.reflector.is_synced() || (watch.kind.may_be_refused && is_refused(watch));
+  [[nodiscard]] bool is_settled(const Watch& watch) const {
+    return watch.reflector.is_synced() ||
+           (watch.kind.may_be_refused && is_refused(watch) &&
+            now() - watch.reflector.trouble()->since >= settings_.patience);
   }
 
   [[nodiscard]] bool are_settled(bool is_on_demand) const {
@@ -337,8 +337,7 @@ class ClusterSource::Loop {
     for (const Watch& watch : watches_) {
       const auto& trouble = watch.reflector.trouble();
       if (!trouble || is_told_to_nobody(watch)) continue;
-      const bool is_refusal = trouble->status == 401 || trouble->status == 403;
-      if (!is_refusal && at - trouble->since < kPatience) continue;
+      if (at - trouble->since < settings_.patience) continue;
       objects::Decoded::Problem problem = to_problem(watch.kind, watch.reflector);
       // A server that is away is one problem, not one for each watch.
       if (std::ranges::find(all, problem) == all.end()) all.push_back(std::move(problem));

@@ -16,6 +16,7 @@
 //
 // Threading: run() on one thread; stop() and want() from any. Ownership: borrows all it is given.
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <set>
@@ -49,6 +50,9 @@ class ClusterSource final : public Source {
     std::string namespace_selector;         // --watch-namespace-selector
     std::vector<objects::ObjectKey> named;  // Secrets, ConfigMaps and Services of other flags
     ClusterView::Timing timing{};
+    // What is over sooner isn't told, nor believed: a server that restarts is no news, and it
+    // refuses everybody for a moment before it has read who may do what.
+    std::chrono::milliseconds patience{3'000};
   };
   struct Parts {
     kube::Api& api;

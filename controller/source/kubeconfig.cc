@@ -12,8 +12,8 @@ Result<kube::Access> parse_kubeconfig_text(std::string_view text, const std::str
   std::optional<Result<kube::Access>> access;
   read_documents(text, [&](Result<objects::Value> document, int /*line*/) {
     if (access) return;  // kubectl reads the first one, too
-    access = document ? kube::parse_kubeconfig(*document, folder, {})
-                      : fail(std::move(document.error()));
+    access =
+        document ? kube::parse_kubeconfig(*document, folder) : fail(std::move(document.error()));
   });
   if (!access) return fail(Reason::BadYaml, "is empty");
   return std::move(*access);

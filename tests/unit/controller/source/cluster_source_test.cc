@@ -236,6 +236,7 @@ class Known final : public Sink {
 class ClusterSourceTest : public ::testing::Test {
  protected:
   void start(ClusterSource::Settings settings = {}) {
+    settings.patience = std::chrono::milliseconds{20};
     source.emplace(ClusterSource::Parts{api, clock, [] { return 0.25; }, nullptr},
                    std::move(settings));
     thread = std::thread([this] { source->run(known); });
