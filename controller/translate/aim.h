@@ -41,6 +41,7 @@ struct Work {
   const objects::Ingress& ingress;
   ObjectReport& report;
   IngressPlan& plan;
+  const ClientPlan& client;  // its, where routes find it
   Aimed& aimed;
   std::vector<config::UpstreamTls>& policies;  // of its own
 };

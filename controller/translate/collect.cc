@@ -27,8 +27,9 @@ void tell_trace(Unit& unit, Change& change) {
   unit.is_out = true;
 }
 
-template <class Shard>
-void put(std::string name, std::optional<Shard>& fresh, bool is_used, Change& change) {
+// `fresh`: an optional or a pointer.
+template <class Fresh>
+void put(std::string name, Fresh& fresh, bool is_used, Change& change) {
   if (!is_used) {
     change.shards.insert_or_assign(std::move(name), std::nullopt);
   } else if (fresh) {

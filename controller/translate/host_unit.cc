@@ -1,6 +1,7 @@
 #include "controller/translate/host_unit.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 namespace handfast::translate {
@@ -126,7 +127,7 @@ void Hosts::assemble(HostUnit& unit, Report& findings) {
   // ingress-nginx gives every host an implicit "/" that leads to the operator's default backend.
   if (default_ && !unit.head.passes) static_cast<void>(plan.claim(*default_));
   if (plan.shard.client) parts_.operator_crls.add_to(*plan.shard.client);
-  unit.fresh = finish_host(std::move(plan));
+  unit.fresh = std::make_unique<config::VirtualHost>(finish_host(std::move(plan)));
 }
 
 void Hosts::place(const IngressUnit& ingress, const Placement& placement, HostPlan& plan,
@@ -138,7 +139,7 @@ void Hosts::place(const IngressUnit& ingress, const Placement& placement, HostPl
   const auto* object = parts_.state.find_ingress(ingress.key.ns, ingress.key.name);
   ObjectReport report{findings, "Ingress", object->meta};
   parts_.front_tls.decide(*object, plan.shard, plan.certificate_owners, report);
-  parts_.client_auth.decide(*object, ingress.plan->client, plan.shard, plan.client_owner, report);
+  parts_.client_auth.decide(*object, *ingress.client, plan.shard, plan.client_owner, report);
   for (const Claim& one : placement.claims) claim(*object, one, plan, report);
 }
 

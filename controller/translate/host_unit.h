@@ -5,6 +5,7 @@
 // Threading: one thread's. Ownership: borrows its parts and the Ingresses' units.
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -26,7 +27,7 @@ struct HostUnit : Unit {
   HostHead head;
   std::size_t roots = 0;  // Ingresses with a rule that claims its path /
   // What came of the work, until the change is collected.
-  std::optional<config::VirtualHost> fresh;
+  std::unique_ptr<config::VirtualHost> fresh;
 };
 
 class Hosts final : public HostBook {

@@ -49,6 +49,7 @@ void IngressWorker::look(const state::ClusterState& state, IngressUnit& unit) co
 
 void IngressWorker::work(IngressUnit& unit) {
   Tracer::Scope scope{parts_.tracer, unit};
+  unit.client.reset();
   unit.plan.reset();
   unit.aimed = {};
   unit.placements.clear();
@@ -65,10 +66,11 @@ void IngressWorker::work(IngressUnit& unit) {
     return;
   }
   if (!parts_.classes.is_ours(*ingress, report)) return;
-  unit.plan = std::make_unique<IngressPlan>(
-      make_plan(*ingress, parts_.options, parts_.backend_tls, parts_.client_auth, report));
-  Work work{*ingress, report, *unit.plan, unit.aimed, unit.fresh};
-  if (!unit.plan->passthrough) parts_.aim.aim_auth(work);
+  IngressPlan plan =
+      make_plan(*ingress, parts_.options, parts_.backend_tls, parts_.client_auth, report);
+  unit.client = std::make_unique<const ClientPlan>(plan.client);
+  Work work{*ingress, report, plan, *unit.client, unit.aimed, unit.fresh};
+  if (!plan.passthrough) parts_.aim.aim_auth(work);
   for (std::size_t i = 0; i < ingress->rules.size(); ++i) place_rule(work, i, unit);
   if (ingress->rules.empty() && ingress->default_backend) {
     unit.placements.emplace_back();
@@ -77,6 +79,11 @@ void IngressWorker::work(IngressUnit& unit) {
                 "Add one of them.");
   }
   unit.shards = names_of(unit.fresh);
+  if (ingress->default_backend) {
+    unit.plan = std::make_unique<const IngressPlan>(std::move(plan));
+  } else {
+    unit.aimed = {};
+  }
 }
 
 void IngressWorker::place_rule(Work& work, std::size_t index, IngressUnit& unit) {
@@ -146,17 +153,16 @@ void IngressWorker::work(RestUnit& unit) {
   // What the rules brought up is known, and told, already.
   IngressPlan plan = *of.plan;
   Aimed aimed = of.aimed;
-  Work work{*ingress, report, plan, aimed, unit.fresh};
+  Work work{*ingress, report, plan, *of.client, aimed, unit.fresh};
   for (const std::string& name : of.hosts) {
     if (parts_.hosts.find_head(name).passes) continue;
     // With rules of its own it takes what they, or another's, leave over.
     if (!ingress->rules.empty() && parts_.hosts.has_root(name)) continue;
     Placement& place = unit.placements.emplace_back();
     place.host = name;
-    Claim claim{make_route(work, root_path(), *ingress->default_backend, "spec.defaultBackend"),
-                "spec.defaultBackend"};
-    claim.route.client = &of.plan->client;
-    place.claims.push_back(std::move(claim));
+    place.claims.push_back(
+        {make_route(work, root_path(), *ingress->default_backend, "spec.defaultBackend"),
+         "spec.defaultBackend"});
   }
   unit.shards = names_of(unit.fresh);
 }
@@ -167,7 +173,7 @@ HostPlan::Route IngressWorker::make_route(Work& work, const PathRule& rule,
   HostPlan::Route out{.route = work.plan.route,
                       .redirect_with_tls = work.plan.redirect_with_tls,
                       .redirect_always = work.plan.redirect_always,
-                      .client = &work.plan.client};
+                      .client = &work.client};
   config::Route& route = out.route;
   route.path = rule.path;
   route.type = rule.type;

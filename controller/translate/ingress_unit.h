@@ -75,7 +75,8 @@ struct IngressUnit : Unit {
   ClaimOrder order;
   std::set<std::string> hosts;
   // What came of the work.
-  std::unique_ptr<IngressPlan> plan;  // null: it isn't ours
+  std::unique_ptr<const ClientPlan> client;  // null: it isn't ours
+  std::unique_ptr<const IngressPlan> plan;   // if there is a default backend
   Aimed aimed;
   std::vector<Placement> placements;
   std::set<std::string> roots;             // hosts whose path / a rule of it claims
