@@ -187,10 +187,10 @@ class ManifestSource::Loop {
     while (!watch_.stopped().stop_requested()) {
       if (is_everything || !scan_names()) scan();
       const bool looks_again = should_retry_ || !store_.unsettled().empty();
-      const auto wait = looks_again ? std::min(timing_.retry, timing_.rescan) : timing_.rescan;
+      const auto wait = looks_again ? std::min(timing_.retry, rescan_after()) : rescan_after();
       const auto woken = watch_.wait_until(std::chrono::steady_clock::now() + wait);
       if (woken == Watch::Woken::Notice) wait_for_quiet();
-      const bool is_late = std::chrono::steady_clock::now() >= listed_at_ + timing_.rescan;
+      const bool is_late = std::chrono::steady_clock::now() >= listed_at_ + rescan_after();
       is_everything = should_retry_ || is_late;
     }
   }
@@ -214,7 +214,17 @@ class ManifestSource::Loop {
                                                  describe(watch_.error())},
                                 "Raise fs.inotify.max_user_watches and max_user_instances."});
     }
-    deliver(store_.update(tree_, watch_.stopped()));
+    ManifestStore::Update update = store_.update(tree_, watch_.stopped());
+    forget_plain_files();
+    deliver(std::move(update));
+    listing_took_ = std::chrono::steady_clock::now() - listed_at_;
+  }
+
+  // What is looked at again by its name needs no entry, and there may be very many.
+  void forget_plain_files() {
+    std::erase_if(tree_.files, [this](const auto& file) {
+      return file.second.is_plain && !store_.unsettled().contains(file.first);
+    });
   }
 
   // Looks at what notices name, and at what was just being written. False: that isn't enough.
@@ -236,7 +246,9 @@ class ManifestSource::Loop {
       if (!look_again(tree_, name, std::string(file->second.path))) return false;
       names.insert(name);
     }
-    deliver(store_.update(tree_, names, watch_.stopped()));
+    ManifestStore::Update update = store_.update(tree_, names, watch_.stopped());
+    forget_plain_files();
+    deliver(std::move(update));
     return true;
   }
 
@@ -250,6 +262,11 @@ class ManifestSource::Loop {
     update.batch.synced = is_synced_;
     if (!update.is_news && is_synced_ == was_synced) return;
     sink_.on_batch(std::move(update.batch));
+  }
+
+  // A listing of very many files takes a hundredth of the time at most.
+  [[nodiscard]] milliseconds rescan_after() const {
+    return std::max(timing_.rescan, std::chrono::ceil<milliseconds>(100 * listing_took_));
   }
 
   void wait_for_quiet() {
@@ -269,6 +286,7 @@ class ManifestSource::Loop {
   ManifestStore store_;
   FileTree tree_;
   SteadyTime listed_at_{};
+  std::chrono::steady_clock::duration listing_took_{};
   bool should_retry_ = false;
   bool is_synced_ = false;
 };
