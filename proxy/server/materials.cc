@@ -91,10 +91,17 @@ Result<Materials::Loaded<pki::CaBundle>> Materials::ca(const config::FileRef& fi
   if (auto object = cached.object.lock()) return Loaded<pki::CaBundle>{object, cached.hash};
   const auto pem = read_file(root_ + "/" + file.path, kMaxPemBytes);
   if (!pem) return fail(pem.error());
-  auto loaded = pki::CaBundle::load(*pem, clock_.unix_now());
-  if (!loaded) return within(file.path, loaded.error());
-  cached = {*loaded, config::sha256_hex(*pem)};
-  return Loaded<pki::CaBundle>{*loaded, cached.hash};
+  const std::string hash = config::sha256_hex(*pem);
+  std::weak_ptr<const pki::CaBundle>& same = authority_contents_[hash];
+  auto object = same.lock();
+  if (object == nullptr) {
+    auto loaded = pki::CaBundle::load(*pem, clock_.unix_now());
+    if (!loaded) return within(file.path, loaded.error());
+    object = *std::move(loaded);
+    same = object;
+  }
+  cached = {object, hash};
+  return Loaded<pki::CaBundle>{object, hash};
 }
 
 Result<Materials::Loaded<pki::CrlSet>> Materials::crl(const config::FileRef& file) {
@@ -102,10 +109,17 @@ Result<Materials::Loaded<pki::CrlSet>> Materials::crl(const config::FileRef& fil
   if (auto object = cached.object.lock()) return Loaded<pki::CrlSet>{object, cached.hash};
   const auto bytes = read_file(root_ + "/" + file.path, kMaxPemBytes);
   if (!bytes) return fail(bytes.error());
-  auto loaded = pki::CrlSet::load(*bytes);
-  if (!loaded) return within(file.path, loaded.error());
-  cached = {*loaded, config::sha256_hex(*bytes)};
-  return Loaded<pki::CrlSet>{*loaded, cached.hash};
+  const std::string hash = config::sha256_hex(*bytes);
+  std::weak_ptr<const pki::CrlSet>& same = revocation_contents_[hash];
+  auto object = same.lock();
+  if (object == nullptr) {
+    auto loaded = pki::CrlSet::load(*bytes);
+    if (!loaded) return within(file.path, loaded.error());
+    object = *std::move(loaded);
+    same = object;
+  }
+  cached = {object, hash};
+  return Loaded<pki::CrlSet>{object, hash};
 }
 
 Result<Materials::Loaded<pki::CaBundle>> Materials::system_ca() {
@@ -135,12 +149,17 @@ void Materials::collect() {
   std::erase_if(identities_, unused);
   std::erase_if(authorities_, unused);
   std::erase_if(revocations_, unused);
+  const auto is_gone = [](const auto& entry) { return entry.second.expired(); };
+  std::erase_if(authority_contents_, is_gone);
+  std::erase_if(revocation_contents_, is_gone);
 }
 
 void Materials::forget() {
   identities_.clear();
   authorities_.clear();
   revocations_.clear();
+  authority_contents_.clear();
+  revocation_contents_.clear();
 }
 
 }  // namespace handfast::server

@@ -3,7 +3,8 @@
 // them.
 //
 // Files of a state directory never change under their path, so a path is remembered as long as a
-// policy or host still uses what was read from it.
+// policy or host still uses what was read from it. CAs and CRLs of many objects are often the same
+// bytes: these are one.
 //
 // Threading: the loader's. Errors: of the operator's material, with the file's path in detail.
 
@@ -59,6 +60,9 @@ class Materials {
   };
   template <class T>
   using Cache = std::map<std::string, Cached<T>>;
+  // By the sha256 of the bytes.
+  template <class T>
+  using Contents = std::map<std::string, std::weak_ptr<const T>>;
 
   Result<std::shared_ptr<const pki::Identity>> load_identity(
       const config::KeyPairRef& files, std::string_view certificate,
@@ -69,6 +73,8 @@ class Materials {
   Cache<pki::Identity> identities_;
   Cache<pki::CaBundle> authorities_;
   Cache<pki::CrlSet> revocations_;
+  Contents<pki::CaBundle> authority_contents_;
+  Contents<pki::CrlSet> revocation_contents_;
 };
 
 }  // namespace handfast::server
