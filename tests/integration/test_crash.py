@@ -27,25 +27,32 @@ TLS_FILE = re.compile(r"\btls/[a-z0-9.-]+/[a-z0-9.-]+/[0-9a-f]{16}/[a-z.]+")
 def check_generation(state):
     """What `current` names is whole: every file is there, and is what its name says."""
     link = os.readlink(state / "current")
-    pending, seen, files = [state / link / "index.yaml"], set(), 0
-    while pending:
-        path = pending.pop()
-        text = path.read_text()
-        if path.name != "index.yaml":
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            if digest != path.stem:
-                raise AssertionError(f"{path} of {link} is torn: its content has {digest}")
-        for found in HASH.findall(text):
-            shard = state / "shards" / found[:2] / f"{found}.yaml"
-            if found not in seen and shard.exists():
-                seen.add(found)
-                pending.append(shard)
-            elif found not in seen and path.name == "index.yaml":
-                raise AssertionError(f"{link} names {found}, which isn't there")
+    digest = lambda text: hashlib.sha256(text.encode()).hexdigest()  # noqa: E731
+    files = 0
+
+    def check_files(text):
+        nonlocal files
         for file in TLS_FILE.findall(text):
             if not (state / file).read_bytes():
                 raise AssertionError(f"{file} of {link} is empty")
             files += 1
+
+    index = (state / link / "index.yaml").read_text()
+    check_files(index)
+    for bucket in set(HASH.findall(index)):
+        path = state / "shards" / bucket[:2] / f"{bucket}.yaml"
+        if not path.exists():
+            raise AssertionError(f"{link} names {bucket}, which isn't there")
+        head, *shards = re.split(r"^---\n", path.read_text(), flags=re.MULTILINE)
+        if digest(head) != bucket:
+            raise AssertionError(f"{path} of {link} is torn: its bucket has {digest(head)}")
+        packed = {digest(shard): shard for shard in shards}
+        for shard in set(HASH.findall(head)):
+            own = state / "shards" / shard[:2] / f"{shard}.yaml"
+            text = packed[shard] if shard in packed else own.read_text()
+            if digest(text) != shard:
+                raise AssertionError(f"{own} of {link} is torn: its content has {digest(text)}")
+            check_files(text)
     return files
 
 
