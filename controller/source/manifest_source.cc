@@ -206,6 +206,7 @@ class ManifestSource::Loop {
     }
     if (!crl_directory_.empty()) add_crl_directory(tree_, crl_directory_, watch);
     watch_.end_listing();
+    listing_took_ = std::chrono::steady_clock::now() - listed_at_;
     if (watch_.error() != 0) {
       tree_.problems.push_back({{},
                                 {directory_, 0},
@@ -217,7 +218,6 @@ class ManifestSource::Loop {
     ManifestStore::Update update = store_.update(tree_, watch_.stopped());
     forget_plain_files();
     deliver(std::move(update));
-    listing_took_ = std::chrono::steady_clock::now() - listed_at_;
   }
 
   // What is looked at again by its name needs no entry, and there may be very many.
