@@ -176,7 +176,6 @@ class Access(unittest.TestCase):
     """What the controller may do; never more than it needs."""
 
     WRITES = {("networking.k8s.io", "ingresses/status"), ("handfast.dev", "upstreamtlspolicies/status"),
-              ("gateway.networking.k8s.io", "backendtlspolicies/status"),
               ("events.k8s.io", "events"), ("coordination.k8s.io", "leases")}
 
     @staticmethod

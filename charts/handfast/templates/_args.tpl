@@ -106,9 +106,7 @@ Flags of ingress-nginx that handfast-controller doesn't know yet: they are left 
 come from. A test fails as soon as one of them is known; then it leaves this list.
 */}}
 {{- define "handfast.missingFlags" -}}
-ingress-class-by-name publish-service publish-status-address update-status update-status-on-shutdown
-status-update-interval report-node-internal-ip-address election-id election-ttl
-disable-leader-election validating-webhook validating-webhook-certificate validating-webhook-key
+ingress-class-by-name update-status-on-shutdown status-update-interval report-node-internal-ip-address
 {{- end }}
 
 {{/*

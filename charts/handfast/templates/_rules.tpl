@@ -26,12 +26,9 @@
 - apiGroups: [gateway.networking.k8s.io]
   resources: [backendtlspolicies, referencegrants]
   verbs: [list, watch]
-- apiGroups: [gateway.networking.k8s.io]
-  resources: [backendtlspolicies/status]
-  verbs: [patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}
 
 {{- define "handfast.clusterRules" -}}
@@ -62,4 +59,8 @@
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create]
+# Its own.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get]
 {{- end }}
