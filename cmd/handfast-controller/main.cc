@@ -232,7 +232,8 @@ int main_of(int argc, char** argv) {
 }  // namespace
 }  // namespace handfast
 
-// What is ours has ended. What is left is the library's: its statics wait for connections of others.
+// What is ours has ended. What is left is the library's: its statics wait for connections of
+// others.
 int main(int argc, char** argv) {
   const int status = handfast::main_of(argc, argv);
   (void)std::fflush(nullptr);
