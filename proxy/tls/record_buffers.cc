@@ -72,16 +72,16 @@ bool keep(void* block, std::size_t usable) {
   return false;
 }
 
-void* on_malloc(std::size_t size, const char*, int) {
+[[maybe_unused]] void* on_malloc(std::size_t size, const char*, int) {
   if (size < kSmallest || size > kLargest) return std::malloc(size);
   return take(size);
 }
 
-void* on_realloc(void* block, std::size_t size, const char*, int) {
+[[maybe_unused]] void* on_realloc(void* block, std::size_t size, const char*, int) {
   return std::realloc(block, size);
 }
 
-void on_free(void* block, const char*, int) {
+[[maybe_unused]] void on_free(void* block, const char*, int) {
   if (block == nullptr) return;
   const std::size_t usable = ::malloc_usable_size(block);
   if (usable >= kSmallest && usable <= kLargest + kSlack && keep(block, usable)) return;
