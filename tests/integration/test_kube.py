@@ -27,14 +27,14 @@ class Applying(KubeCase):
 
         self.cluster.kubectl_apply(self.secret(client, ca=self.ca, crl=self.ca.crl([leaf])))
         self.wait_for(502)
-        self.assertEqual(self.reason_now(), "revoked")
+        self.wait_for_reason("revoked")
 
         backend.show(self.server())
         self.wait_for(200)
 
         self.cluster.kubectl_apply(self.secret(client, crl=self.ca.crl([leaf])))
         self.wait_for(503)
-        self.assertEqual(self.reason_now(), "ca_missing")
+        self.wait_for_reason("ca_missing")
 
         rotated = self.ca.client("handfast-2")
         self.cluster.kubectl_apply(self.secret(rotated, ca=self.ca, crl=self.ca.crl([leaf])))
@@ -45,7 +45,7 @@ class Applying(KubeCase):
         backend = self.use(Backend(leaf, client_ca=self.ca.cert_pem, address="0.0.0.0"))
         self.cluster.apply(self.tls_ingress(), manifests.service(self.name, backend.port))
         self.wait_for(503)
-        self.assertEqual(self.reason_now(), "secret_missing")
+        self.wait_for_reason("secret_missing")
 
         self.cluster.apply(self.secret(client, ca=self.ca))
         self.wait_for(200)
@@ -93,7 +93,7 @@ class Applying(KubeCase):
 
         self.cluster.apply(manifests.config_map(f"{self.name}-ca", ca_crt=self.other_ca.cert_pem))
         self.wait_for(502)
-        self.assertEqual(self.reason_now(), "untrusted_issuer")
+        self.wait_for_reason("untrusted_issuer")
 
 
 class Keeping(KubeCase):

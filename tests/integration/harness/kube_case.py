@@ -7,6 +7,7 @@ import unittest
 from . import manifests
 from .cluster import Cluster, ClusterPair
 from .pki import Authority
+from .waiting import eventually
 
 
 class KubeCase(unittest.TestCase):
@@ -85,3 +86,7 @@ class KubeCase(unittest.TestCase):
         target = f"/why-{next(self.numbers)}"
         self.get(target)
         return self.pair.reason(self.host, target)
+
+    def wait_for_reason(self, word):
+        """Objects come one after the other, so that there may be another reason at first."""
+        return eventually(lambda: self.reason_now() == word, f"the reason {word}")
