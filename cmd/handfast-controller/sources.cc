@@ -1,6 +1,5 @@
 #include "cmd/handfast-controller/sources.h"
 
-#include <cstdlib>
 #include <optional>
 #include <random>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "controller/source/kubeconfig.h"
 #include "controller/source/manifest_source.h"
 #include "proxy/base/log.h"
+#include "proxy/base/process.h"
 
 namespace handfast {
 namespace {
@@ -23,11 +23,6 @@ class Observer final : public source::ClusterObserver {
  private:
   metrics::Metrics& metrics_;
 };
-
-std::string environment(const char* name) {
-  const char* const value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 Result<kube::Access> find_access(const SourceSettings& settings) {
   auto access =

@@ -4,21 +4,16 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <random>
 #include <utility>
 
 #include "controller/objects/names.h"
+#include "proxy/base/process.h"
 
 namespace handfast {
 namespace {
 
 constexpr std::chrono::seconds kLeastTtl{4};
-
-std::string environment(const char* name) {
-  const char* const value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 std::string machine_name() {
   std::array<char, 256> name{};

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -17,6 +16,7 @@
 
 #include "proxy/base/log.h"
 #include "proxy/base/options.h"
+#include "proxy/base/process.h"
 #include "proxy/http/h2_codec.h"
 #include "proxy/pki/library.h"
 #include "proxy/server/nginx_metrics.h"
@@ -63,11 +63,6 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-std::string_view environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::string_view() : value;
 }
 
 OptionSet make_options() {
@@ -205,8 +200,8 @@ handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptio
   options.session_resumption = parsed.text("upstream-session-resumption") == "on";
   options.access_log = parsed.text("access-log");
   if (parsed.text("metrics-compatibility") == "ingress-nginx") {
-    options.nginx_labels =
-        handfast::server::nginx_labels(environment("POD_NAMESPACE"), environment("POD_NAME"));
+    options.nginx_labels = handfast::server::nginx_labels(handfast::environment("POD_NAMESPACE"),
+                                                          handfast::environment("POD_NAME"));
   }
   if (handfast::Status limits = read_limits(parsed, options); !limits) {
     return handfast::fail(limits.error());

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/base/hex.h"
+
 namespace handfast::kube {
 namespace {
 
@@ -50,8 +52,10 @@ Reflector::Reflector(const Resource& resource, Scope scope, Listener& listener,
 
 std::string Reflector::selectors() const {
   std::string text;
-  if (!scope_.field_selector.empty()) text += "&fieldSelector=" + escape(scope_.field_selector);
-  if (!scope_.label_selector.empty()) text += "&labelSelector=" + escape(scope_.label_selector);
+  if (!scope_.field_selector.empty())
+    text += "&fieldSelector=" + percent_encode(scope_.field_selector);
+  if (!scope_.label_selector.empty())
+    text += "&labelSelector=" + percent_encode(scope_.label_selector);
   return text;
 }
 
@@ -66,7 +70,7 @@ Request Reflector::list_request() const {
   Request request;
   request.target = collection_path(resource_, version_, scope_.ns) +
                    "?limit=" + std::to_string(page_limit_) + selectors();
-  if (!continue_.empty()) request.target += "&continue=" + escape(continue_);
+  if (!continue_.empty()) request.target += "&continue=" + percent_encode(continue_);
   return request;
 }
 
@@ -79,7 +83,7 @@ Request Reflector::watch_request() {
                    "?watch=1&allowWatchBookmarks=true&timeoutSeconds=" + std::to_string(timeout) +
                    selectors();
   request.target += is_initial() ? "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
-                                 : "&resourceVersion=" + escape(resource_version_);
+                                 : "&resourceVersion=" + percent_encode(resource_version_);
   return request;
 }
 

@@ -1,5 +1,7 @@
 #include "controller/kube/resource.h"
 
+#include "proxy/base/hex.h"
+
 namespace handfast::kube {
 
 std::string Resource::api_version(std::size_t version) const {
@@ -23,25 +25,7 @@ std::string collection_path(const Resource& resource, std::size_t version, std::
 
 std::string object_path(const Resource& resource, std::size_t version, std::string_view ns,
                         std::string_view name) {
-  return collection_path(resource, version, ns) + "/" + escape(name);
-}
-
-std::string escape(std::string_view text) {
-  static constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                          (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
-    if (is_plain) {
-      out += c;
-    } else {
-      out += '%';
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    }
-  }
-  return out;
+  return collection_path(resource, version, ns) + "/" + percent_encode(name);
 }
 
 }  // namespace handfast::kube

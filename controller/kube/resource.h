@@ -29,7 +29,4 @@ struct Resource {
 [[nodiscard]] std::string object_path(const Resource& resource, std::size_t version,
                                       std::string_view ns, std::string_view name);
 
-// What may stand unescaped in a query is kept, all else becomes %XX (RFC 3986).
-[[nodiscard]] std::string escape(std::string_view text);
-
 }  // namespace handfast::kube

@@ -56,6 +56,9 @@ Reconciler::Reconciler(Parts parts, translate::Options options, translate::LastG
 void Reconciler::take(source::Batch batch) {
   bool changed = false;
   for (source::Event& event : batch.events) {
+    const std::string& kind = event.key.kind;
+    are_ingresses_touched_ =
+        are_ingresses_touched_ || kind == "Ingress" || kind == "IngressClass" || kind == "Service";
     const bool is_known = state_.contains(event.key);
     if (event.object) {
       changed = state_.apply(std::move(*event.object)) || changed;
@@ -264,6 +267,7 @@ void Reconciler::tell_status() {
   if (state_.has_upstream_tls_policies()) proxy = parts_.status->proxy.state();
   parts_.status->reporter.tell(
       {.state = state_,
+       .are_ingresses_touched = std::exchange(are_ingresses_touched_, false),
        .manifest = parts_.writer.manifest(parts_.writer.newest()),
        .is_served = parts_.publisher.acknowledged() == parts_.writer.newest(),
        .rejected = rejected_,

@@ -110,6 +110,7 @@ class Reconciler {
   std::set<objects::ObjectKey> late_;  // that a round went out without
 
   std::map<std::string, config::Rejection, std::less<>> rejected_;  // by shard
+  bool are_ingresses_touched_ = true;                               // since status was told
   Monotonic status_at_ = Monotonic::max();
   Monotonic status_told_{};
 

@@ -1,5 +1,6 @@
 #include "controller/status/events.h"
 
+#include "controller/kube/resource.h"
 #include "controller/objects/decode.h"
 #include "controller/status/text.h"
 #include "controller/translate/findings.h"
@@ -11,17 +12,12 @@ namespace {
 
 using config::JsonObject;
 
+constexpr kube::Resource kEvents{
+    .kind = "Event", .plural = "events", .group = "events.k8s.io", .versions = {"v1"}};
+
 // The API's limit is 1,024 bytes.
 constexpr std::size_t kMaxNote = 960;
 constexpr std::size_t kMaxNameStem = 200;
-
-std::string note_of(const translate::Finding& finding) {
-  std::string note;
-  if (!finding.field.empty()) note += finding.field + ": ";
-  note += finding.message;
-  if (!finding.remedy.empty()) note += ' ' + finding.remedy;
-  return translate::clip(note, kMaxNote);
-}
 
 }  // namespace
 
@@ -29,7 +25,7 @@ std::optional<Write> make_event(const translate::Finding& finding, std::string_v
                                 const Reporter& reporter, UnixSeconds now) {
   if (uid.empty() || finding.severity == translate::Severity::Info) return std::nullopt;
   const objects::ObjectKey& about = finding.object;
-  const std::string note = note_of(finding);
+  const std::string note = translate::clip(translate::sentence(finding), kMaxNote);
   const std::string reason = camel_case(to_string(finding.reason));
   const std::string digest =
       config::sha256_hex(std::string(uid) + '\n' + reason + '\n' + note).substr(0, 16);
@@ -39,11 +35,11 @@ std::optional<Write> make_event(const translate::Finding& finding, std::string_v
   Write write;
   write.key = "event " + ns + '/' + name;
   write.method = "POST";
-  write.path = "/apis/events.k8s.io/v1/namespaces/" + ns + "/events";
+  write.path = kube::collection_path(kEvents, 0, ns);
   write.content_type = "application/json";
   {
     JsonObject event{write.body};
-    event.text("apiVersion", "events.k8s.io/v1");
+    event.text("apiVersion", kEvents.api_version(0));
     event.text("kind", "Event");
     {
       JsonObject meta{event.key("metadata")};

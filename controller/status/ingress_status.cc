@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "controller/kube/resource.h"
 #include "controller/objects/names.h"
 #include "proxy/config/emit.h"
 
 namespace handfast::status {
 namespace {
+
+constexpr kube::Resource kIngresses{
+    .kind = "Ingress", .plural = "ingresses", .group = "networking.k8s.io", .versions = {"v1"}};
 
 using config::JsonObject;
 using objects::LoadBalancerAddress;
@@ -59,8 +63,7 @@ Write ingress_write(const objects::Meta& meta, const Addresses& addresses) {
   Write write;
   write.key = "status Ingress " + meta.ns + '/' + meta.name;
   write.method = "PATCH";
-  write.path =
-      "/apis/networking.k8s.io/v1/namespaces/" + meta.ns + "/ingresses/" + meta.name + "/status";
+  write.path = kube::object_path(kIngresses, 0, meta.ns, meta.name) + "/status";
   write.content_type = "application/merge-patch+json";
   {
     JsonObject patch{write.body};

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "controller/kube/resource.h"
 #include "controller/objects/json_reader.h"
 #include "proxy/base/log.h"
 
@@ -13,7 +14,8 @@ namespace {
 constexpr std::chrono::seconds kTimeoutAlone{10};
 constexpr std::chrono::seconds kNoWait{0};
 constexpr const char* kMergePatch = "application/merge-patch+json";
-constexpr const char* kLeases = "/apis/coordination.k8s.io/v1/namespaces/";
+constexpr kube::Resource kLeases{
+    .kind = "Lease", .plural = "leases", .group = "coordination.k8s.io", .versions = {"v1"}};
 
 LeaderElection::Answer to_answer(const kube::Answer& answer) {
   using Kind = LeaderElection::Answer::Kind;
@@ -165,9 +167,10 @@ bool Keeper::send_election(Lock& lock) {
   auto request = election_->next(clock_.now(), clock_.unix_now());
   if (!request) return false;
   using Verb = LeaderElection::Request::Verb;
-  const std::string leases = kLeases + settings_->ns + "/leases";
   kube::Request to_send;
-  to_send.target = request->verb == Verb::Create ? leases : leases + '/' + settings_->name;
+  to_send.target = request->verb == Verb::Create
+                       ? kube::collection_path(kLeases, 0, settings_->ns)
+                       : kube::object_path(kLeases, 0, settings_->ns, settings_->name);
   to_send.method = request->verb == Verb::Get      ? "GET"
                    : request->verb == Verb::Create ? "POST"
                                                    : "PATCH";
@@ -210,7 +213,7 @@ void Keeper::release(Lock& lock) {
   if (!request) return;
   kube::Request to_send;
   to_send.method = "PATCH";
-  to_send.target = kLeases + settings_->ns + "/leases/" + settings_->name;
+  to_send.target = kube::object_path(kLeases, 0, settings_->ns, settings_->name);
   to_send.content_type = kMergePatch;
   to_send.body = std::move(request->body);
   send(lock, std::move(to_send), [](const kube::Answer&) {});

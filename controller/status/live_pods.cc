@@ -4,12 +4,14 @@
 #include <set>
 #include <utility>
 
+#include "controller/kube/resource.h"
 #include "controller/objects/json_reader.h"
 #include "controller/objects/names.h"
 
 namespace handfast::status {
 namespace {
 
+constexpr kube::Resource kPods{.kind = "Pod", .plural = "pods", .group = "", .versions = {"v1"}};
 constexpr std::size_t kMaxPodBytes = std::size_t{2} << 20;
 
 // One that was evicted or has finished is kept for people to look at.
@@ -47,7 +49,7 @@ bool LivePods::is_gone(const std::string& pod) {
   asked_[pod] = now;
 
   kube::Request request;
-  request.target = "/api/v1/namespaces/" + ns_ + "/pods/" + pod;
+  request.target = kube::object_path(kPods, 0, ns_, pod);
   request.max_bytes = kMaxPodBytes;
   kube::Callbacks callbacks;
   callbacks.on_end = [answers = answers_, pod](const kube::Answer& answer) {

@@ -40,13 +40,6 @@ Verdict unknown(std::string_view reason, std::string message) {
   return {"Unknown", std::string(reason), std::move(message)};
 }
 
-std::string sentence(const translate::Finding& finding) {
-  std::string text = finding.field.empty() ? std::string{} : finding.field + ": ";
-  text += finding.message;
-  if (!finding.remedy.empty()) text += ' ' + finding.remedy;
-  return text;
-}
-
 // The worst finding that this condition tells.
 const translate::Finding* find_worst(const PolicyView& view, std::string_view type) {
   const translate::Finding* worst = nullptr;
@@ -58,7 +51,7 @@ const translate::Finding* find_worst(const PolicyView& view, std::string_view ty
 }
 
 Verdict from_finding(const translate::Finding& finding, std::string_view status) {
-  return {std::string(status), std::string(finding.condition.reason), sentence(finding)};
+  return {std::string(status), std::string(finding.condition.reason), translate::sentence(finding)};
 }
 
 Verdict accepted(const PolicyView& view) {
@@ -256,7 +249,7 @@ ReplicaStatus replica_status(const PolicyView& view, std::string_view pod) {
   } else if (!view.is_served) {
     set(kPending, "the proxy has not acknowledged it yet");
   } else if (const auto* kept = find_worst(view, "Programmed")) {
-    set(kept->condition.reason, sentence(*kept));
+    set(kept->condition.reason, translate::sentence(*kept));
   } else if (refused != view.loaded.end()) {
     set("Refused", "its Services answer 503: " + (*refused)->refused);
   } else if (view.shards.empty() && view.policy.mode != objects::PolicyMode::None) {

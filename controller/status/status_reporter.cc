@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "controller/kube/resource.h"
 #include "controller/objects/json_reader.h"
 #include "controller/state/reader.h"
 #include "controller/translate/findings.h"
@@ -17,6 +18,10 @@ using objects::ReplicaStatus;
 using objects::UpstreamTlsPolicy;
 
 constexpr std::string_view kLeader = "handfast-leader";
+constexpr kube::Resource kPolicies{.kind = "UpstreamTLSPolicy",
+                                   .plural = "upstreamtlspolicies",
+                                   .group = "handfast.dev",
+                                   .versions = {"v1alpha1"}};
 
 // At most 128 bytes, and one for each pod.
 std::string manager_of(std::string_view pod) {
@@ -29,8 +34,8 @@ Write policy_write(std::string key, const objects::Meta& meta, std::string_view 
   Write write;
   write.key = std::move(key);
   write.method = "PATCH";
-  write.path = "/apis/handfast.dev/v1alpha1/namespaces/" + meta.ns + "/upstreamtlspolicies/" +
-               meta.name + "/status?force=true&fieldManager=";
+  write.path =
+      kube::object_path(kPolicies, 0, meta.ns, meta.name) + "/status?force=true&fieldManager=";
   write.path += manager;
   write.content_type = "application/apply-patch+yaml";  // JSON is YAML
   write.body = std::move(body);
@@ -85,7 +90,7 @@ StatusReporter::StatusReporter(Wishes& wishes, const Clock& clock,
     : wishes_(wishes), clock_(clock), options_(options), settings_(std::move(settings)) {}
 
 void StatusReporter::tell(const Round& round) {
-  tell_ingresses(round);
+  if (round.are_ingresses_touched) tell_ingresses(round);
   tell_events(round);
 
   const auto policies = round.state.upstream_tls_policies();
@@ -94,19 +99,31 @@ void StatusReporter::tell(const Round& round) {
     for (const auto& policy : round.proxy->policies) loaded.policies[policy.name] = &policy;
     for (const auto& one : round.proxy->endpoints) loaded.endpoints.emplace(one.service, &one);
   }
+  std::set<std::string> there;
   for (const UpstreamTlsPolicy* policy : policies) {
-    if (!policy->meta.uid.empty()) tell_policy(round, *policy, loaded);
+    if (policy->meta.uid.empty()) continue;
+    tell_policy(round, *policy, loaded);
+    there.insert(key_of("replica", policy->meta));
   }
+  std::erase_if(handshakes_told_, [&there](const auto& one) { return !there.contains(one.first); });
 }
 
 void StatusReporter::note(const translate::Report& over, const translate::Report& added) {
-  for (const translate::Finding& finding : added) findings_[finding.object].push_back(finding);
+  for (const translate::Finding& finding : added) {
+    findings_[finding.object].push_back({finding, {}, {}, {}});
+  }
   for (const translate::Finding& finding : over) {
     const auto found = findings_.find(finding.object);
     if (found == findings_.end()) continue;
-    translate::Report& standing = found->second;
-    const auto same = std::ranges::find(standing, finding);
-    if (same != standing.end()) standing.erase(same);
+    std::vector<Standing>& standing = found->second;
+    const auto same = std::ranges::find(standing, finding, &Standing::finding);
+    if (same != standing.end()) {
+      const std::string key = std::move(same->event);
+      standing.erase(same);
+      if (!key.empty() && std::ranges::find(standing, key, &Standing::event) == standing.end()) {
+        wishes_.forget(key);
+      }
+    }
     if (standing.empty()) findings_.erase(found);
   }
 }
@@ -142,31 +159,29 @@ void StatusReporter::tell_ingresses(const Round& round) {
 
 void StatusReporter::tell_events(const Round& round) {
   const Monotonic now = clock_.now();
-  std::map<std::string, Monotonic> standing;
-  for (const auto& [about, findings] : findings_) {
+  for (auto& [about, findings] : findings_) {
     const objects::Object* object = round.state.find_object(about);
-    if (object == nullptr) continue;
-    for (const translate::Finding& finding : findings) {
-      auto event =
-          make_event(finding, objects::meta(*object).uid, settings_.reporter, clock_.unix_now());
+    const std::string uid = object == nullptr ? std::string{} : objects::meta(*object).uid;
+    for (Standing& one : findings) {
+      if (one.uid != uid) {
+        if (!one.event.empty()) wishes_.forget(std::exchange(one.event, {}));
+        one.uid = uid;
+      }
+      if (!one.event.empty() && now < one.told_at + kTellEventsAgain) continue;
+      auto event = make_event(one.finding, uid, settings_.reporter, clock_.unix_now());
       if (!event) continue;
-      const auto before = events_.find(event->key);
-      const bool is_news = before == events_.end() || now >= before->second + kTellEventsAgain;
-      standing[event->key] = is_news ? now : before->second;
-      if (is_news) wishes_.want(*std::move(event));
+      one.event = event->key;
+      one.told_at = now;
+      wishes_.want(*std::move(event));
     }
   }
-  for (const auto& [key, told_at] : events_) {
-    if (!standing.contains(key)) wishes_.forget(key);
-  }
-  events_ = std::move(standing);
 }
 
 void StatusReporter::tell_policy(const Round& round, const UpstreamTlsPolicy& policy,
                                  const Loaded& loaded) {
   PolicyView view{.policy = policy, .findings = {}, .shards = {}, .loaded = {}, .endpoints = {}};
   if (const auto found = findings_.find(objects::key(policy)); found != findings_.end()) {
-    for (const translate::Finding& finding : found->second) view.findings.push_back(&finding);
+    for (const Standing& one : found->second) view.findings.push_back(&one.finding);
   }
   view.is_served = round.is_served;
   for (const objects::ServiceBackend& backend : backends_of(policy, round.state)) {

@@ -36,6 +36,8 @@ class StatusReporter {
 
   struct Round {
     const state::ClusterState& state;
+    // Since the round before: Ingresses, classes or Services, and with them what an Ingress says.
+    bool are_ingresses_touched = true;
     const publish::Manifest& manifest;  // of the newest generation
     bool is_served = false;             // our proxy has acknowledged it
     const std::map<std::string, config::Rejection, std::less<>>& rejected;  // by shard
@@ -58,6 +60,12 @@ class StatusReporter {
 
  private:
   struct Loaded;
+  struct Standing {
+    translate::Finding finding;
+    std::string uid;    // of the object, when it was looked at last
+    std::string event;  // its key; empty: not wanted yet
+    Monotonic told_at;
+  };
 
   void tell_ingresses(const Round& round);
   void tell_events(const Round& round);
@@ -70,10 +78,9 @@ class StatusReporter {
   const Clock& clock_;
   const translate::Options& options_;
   const Settings settings_;
-  std::map<objects::ObjectKey, translate::Report> findings_;
+  std::map<objects::ObjectKey, std::vector<Standing>> findings_;
   std::map<std::string, Monotonic> handshakes_told_;  // by policy
   std::set<std::string> ingresses_;                   // keys of writes that are wanted
-  std::map<std::string, Monotonic> events_;           // by key, when they were wanted
 };
 
 }  // namespace handfast::status

@@ -69,6 +69,13 @@ std::string reason_text(const Finding& finding) {
       .append(finding.condition.reason);
 }
 
+std::string sentence(const Finding& finding) {
+  std::string text = finding.field.empty() ? std::string{} : finding.field + ": ";
+  text += finding.message;
+  if (!finding.remedy.empty()) text += ' ' + finding.remedy;
+  return text;
+}
+
 std::string to_text(const Finding& finding) {
   std::string out;
   if (!finding.origin.file.empty()) {
@@ -80,9 +87,7 @@ std::string to_text(const Finding& finding) {
   out += ": ";
   // Of a file that doesn't parse, no object is known.
   if (!finding.object.kind.empty()) out += objects::to_string(finding.object) + ": ";
-  if (!finding.field.empty()) out += finding.field + ": ";
-  out += finding.message;
-  if (!finding.remedy.empty()) out += ' ' + finding.remedy;
+  out += sentence(finding);
   out += " [";
   out += reason_text(finding);
   out += ']';

@@ -51,6 +51,9 @@ void sort(Report& report);
 // What a source could not read, as a finding: an error of the object, as far as it is known.
 [[nodiscard]] Finding to_finding(const objects::Decoded::Problem& problem);
 
+// What a person reads about it where the object is known: "<field>: <message> <remedy>".
+[[nodiscard]] std::string sentence(const Finding& finding);
+
 // One line: "shop.yaml:12: error: Ingress shop/orders: <field>: <message> <remedy> [reason]".
 [[nodiscard]] std::string to_text(const Finding& finding);
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "proxy/base/check.h"
+#include "proxy/base/hex.h"
 #include "proxy/pki/asn1_text.h"
 #include "proxy/pki/identity.h"
 
@@ -41,26 +42,6 @@ std::string pem_of(X509* certificate) {
   char* data = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &data);
   return {data, static_cast<std::size_t>(size)};
-}
-
-// RFC 3986 section 2.3: everything but the unreserved characters, as nginx does.
-std::string escaped(std::string_view text) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  std::string out;
-  out.reserve(text.size() + text.size() / 2);
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '.' || c == '_' || c == '~';
-    const auto byte = static_cast<unsigned char>(c);
-    if (plain) {
-      out += c;
-    } else {
-      out += '%';
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    }
-  }
-  return out;
 }
 
 // What Envoy puts in quotes and escapes.
@@ -167,7 +148,7 @@ std::string_view ClientCertificate::serial() {
 }
 
 std::string_view ClientCertificate::escaped_pem() {
-  if (escaped_pem_.empty() && leaf_ != nullptr) escaped_pem_ = escaped(pem_of(leaf_.get()));
+  if (escaped_pem_.empty() && leaf_ != nullptr) escaped_pem_ = percent_encode(pem_of(leaf_.get()));
   return escaped_pem_;
 }
 

@@ -74,6 +74,7 @@ class StatusReporterTest : public testing::Test {
 
   void tell() {
     reporter.tell({.state = state,
+                   .are_ingresses_touched = are_ingresses_touched,
                    .manifest = manifest,
                    .is_served = is_served,
                    .rejected = rejected,
@@ -108,6 +109,7 @@ class StatusReporterTest : public testing::Test {
   state::ClusterState state;
   publish::Manifest manifest;
   bool is_served = true;
+  bool are_ingresses_touched = true;
   std::map<std::string, config::Rejection, std::less<>> rejected;
   config::StateAnswer proxy;
   objects::UpstreamTlsPolicy policy;
@@ -145,6 +147,44 @@ TEST_F(StatusReporterTest, OurIngressesAreToldTheServicesAddress) {
   state.apply(told);
   tell();
   EXPECT_EQ(wanted.writes.size(), 1U) << "what is told isn't wanted any more";
+}
+
+TEST_F(StatusReporterTest, IngressesAreLookedAtWhenOneOfThemIsTouched) {
+  add_ingress("one");
+  objects::Service service;
+  service.meta.ns = "handfast";
+  service.meta.name = "proxy";
+  service.cluster_ip = "10.0.0.1";
+  state.apply(service);
+  are_ingresses_touched = false;
+  tell();
+  EXPECT_TRUE(wanted.writes.empty());
+  are_ingresses_touched = true;
+  tell();
+  EXPECT_TRUE(wanted.writes.contains("status Ingress shop/one"));
+  are_ingresses_touched = false;
+  tell();
+  EXPECT_EQ(wanted.writes.size(), 1U) << "what is wanted stays so";
+}
+
+TEST_F(StatusReporterTest, AnObjectMadeAnewHasItsOwnEvents) {
+  add_ingress("one");
+  translate::Finding finding;
+  finding.severity = translate::Severity::Error;
+  finding.reason = Reason::ServiceMissing;
+  finding.object = {"Ingress", "shop", "one"};
+  reporter.note({}, {finding});
+  tell();
+  const std::string first = wanted.writes.begin()->first;
+
+  objects::Ingress anew;
+  anew.meta.ns = "shop";
+  anew.meta.name = "one";
+  anew.meta.uid = "another";
+  state.apply(anew);
+  tell();
+  ASSERT_EQ(wanted.writes.size(), 1U);
+  EXPECT_NE(wanted.writes.begin()->first, first);
 }
 
 TEST_F(StatusReporterTest, APolicyIsToldOnce) {

@@ -14,5 +14,11 @@ TEST(Hex, HasTwoDigitsForEachByte) {
   EXPECT_EQ(text, ">000fa0ff");
 }
 
+TEST(Percent, LeavesWhatIsUnreservedAndNothingElse) {
+  EXPECT_EQ(percent_encode("type!=a/b c"), "type%21%3Da%2Fb%20c");
+  EXPECT_EQ(percent_encode("AZaz09-._~"), "AZaz09-._~");
+  EXPECT_EQ(percent_encode("\xc3\xa4\n"), "%C3%A4%0A");
+}
+
 }  // namespace
 }  // namespace handfast
