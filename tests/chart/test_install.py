@@ -28,24 +28,12 @@ if not (chart.BIN / "handfast-controller").exists():
     sys.exit(print("skipped: handfast-controller isn't built") or 77)
 
 CASES = chart.ROOT / "tests/chart/cases"
-FOREIGN = (("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors"),
-           ("monitoring.coreos.com", "v1", "PrometheusRule", "prometheusrules"),
-           ("cert-manager.io", "v1", "Certificate", "certificates"),
-           ("cert-manager.io", "v1", "Issuer", "issuers"))
+FOREIGN = (("ServiceMonitor", "servicemonitors", "monitoring.coreos.com"),
+           ("PrometheusRule", "prometheusrules", "monitoring.coreos.com"),
+           ("Certificate", "certificates", "cert-manager.io"),
+           ("Issuer", "issuers", "cert-manager.io"))
 # What a namespace has of its own accord.
 OWN = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
-
-
-def crd(group, version, kind, plural):
-    """Of an operator that isn't here: it takes anything."""
-    return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{plural}.{group}"},
-            "spec": {"group": group, "scope": "Namespaced",
-                     "names": {"kind": kind, "plural": plural, "singular": kind.lower(),
-                               "listKind": f"{kind}List"},
-                     "versions": [{"name": version, "served": True, "storage": True, "schema": {
-                         "openAPIV3Schema": {"type": "object",
-                                             "x-kubernetes-preserve-unknown-fields": True}}}]}}
 
 
 class InstallCase(unittest.TestCase):
@@ -53,12 +41,12 @@ class InstallCase(unittest.TestCase):
     def setUpClass(cls):
         cls.cluster = Cluster()
         cls.addClassCleanup(cls.cluster.close)
-        cls.cluster.apply(*(crd(*one) for one in FOREIGN))
+        cls.cluster.apply(*(manifests.crd(*one) for one in FOREIGN))
         cls.cluster.namespace("handfast", **{"pod-security.kubernetes.io/enforce": "restricted"})
         cls.cluster.namespace("shop")
         for one in FOREIGN:
-            eventually(lambda one=one: cls.cluster.request("GET", f"/apis/{one[0]}/{one[1]}"),
-                       f"the kind {one[2]}")
+            eventually(lambda one=one: cls.cluster.request("GET", f"/apis/{one[2]}/v1"),
+                       f"the kind {one[0]}")
 
     def helm(self, *arguments, values=None):
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:

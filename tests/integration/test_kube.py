@@ -83,12 +83,7 @@ class Applying(KubeCase):
     def test_policy_counts_as_in_a_directory(self):
         leaf, client = self.server(), self.ca.client()
         backend = self.use(Backend(leaf, client_ca=self.ca.cert_pem, address="0.0.0.0"))
-        self.cluster.apply(
-            self.secret(client), self.plain_ingress(), manifests.service(self.name, backend.port),
-            manifests.config_map(f"{self.name}-ca", ca_crt=self.ca.cert_pem),
-            manifests.upstream_tls_policy(
-                self.name, self.name, client=f"{self.name}-tls",
-                ca=[manifests.material_ref("ConfigMap", f"{self.name}-ca")]))
+        self.cluster.apply(*self.policy_objects(client, backend.port))
         self.wait_for(200)
 
         self.cluster.apply(manifests.config_map(f"{self.name}-ca", ca_crt=self.other_ca.cert_pem))

@@ -22,19 +22,6 @@ DISPENSABLE = {"ingressclasses", "referencegrants", "clustertrustbundles"}
 GATEWAY_KINDS = ("BackendTLSPolicy", "backendtlspolicies"), ("ReferenceGrant", "referencegrants")
 
 
-def crd(kind, plural, group="gateway.networking.k8s.io", version="v1"):
-    """A definition that takes anything: that the kind exists is what matters."""
-    return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{plural}.{group}", "annotations": {
-                "api-approved.kubernetes.io": "unapproved, for a test"}},
-            "spec": {"group": group, "scope": "Namespaced",
-                     "names": {"kind": kind, "plural": plural, "singular": kind.lower(),
-                               "listKind": f"{kind}List"},
-                     "versions": [{"name": version, "served": True, "storage": True, "schema": {
-                         "openAPIV3Schema": {"type": "object",
-                                             "x-kubernetes-preserve-unknown-fields": True}}}]}}
-
-
 class RbacCase(KubeCase):
     def role(self, kind="ClusterRole", ns=None):
         path = self.cluster.path_of({"kind": kind, "metadata": {"name": ACCOUNT, "namespace": ns}})
@@ -51,7 +38,7 @@ class EachRule(RbacCase):
     @classmethod
     def prepare(cls):
         super().prepare()
-        cls.cluster.apply(*(crd(*names) for names in GATEWAY_KINDS))
+        cls.cluster.apply(*(manifests.crd(*names) for names in GATEWAY_KINDS))
 
     def start_controller(self):
         pair = ClusterPair(self.pair.kubeconfig)
@@ -165,7 +152,7 @@ class Kinds(RbacCase):
                              "--ignore-not-found")
 
         def install_the_future():
-            self.cluster.apply(crd("UpstreamTLSPolicy", "upstreamtlspolicies", "handfast.dev", "v9"))
+            self.cluster.apply(manifests.crd("UpstreamTLSPolicy", "upstreamtlspolicies", "handfast.dev", "v9"))
             found = self.cluster.request("GET", "/apis/handfast.dev/v9")
             return any(one["name"] == "upstreamtlspolicies" for one in found["resources"])
 
@@ -324,7 +311,7 @@ class Audit(unittest.TestCase):
                 @classmethod
                 def prepare(cls):
                     super().prepare()
-                    cls.cluster.apply(*(crd(*names) for names in GATEWAY_KINDS))
+                    cls.cluster.apply(*(manifests.crd(*names) for names in GATEWAY_KINDS))
 
                 controller_flags = ("--publish-status-address", "203.0.113.7",
                                     "--election-ttl", "4s")
@@ -342,13 +329,7 @@ class Audit(unittest.TestCase):
                 case.setUp()
                 leaf, client = case.server(), case.ca.client()
                 with Backend(leaf, client_ca=case.ca.cert_pem, address="0.0.0.0") as backend:
-                    case.cluster.apply(
-                        case.secret(client), case.plain_ingress(),
-                        manifests.service(case.name, backend.port),
-                        manifests.config_map(f"{case.name}-ca", ca_crt=case.ca.cert_pem),
-                        manifests.upstream_tls_policy(
-                            case.name, case.name, client=f"{case.name}-tls",
-                            ca=[manifests.material_ref("ConfigMap", f"{case.name}-ca")]))
+                    case.cluster.apply(*case.policy_objects(client, backend.port))
                     case.wait_for(200)
                     self.let_it_write(case)
                 Once.cluster.stop_apiserver(signal.SIGTERM)  # the log is written to its end

@@ -64,12 +64,7 @@ class StatusCase(KubeCase):
     def serve_policy(self, **options):
         leaf, client = self.server(), self.ca.client()
         backend = self.use(Backend(leaf, client_ca=self.ca.cert_pem, address="0.0.0.0"))
-        self.cluster.apply(
-            self.secret(client), self.plain_ingress(), manifests.service(self.name, backend.port),
-            manifests.config_map(f"{self.name}-ca", ca_crt=self.ca.cert_pem),
-            manifests.upstream_tls_policy(
-                self.name, self.name, client=f"{self.name}-tls",
-                ca=[manifests.material_ref("ConfigMap", f"{self.name}-ca")], **options))
+        self.cluster.apply(*self.policy_objects(client, backend.port, **options))
         self.wait_for(200)
 
 

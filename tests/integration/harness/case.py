@@ -8,26 +8,12 @@ from .handfast import Handfast
 from .pki import Authority
 
 
-class HandfastCase(unittest.TestCase):
-    """Starts `handfast run` once for the class. A test takes names that no other test has, so the
-    tests of a class also show that objects don't disturb each other."""
+class NamedCase(unittest.TestCase):
+    """A test takes names that no other test has, so the tests of a class also show that objects
+    don't disturb each other. `ca` is whom backends have their certificates of, `programs` answers
+    requests."""
 
-    flags = ()
-    workers = 2
-    controller_metrics = False
     numbers = itertools.count(1)
-
-    @classmethod
-    def setUpClass(cls):
-        cls.ca = Authority("backends")
-        cls.other_ca = Authority("others")
-        cls.handfast = Handfast(*cls.flags, workers=cls.workers,
-                                controller_metrics=cls.controller_metrics)
-        cls.handfast.apply("class", manifests.ingress_class())
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.handfast.close()
 
     def setUp(self):
         self.name = f"t{next(self.numbers)}"
@@ -42,13 +28,7 @@ class HandfastCase(unittest.TestCase):
         """A server certificate with the name that is expected of this test's Service."""
         return self.ca.server(f"{name or self.name}.shop.svc", **options)
 
-    def apply(self, suffix, *objects):
-        self.handfast.apply(f"{self.name}-{suffix}", *objects)
-
-    def delete(self, suffix):
-        self.handfast.delete(f"{self.name}-{suffix}")
-
-    def apply_secret(self, leaf=None, ca=None, crl=None, **more):
+    def secret(self, leaf=None, ca=None, crl=None, **more):
         keys = dict(more)
         if leaf is not None:
             keys.setdefault("tls_crt", leaf.chain_pem)
@@ -57,7 +37,52 @@ class HandfastCase(unittest.TestCase):
             keys.setdefault("ca_crt", ca if isinstance(ca, (str, bytes)) else ca.cert_pem)
         if crl is not None:
             keys.setdefault("ca_crl", crl)
-        self.apply("secret", manifests.secret(f"{self.name}-tls", **keys))
+        return manifests.secret(f"{self.name}-tls", **keys)
+
+    def get(self, target="/", **options):
+        return self.programs.get(self.host, target, **options)
+
+    def wait_for(self, status, text=None, **options):
+        return self.programs.wait_for(self.host, status, text=text, **options)
+
+    def reason_now(self, **options):
+        """The word that a request of now is logged with."""
+        target = f"/why-{next(self.numbers)}"
+        self.get(target, **options)
+        return self.programs.reason(self.host, target)
+
+
+class HandfastCase(NamedCase):
+    """Starts `handfast run` once for the class."""
+
+    flags = ()
+    workers = 2
+    controller_metrics = False
+
+    @classmethod
+    def setUpClass(cls):
+        cls.ca = Authority("backends")
+        cls.other_ca = Authority("others")
+        cls.handfast = Handfast(*cls.flags, workers=cls.workers,
+                                controller_metrics=cls.controller_metrics)
+        cls.handfast.apply("class", manifests.ingress_class())
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.handfast.close()
+
+    @property
+    def programs(self):
+        return self.handfast
+
+    def apply(self, suffix, *objects):
+        self.handfast.apply(f"{self.name}-{suffix}", *objects)
+
+    def delete(self, suffix):
+        self.handfast.delete(f"{self.name}-{suffix}")
+
+    def apply_secret(self, leaf=None, ca=None, crl=None, **more):
+        self.apply("secret", self.secret(leaf, ca, crl, **more))
 
     def apply_ingress(self, *ports, annotations=None, prefix=manifests.NGINX, secret=True,
                       protocol="HTTPS", **options):
@@ -74,20 +99,8 @@ class HandfastCase(unittest.TestCase):
                                      **options),
                    manifests.service(self.name, *ports))
 
-    def get(self, target="/", **options):
-        return self.handfast.get(self.host, target, **options)
-
-    def wait_for(self, status, text=None, **options):
-        return self.handfast.wait_for(self.host, status, text=text, **options)
-
     def assert_refused(self, status, word):
         """The host settles on `status`, with the word in the access log; `word` may be a tuple."""
         words = word if isinstance(word, tuple) else (word,)
         self.wait_for(status)
         self.assertIn(self.reason_now(), words)
-
-    def reason_now(self, **options):
-        """The word that a request of now is logged with."""
-        target = f"/why-{next(self.numbers)}"
-        self.get(target, **options)
-        return self.handfast.reason(self.host, target)

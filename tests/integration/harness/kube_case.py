@@ -1,22 +1,19 @@
 """The base of the test cases against a real API server: one of these, and one Handfast, for a file
 or a class."""
 
-import itertools
-import unittest
-
 from . import manifests
+from .case import NamedCase
 from .cluster import Cluster, ClusterPair
 from .pki import Authority
 from .waiting import eventually
 
 
-class KubeCase(unittest.TestCase):
+class KubeCase(NamedCase):
     """As HandfastCase, with a cluster in the directory's place. The cluster is started for the first
     class of a file that asks and ends with the process; a class with `cluster_flags` has its own."""
 
     cluster_flags = ()
     controller_flags = ()
-    numbers = itertools.count(1)
     _shared = None
 
     @classmethod
@@ -48,26 +45,17 @@ class KubeCase(unittest.TestCase):
             if cls.cluster_flags:
                 cls.cluster.close()
 
-    def setUp(self):
-        self.name = f"t{next(self.numbers)}"
-        self.host = f"{self.name}.test"
+    @property
+    def programs(self):
+        return self.pair
 
-    def use(self, backend):
-        self.addCleanup(backend.close)
-        return backend
-
-    def server(self, name=None, **options):
-        return self.ca.server(f"{name or self.name}.shop.svc", **options)
-
-    def secret(self, leaf=None, ca=None, crl=None):
-        keys = {}
-        if leaf is not None:
-            keys.update(tls_crt=leaf.chain_pem, tls_key=leaf.key_pem)
-        if ca is not None:
-            keys["ca_crt"] = ca.cert_pem
-        if crl is not None:
-            keys["ca_crl"] = crl
-        return manifests.secret(f"{self.name}-tls", **keys)
+    def policy_objects(self, client, port, **options):
+        """An Ingress and a Service under a policy by which `client` is shown and our CA believed."""
+        return (self.secret(client), self.plain_ingress(), manifests.service(self.name, port),
+                manifests.config_map(f"{self.name}-ca", ca_crt=self.ca.cert_pem),
+                manifests.upstream_tls_policy(
+                    self.name, self.name, client=f"{self.name}-tls",
+                    ca=[manifests.material_ref("ConfigMap", f"{self.name}-ca")], **options))
 
     def tls_ingress(self, **options):
         return manifests.ingress(self.name, self.host, annotations={
@@ -75,17 +63,6 @@ class KubeCase(unittest.TestCase):
 
     def plain_ingress(self, **options):
         return manifests.ingress(self.name, self.host, **options)
-
-    def get(self, target="/", **options):
-        return self.pair.get(self.host, target, **options)
-
-    def wait_for(self, status, text=None, **options):
-        return self.pair.wait_for(self.host, status, text=text, **options)
-
-    def reason_now(self):
-        target = f"/why-{next(self.numbers)}"
-        self.get(target)
-        return self.pair.reason(self.host, target)
 
     def wait_for_reason(self, word):
         """Objects come one after the other, so that there may be another reason at first."""

@@ -135,3 +135,16 @@ def reference_grant(name, namespace, from_namespace, kind, *, from_kind="Upstrea
 def cluster_trust_bundle(name, pem):
     return {"apiVersion": "certificates.k8s.io/v1beta1", "kind": "ClusterTrustBundle",
             "metadata": {"name": name}, "spec": {"trustBundle": pem}}
+
+
+def crd(kind, plural, group="gateway.networking.k8s.io", version="v1"):
+    """A definition that takes anything: that the kind exists is what matters."""
+    return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.{group}", "annotations": {
+                "api-approved.kubernetes.io": "unapproved, for a test"}},
+            "spec": {"group": group, "scope": "Namespaced",
+                     "names": {"kind": kind, "plural": plural, "singular": kind.lower(),
+                               "listKind": f"{kind}List"},
+                     "versions": [{"name": version, "served": True, "storage": True, "schema": {
+                         "openAPIV3Schema": {"type": "object",
+                                             "x-kubernetes-preserve-unknown-fields": True}}}]}}
