@@ -15,8 +15,6 @@ namespace {
 
 constexpr std::size_t kMaxRequestId = 128;
 
-constexpr int kUnauthenticated = 16;  // gRPC, where HTTP says 400 or 421
-
 bool is_about_client_certificate(Reason reason) {
   return reason == Reason::NoClientCertificate || reason == Reason::BadClientCertificate ||
          reason == Reason::Misdirected;
@@ -133,7 +131,7 @@ void Exchange::begin(ClientSide& client, const ClientFacts& facts) {
   request_bytes_ = response_bytes_ = 0;
   reason_ = Reason::Ok;
   detail_.clear();
-  upstream_reused_ = false;
+  upstream_reused_ = cancelled_ = false;
   upstream_tls_ = {};
   presented_ = nullptr;
   state_ = State::Connecting;
@@ -210,11 +208,20 @@ void Exchange::answer_status(int status, std::string_view extra) {
   status_ = status;
   head_sent_ = true;
   OwnResponse response = own_response(head, status, extra);
-  if (response.grpc_status >= 0 && is_about_client_certificate(reason_)) {
-    response.grpc_status = kUnauthenticated;
-  }
+  if (response.grpc_status >= 0) response.grpc_status = grpc_status(response.grpc_status);
   client_->send_own_response(response);
   finish(/*cut=*/false);
+}
+
+// What the client is told where its own code says more than the status does. A backend whose time
+// is up cancels the call, most likely before the client's own clock says so.
+int Exchange::grpc_status(int by_status) const {
+  if (is_about_client_certificate(reason_)) return http::kGrpcUnauthenticated;
+  const auto timeout = http::grpc_timeout(head);
+  if (timeout && context_.loop.clock().now() - started_ >= *timeout) {
+    return http::kGrpcDeadlineExceeded;
+  }
+  return cancelled_ ? http::kGrpcCancelled : by_status;
 }
 
 void Exchange::drop_channel() {
@@ -246,7 +253,7 @@ void Exchange::finish(bool cut, const http::HeaderList& trailers) {
   report(cut);
   go_idle();
   ClientSide* client = std::exchange(client_, nullptr);
-  cut ? client->on_exchange_cut() : client->on_exchange_done(trailers);
+  cut ? client->on_exchange_cut(cancelled_) : client->on_exchange_done(trailers);
 }
 
 void Exchange::report(bool cut) {

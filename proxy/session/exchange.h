@@ -79,9 +79,9 @@ class ClientSide {
   virtual void send_tunnel_end() {}
   virtual void send_own_response(const OwnResponse& response) = 0;
   // The response is complete / can't be completed (the client must notice). Last call; the exchange
-  // is over and may be reused or destroyed from within.
+  // is over and may be reused or destroyed from within. `cancelled`: by the backend, on purpose.
   virtual void on_exchange_done(const http::HeaderList& trailers) = 0;
-  virtual void on_exchange_cut() = 0;
+  virtual void on_exchange_cut(bool cancelled) = 0;
   [[nodiscard]] virtual bool has_room() const = 0;
   // Request body is welcome (again).
   virtual void resume_request_body() = 0;
@@ -164,6 +164,7 @@ class Exchange final : public AttemptUser, public AuthorizationUser {
   [[nodiscard]] bool tries_another_for(int status);
   void answer(Reason reason, std::string_view detail, int status);
   void answer_status(int status, std::string_view extra);
+  [[nodiscard]] int grpc_status(int by_status) const;
   void drop_channel();
   void go_idle();
   void note_peer(const upstream::PeerFacts& peer);
@@ -195,6 +196,7 @@ class Exchange final : public AttemptUser, public AuthorizationUser {
   bool response_complete_ = false;  // of a buffered response: all of it is here
   bool upstream_ended_ = false;     // of a tunnel: the backend's direction
   bool relay_ = false;
+  bool cancelled_ = false;      // by the backend (RFC 9113, CANCEL)
   std::uint16_t tcp_port_ = 0;  // of a relay; 0: TLS that passes through
   std::string prelude_;         // of a relay: what the backend gets before its first byte
 

@@ -196,11 +196,8 @@ void Exchange::on_upstream_failed(const upstream::Failure& failure) {
   note_peer(*failure.peer);
   reason_ = failure.error.reason;
   detail_ = failure.error.detail;
-  if (state_ == State::Tunnel) {
-    finish(/*cut=*/true);
-    return;
-  }
-  if (head_sent_) {
+  cancelled_ = failure.cancelled;
+  if (state_ == State::Tunnel || head_sent_) {
     finish(/*cut=*/true);
     return;
   }

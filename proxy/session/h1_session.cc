@@ -352,7 +352,7 @@ void H1Session::next_request() {
   arm(has_room() ? context_.limits.keep_alive : context_.limits.send);
 }
 
-void H1Session::on_exchange_cut() {
+void H1Session::on_exchange_cut(bool /*cancelled*/) {
   // The response can't be completed; only an end without the last chunk or byte tells the client.
   push_out();
   stream_->flush();

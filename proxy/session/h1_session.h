@@ -53,7 +53,7 @@ class H1Session final : public Session, public event::RoundEnd, public ClientSid
   void send_tunnel_end() override;
   void send_own_response(const OwnResponse& response) override;
   void on_exchange_done(const http::HeaderList& trailers) override;
-  void on_exchange_cut() override;
+  void on_exchange_cut(bool cancelled) override;
   [[nodiscard]] bool has_room() const override;
   void resume_request_body() override { pump(); }
 

@@ -177,8 +177,8 @@ void H2ClientStream::on_exchange_done(const http::HeaderList& trailers) {
   give_back_exchange();
 }
 
-void H2ClientStream::on_exchange_cut() {
-  session_.codec_.reset(id_, http::H2Error::Internal);
+void H2ClientStream::on_exchange_cut(bool cancelled) {
+  session_.codec_.reset(id_, cancelled ? http::H2Error::Cancel : http::H2Error::Internal);
   session_.schedule();
   give_back_exchange();
 }

@@ -50,7 +50,7 @@ class H2ClientStream final : public ClientSide {
   void send_body(std::string_view payload) override;
   void send_own_response(const OwnResponse& response) override;
   void on_exchange_done(const http::HeaderList& trailers) override;
-  void on_exchange_cut() override;
+  void on_exchange_cut(bool cancelled) override;
   [[nodiscard]] bool has_room() const override;
   void resume_request_body() override;
 

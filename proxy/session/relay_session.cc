@@ -148,7 +148,7 @@ void RelaySession::on_exchange_done(const http::HeaderList& /*trailers*/) {
   context_.loop.at_round_end(*this);
 }
 
-void RelaySession::on_exchange_cut() {
+void RelaySession::on_exchange_cut(bool /*cancelled*/) {
   if (state_ != State::Relaying) return;
   state_ = State::Breaking;
   patience_ = context_.loop.now() + context_.limits.linger;

@@ -49,7 +49,7 @@ class RelaySession final : public Session, public event::RoundEnd, public Client
   void send_tunnel_end() override;
   void send_own_response(const OwnResponse& /*response*/) override {}  // it is only closed
   void on_exchange_done(const http::HeaderList& trailers) override;
-  void on_exchange_cut() override;
+  void on_exchange_cut(bool cancelled) override;
   [[nodiscard]] bool has_room() const override;
   void resume_request_body() override { pump(); }
 

@@ -87,6 +87,7 @@ struct Failure {
   bool stream_alone = false;        // the connection lives on
   const PeerFacts* peer = nullptr;  // never null; during the call
   bool crowded = false;             // nothing failed: the endpoint has all the connections it may
+  bool cancelled = false;  // the backend wants the request no more (RFC 9113 section 7, CANCEL)
 };
 
 struct ChannelRequest {

@@ -163,12 +163,15 @@ void H2Channel::on_timeout() {
 }
 
 // The stream is over already, or reset.
-void H2Channel::fail(Error error, bool unprocessed) {
+void H2Channel::fail(Error error, bool unprocessed, bool cancelled) {
   ChannelUser* const user = std::exchange(user_, nullptr);
   connection_.close_channel(*this);
   if (user != nullptr) {
-    user->on_upstream_failed(
-        {std::move(error), unprocessed, false, !connection_.over(), &connection_.facts_});
+    user->on_upstream_failed({.error = std::move(error),
+                              .unprocessed = unprocessed,
+                              .stream_alone = !connection_.over(),
+                              .peer = &connection_.facts_,
+                              .cancelled = cancelled});
   }
 }
 
@@ -431,7 +434,7 @@ void H2Connection::on_h2_closed(http::H2StreamId stream, http::H2Error error) {
   if (channel == nullptr || channel->user_ == nullptr || channel->ended_) return;
   channel->fail({Reason::BadResponse, "the backend reset the stream: error " +
                                           std::to_string(static_cast<std::uint32_t>(error))},
-                error == http::H2Error::RefusedStream);
+                error == http::H2Error::RefusedStream, error == http::H2Error::Cancel);
 }
 
 void H2Connection::on_h2_drained(http::H2StreamId stream) {

@@ -60,7 +60,7 @@ class H2Channel final : public Channel, public event::Deletable {
   void arm();
   [[nodiscard]] std::uint64_t drawn() const;
   void on_timeout();
-  void fail(Error error, bool unprocessed);
+  void fail(Error error, bool unprocessed, bool cancelled = false);
 
   H2Connection& connection_;
   ChannelUser* user_;

@@ -22,6 +22,30 @@ TEST(Grpc, IsNotSpokenOverHttp1) {
   EXPECT_TRUE(is_grpc(head));
 }
 
+std::optional<std::chrono::nanoseconds> timeout_of(std::string_view value) {
+  RequestHead head;
+  EXPECT_TRUE(head.headers.add({"grpc-timeout", value, HeaderId::Other}));
+  return grpc_timeout(head);
+}
+
+TEST(Grpc, ReadsHowLongTheClientWaits) {
+  using namespace std::chrono_literals;
+  EXPECT_EQ(timeout_of("1H"), 1h);
+  EXPECT_EQ(timeout_of("2M"), 2min);
+  EXPECT_EQ(timeout_of("0S"), 0s);
+  EXPECT_EQ(timeout_of("999u"), 999us);
+  EXPECT_EQ(timeout_of("1m"), 1ms);
+  EXPECT_EQ(timeout_of("12345678n"), 12'345'678ns);
+  EXPECT_EQ(timeout_of("99999999H"), std::chrono::nanoseconds::max());
+  EXPECT_EQ(grpc_timeout(RequestHead{}), std::nullopt);
+}
+
+TEST(Grpc, ATimeoutInOtherWordsIsNone) {
+  for (const char* value : {"", "S", "1", "1s", "-1S", "+1S", "1.5S", " 1S", "1S ", "123456789S"}) {
+    EXPECT_EQ(timeout_of(value), std::nullopt) << value;
+  }
+}
+
 TEST(Grpc, HasACodeForEachAnswerOfOurs) {
   EXPECT_EQ(grpc_status_of(404), 12);
   EXPECT_EQ(grpc_status_of(408), 4);

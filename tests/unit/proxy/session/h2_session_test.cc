@@ -581,5 +581,42 @@ TEST_F(H2SessionTest, PassesOnACancellation) {
   EXPECT_TRUE(hears(backend, "1 closed 8"));
 }
 
+TEST_F(H2SessionTest, PassesOnThatTheBackendCancelsWhatItHasBegunToAnswer) {
+  serve_h2();
+  Client& client = dial();
+  client.ask("POST", "/svc/Do", {}, false);
+  Client& backend = h2_backend();
+  ASSERT_TRUE(hears(backend, "1 request"));
+  backend.codec.send_head(1, 200, {}, false);
+  ASSERT_TRUE(hears(client, "1 response 200"));
+  backend.codec.reset(1, http::H2Error::Cancel);
+  EXPECT_TRUE(hears(client, "1 closed 8"));
+}
+
+TEST_F(H2SessionTest, ACallWhoseBackendCancelsItIsCancelled) {
+  serve_h2();
+  Client& client = dial();
+  const std::array fields = {Header{"content-type", "application/grpc"},
+                             Header{"grpc-timeout", "2S"}};
+  client.ask("POST", "/svc/Do", fields, true);
+  Client& backend = h2_backend();
+  ASSERT_TRUE(hears(backend, "1 end"));
+  backend.codec.reset(1, http::H2Error::Cancel);
+  EXPECT_TRUE(hears(client, "[grpc-status: 1]"));
+}
+
+TEST_F(H2SessionTest, ACallThatFailsAfterItsDeadlineHasExceededIt) {
+  serve_h2();
+  Client& client = dial();
+  const std::array fields = {Header{"content-type", "application/grpc"},
+                             Header{"grpc-timeout", "2S"}};
+  client.ask("POST", "/svc/Do", fields, true);
+  Client& backend = h2_backend();
+  ASSERT_TRUE(hears(backend, "1 end"));
+  clock_.advance(std::chrono::seconds(2));
+  backend.codec.reset(1, http::H2Error::Cancel);
+  EXPECT_TRUE(hears(client, "[grpc-status: 4]"));
+}
+
 }  // namespace
 }  // namespace handfast::session
