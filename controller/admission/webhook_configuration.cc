@@ -33,7 +33,7 @@ std::string encode_base64(std::string_view bytes) {
   return out;
 }
 
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   std::string out = "\"";
   append_json_escaped(out, text);
   return out += '"';
@@ -64,11 +64,11 @@ Result<BundlePatch> patch_bundles(std::string_view configuration,
     const auto after = update_bundle(before, wanted, unwanted, now);
     if (client == nullptr || client->kind != Value::Kind::Map || !after) continue;
     changes += R"(,{"op":"add","path":"/webhooks/)" + std::to_string(i) +
-               R"(/clientConfig/caBundle","value":)" + quoted(encode_base64(*after)) + '}';
+               R"(/clientConfig/caBundle","value":)" + json_string(encode_base64(*after)) + '}';
   }
   if (!changes.empty()) {
     patch.json = R"([{"op":"replace","path":"/metadata/resourceVersion","value":)" +
-                 quoted(patch.resource_version) + '}' + changes + ']';
+                 json_string(patch.resource_version) + '}' + changes + ']';
   }
   return patch;
 }
