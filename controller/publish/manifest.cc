@@ -51,6 +51,11 @@ std::vector<std::string> tls_directories(const config::Shard& shard) {
   const auto add_files = [&directories](const std::vector<config::FileRef>& files) {
     for (const auto& file : files) directories.push_back(directory_of(file.path));
   };
+  const auto add_client = [&add_files](const std::optional<config::ClientTls>& client) {
+    if (!client) return;
+    add_files(client->ca);
+    add_files(client->crl);
+  };
   const auto add_pair = [&directories](const config::KeyPairRef& pair) {
     directories.push_back(directory_of(pair.certificate));
     if (!pair.passphrases.empty()) directories.push_back(directory_of(pair.passphrases));
@@ -58,10 +63,7 @@ std::vector<std::string> tls_directories(const config::Shard& shard) {
   if (const auto* host = std::get_if<config::VirtualHost>(&shard)) {
     if (host->certificate) add_pair(*host->certificate);
     for (const auto& pair : host->more_certificates) add_pair(pair);
-    if (host->client) {
-      add_files(host->client->ca);
-      add_files(host->client->crl);
-    }
+    add_client(host->client);
   } else if (const auto* tls = std::get_if<config::UpstreamTls>(&shard)) {
     if (tls->identity) add_pair(*tls->identity);
     add_files(tls->ca);
@@ -69,6 +71,7 @@ std::vector<std::string> tls_directories(const config::Shard& shard) {
   }
   if (const auto* tcp = std::get_if<config::TcpPort>(&shard)) {
     if (tcp->certificate) add_pair(*tcp->certificate);
+    add_client(tcp->client);
   }
   if (const auto* front = std::get_if<config::Front>(&shard)) add_files(front->ticket_keys);
   std::sort(directories.begin(), directories.end());

@@ -48,10 +48,28 @@ std::optional<config::Shard> last_good_policy(const config::UpstreamTls& rejecte
   return mixed;
 }
 
+// What was good before, if it is of the same sources. False: there is nothing of the kind.
+bool take_back(config::ClientTls& client, const std::optional<config::ClientTls>& last_good,
+               const config::Rejection& rejection) {
+  if (!last_good || !has_same_sources(client.ca, last_good->ca) ||
+      !has_same_sources(client.crl, last_good->crl)) {
+    return false;
+  }
+  const config::ClientTls before = client;
+  if (is_about(rejection, "client.ca")) client.ca = last_good->ca;
+  if (is_about(rejection, "client.crl")) client.crl = last_good->crl;
+  return client != before;
+}
+
 // The route stays what it is: an older one may have led elsewhere, or without TLS.
 std::optional<config::Shard> last_good_port(const config::TcpPort& rejected,
                                             const config::TcpPort& last_good,
                                             const config::Rejection& rejection) {
+  if (rejected.client && is_about(rejection, "client.")) {
+    config::TcpPort mixed = rejected;
+    if (!take_back(*mixed.client, last_good.client, rejection)) return std::nullopt;
+    return mixed;
+  }
   if (!is_about(rejection, "certificate") || !rejected.certificate || !last_good.certificate ||
       rejected.certificate->source != last_good.certificate->source ||
       rejected.certificate == last_good.certificate) {
@@ -108,12 +126,7 @@ config::Shard host_without_client(const config::VirtualHost& rejected,
                                   const config::VirtualHost* last_good,
                                   const config::Rejection& rejection) {
   config::VirtualHost host = rejected;
-  const bool same_sources = last_good != nullptr && last_good->client &&
-                            has_same_sources(host.client->ca, last_good->client->ca) &&
-                            has_same_sources(host.client->crl, last_good->client->crl);
-  if (same_sources && is_about(rejection, "client.ca")) host.client->ca = last_good->client->ca;
-  if (same_sources && is_about(rejection, "client.crl")) host.client->crl = last_good->client->crl;
-  if (host.client != rejected.client) return host;
+  if (last_good != nullptr && take_back(*host.client, last_good->client, rejection)) return host;
   host.client.reset();
   for (config::Route& route : host.routes) {
     if (route.client && !route.client->refused) route.client->refused = refusal_of(rejection);
@@ -163,6 +176,7 @@ config::Shard refused(const config::Shard& shard, const config::Refusal& refusal
     tls->revocation = config::RevocationScope::Off;
     tls->refused = refusal;
   } else if (auto* tcp = std::get_if<config::TcpPort>(&answer)) {
+    if (std::exchange(tcp->client, std::nullopt)) tcp->client_refused = refusal;
     tcp->certificate.reset();
     tcp->route.refused = refusal;
   } else if (auto* front = std::get_if<config::Front>(&answer)) {

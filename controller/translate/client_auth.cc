@@ -121,6 +121,40 @@ void plan_without_secret(const Annotations& annotations, std::optional<Mode> mod
 
 }  // namespace
 
+std::optional<config::Refusal> use_client_secret(const NamespacedName& ref,
+                                                 const std::string& field, Materials& materials,
+                                                 ObjectReport& report, config::ClientTls& rules) {
+  std::optional<config::Refusal> closed;
+  const ItemKey ca{.kind = "Secret", .ns = ref.ns, .name = ref.name, .item = ItemKind::Ca};
+  ItemKey crl = ca;
+  crl.item = ItemKind::Crl;
+  const auto use = [&](const ItemKey& key, const Item& item, std::vector<config::FileRef>& files) {
+    if (item.usable()) {
+      files = {materials.use_file(key)};
+    } else if (item.state == Item::State::Bad) {
+      keep_first(closed, report.refuse(item.error.reason, field,
+                                       object_text(key) + ": " +
+                                           clip(item.error.detail, kMaxDetailBytes) + '.',
+                                       "Correct the Secret; until then nobody gets in."));
+    }
+  };
+  use(ca, materials.find(ca), rules.ca);
+  if (materials.find(ca).state == Item::State::Absent) {
+    keep_first(closed, report.refuse(Reason::CaMissing, field,
+                                     materials.exists(ca) ? object_text(ca) + " holds no ca.crt."
+                                                          : "There is no " + object_text(ca) + '.',
+                                     "Put the clients' CA into it; until then nobody gets in."));
+  }
+  use(crl, materials.find(crl), rules.crl);
+  if (!rules.crl.empty()) {
+    rules.revocation = config::RevocationScope::Chain;
+  } else if (materials.find(crl).state == Item::State::Absent) {
+    warn_if_gone(materials, crl, Reason::CrlMissing, field,
+                 "ca.crl; revoked certificates of clients are no longer refused.", report);
+  }
+  return closed;
+}
+
 ClientPlan ClientAuth::plan(const objects::Ingress& ingress, const Annotations& annotations,
                             ObjectReport& report, std::optional<config::Refusal>& refused) {
   ClientPlan plan;
@@ -175,34 +209,8 @@ void ClientAuth::apply_secret(const NamespacedName& ref, const objects::Ingress&
                                       "Copy it to the namespace " + ingress.meta.ns + '.'));
     return;
   }
-  auto& closed = plan.access->refused;
-  const ItemKey ca{.kind = "Secret", .ns = ref.ns, .name = ref.name, .item = ItemKind::Ca};
-  ItemKey crl = ca;
-  crl.item = ItemKind::Crl;
-  const auto use = [&](const ItemKey& key, const Item& item, std::vector<config::FileRef>& files) {
-    if (item.usable()) {
-      files = {materials_.use_file(key)};
-    } else if (item.state == Item::State::Bad) {
-      keep_first(closed, report.refuse(item.error.reason, plan.field,
-                                       object_text(key) + ": " +
-                                           clip(item.error.detail, kMaxDetailBytes) + '.',
-                                       "Correct the Secret; until then nobody gets in."));
-    }
-  };
-  use(ca, materials_.find(ca), plan.rules.ca);
-  if (materials_.find(ca).state == Item::State::Absent) {
-    keep_first(closed, report.refuse(Reason::CaMissing, plan.field,
-                                     materials_.exists(ca) ? object_text(ca) + " holds no ca.crt."
-                                                           : "There is no " + object_text(ca) + '.',
-                                     "Put the clients' CA into it; until then nobody gets in."));
-  }
-  use(crl, materials_.find(crl), plan.rules.crl);
-  if (!plan.rules.crl.empty()) {
-    plan.rules.revocation = config::RevocationScope::Chain;
-  } else if (materials_.find(crl).state == Item::State::Absent) {
-    warn_if_gone(materials_, crl, Reason::CrlMissing, plan.field,
-                 "ca.crl; revoked certificates of clients are no longer refused.", report);
-  }
+  keep_first(plan.access->refused,
+             use_client_secret(ref, plan.field, materials_, report, plan.rules));
 }
 
 void ClientAuth::decide(const objects::Ingress& ingress, const ClientPlan& plan,

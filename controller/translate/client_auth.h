@@ -58,6 +58,14 @@ class ClientAuth {
   Materials& materials_;
 };
 
+// The CA, and the CRL if there is one, of a Secret become the rules by which clients are judged; or
+// why nobody can be, as a finding at `field` too.
+[[nodiscard]] std::optional<config::Refusal> use_client_secret(const NamespacedName& ref,
+                                                               const std::string& field,
+                                                               Materials& materials,
+                                                               ObjectReport& report,
+                                                               config::ClientTls& rules);
+
 // What a route of this host gets: its Ingress' own, or what it inherits; none: it asks for nothing.
 [[nodiscard]] std::optional<config::ClientAccess> access_for(const config::Route& route,
                                                              const ClientPlan& plan,

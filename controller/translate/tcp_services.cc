@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "controller/objects/names.h"
+#include "controller/translate/client_auth.h"
 #include "controller/translate/names.h"
 #include "controller/translate/services.h"
 
@@ -13,8 +14,10 @@ namespace handfast::translate {
 namespace {
 
 constexpr std::string_view kForm =
-    "must be NAMESPACE/SERVICE:PORT[:PROXY[:PROXY]][:TLS=NAMESPACE/SECRET]";
-constexpr std::string_view kTls = "TLS=";
+    "must be NAMESPACE/SERVICE:PORT[:PROXY[:PROXY]]"
+    "[:TLS=NAMESPACE/SECRET[:CLIENT=NAMESPACE/SECRET]]";
+constexpr std::string_view kTls = "TLS";
+constexpr std::string_view kClient = "CLIENT";
 
 // A port number as people write it: no sign, no leading zero.
 std::optional<std::uint16_t> try_port(std::string_view text) {
@@ -44,24 +47,36 @@ std::vector<std::string_view> split(std::string_view text) {
 Result<bool> read_proxy_word(std::string_view word) {
   if (word.empty()) return false;
   if (to_lower(word) == "proxy") return true;
-  return invalid(quoted(word) + " is neither PROXY nor TLS=NAMESPACE/SECRET");
+  return invalid(quoted(word) + " is none of PROXY, TLS=NAMESPACE/SECRET, CLIENT=NAMESPACE/SECRET");
+}
+
+// "WORD=NAMESPACE/SECRET". False: it is something else.
+Result<bool> read_secret(std::string_view field, std::string_view word,
+                         std::optional<NamespacedName>& secret) {
+  if (!field.starts_with(word) || !field.substr(word.size()).starts_with('=')) return false;
+  auto name = parse_namespaced_name(field.substr(word.size() + 1));
+  if (!name) return invalid(std::string{word} + " must name a Secret as NAMESPACE/SECRET");
+  if (secret) return invalid(std::string{word} + " stands twice");
+  secret = std::move(*name);
+  return true;
 }
 
 Status read_further(const std::vector<std::string_view>& fields, TcpEntry& entry) {
   std::size_t words = 0;
   for (std::size_t i = 2; i < fields.size(); ++i) {
-    if (fields[i].starts_with(kTls)) {
-      auto secret = parse_namespaced_name(fields[i].substr(kTls.size()));
-      if (!secret) return within("TLS", std::move(secret.error()));
-      if (entry.certificate) return invalid("TLS stands twice");
-      entry.certificate = std::move(*secret);
-      continue;
-    }
+    const auto tls = read_secret(fields[i], kTls, entry.certificate);
+    if (!tls) return fail(tls.error());
+    const auto client = read_secret(fields[i], kClient, entry.client);
+    if (!client) return fail(client.error());
+    if (*tls || *client) continue;
     const auto proxy = read_proxy_word(fields[i]);
     if (!proxy) return fail(proxy.error());
     if (words == 2) return invalid(std::string{kForm});
     (words == 0 ? entry.expect_proxy_header : entry.send_proxy_header) = *proxy;
     ++words;
+  }
+  if (entry.client && !entry.certificate) {
+    return invalid("CLIENT needs TLS: a certificate is shown in a handshake");
   }
   return {};
 }
@@ -87,7 +102,7 @@ void show_certificate(const NamespacedName& ref, const std::string& field, Mater
 
 config::TcpPort make_port(const TcpEntry& entry, const objects::ConfigMap& map,
                           const std::string& field, const Options& options, Materials& materials,
-                          ObjectReport& report, const AimStream& aim) {
+                          OperatorCrls& operator_crls, ObjectReport& report, const AimStream& aim) {
   config::TcpPort port;
   port.port = entry.port;
   port.expect_proxy_header = entry.expect_proxy_header;
@@ -98,6 +113,12 @@ config::TcpPort make_port(const TcpEntry& entry, const objects::ConfigMap& map,
   port.route.retry = options.streams.retry;
   aim(entry.ns, entry.backend, field, report, port.route);
   if (entry.certificate) show_certificate(*entry.certificate, field, materials, report, port);
+  if (!entry.client) return port;
+  config::ClientTls rules;
+  port.client_refused = use_client_secret(*entry.client, field, materials, report, rules);
+  if (port.client_refused || !port.certificate) return port;
+  operator_crls.add_to(rules);
+  port.client = std::move(rules);
   return port;
 }
 
@@ -130,8 +151,8 @@ Result<TcpEntry> parse_tcp_entry(std::string_view key, std::string_view value) {
 }
 
 std::vector<config::TcpPort> make_tcp_ports(const objects::ConfigMap& map, const Options& options,
-                                            Materials& materials, Report& findings,
-                                            const AimStream& aim) {
+                                            Materials& materials, OperatorCrls& operator_crls,
+                                            Report& findings, const AimStream& aim) {
   ObjectReport report{findings, "ConfigMap", map.meta};
   std::vector<config::TcpPort> ports;
   for (const auto& [key, value] : map.data) {
@@ -148,7 +169,8 @@ std::vector<config::TcpPort> make_tcp_ports(const objects::ConfigMap& map, const
                  "Port " + std::to_string(entry->port) + " is one of Handfast's own.",
                  "Take another port, or correct --reserved-tcp-ports.");
     } else {
-      ports.push_back(make_port(*entry, map, field, options, materials, report, aim));
+      ports.push_back(
+          make_port(*entry, map, field, options, materials, operator_crls, report, aim));
     }
   }
   std::ranges::sort(ports, {}, &config::TcpPort::port);

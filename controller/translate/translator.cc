@@ -249,7 +249,7 @@ void Translator::add_tcp_ports() {
     return;
   }
   tcp_ports_ = make_tcp_ports(
-      *map, options_, materials_, scope.findings(),
+      *map, options_, materials_, operator_crls_, scope.findings(),
       [this](const std::string& ns, const objects::ServiceBackend& backend,
              const std::string& field, ObjectReport& report,
              config::StreamRoute& route) { aim_.aim_stream(ns, backend, field, report, route); });

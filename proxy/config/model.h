@@ -242,6 +242,9 @@ struct TcpPort {
   std::uint16_t port = 0;
   bool expect_proxy_header = false;       // every peer begins with a PROXY header, and must
   std::optional<KeyPairRef> certificate;  // TLS ends here, by this certificate; none: no TLS
+  std::optional<ClientTls> client;        // needs `certificate`; none: nobody is asked for one
+  // They would be asked, and can't be judged: nobody gets in, and nobody who was stays.
+  std::optional<Refusal> client_refused;
   StreamRoute route;
   friend bool operator==(const TcpPort&, const TcpPort&) = default;
 };

@@ -232,6 +232,8 @@ TcpPort read_tcp(Fields& fields, Problem& problem) {
   tcp.port = static_cast<std::uint16_t>(fields.number("port", 1, 65535));
   tcp.expect_proxy_header = fields.flag_or("expect_proxy_header", false);
   tcp.certificate = find_key_pair(fields, "certificate", problem);
+  tcp.client = find_client_tls(fields, problem);
+  tcp.client_refused = find_refusal(fields, "client_refused", problem);
   if (const Node* route = fields.find_map("route"); route != nullptr) {
     tcp.route = read_stream(*route, fields.path_of("route"), problem);
   } else {

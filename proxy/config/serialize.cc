@@ -246,6 +246,8 @@ struct Serializer {
     lines.number("port", std::uint64_t{tcp.port});
     lines.flag("expect_proxy_header", tcp.expect_proxy_header);
     append_key_pair(out, 0, "certificate", tcp.certificate);
+    append_client_tls(out, tcp.client);
+    append_refusal(out, 0, "client_refused", tcp.client_refused);
     append_stream(out, "route", tcp.route);
   }
 

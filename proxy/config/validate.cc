@@ -320,6 +320,10 @@ Status check(const TcpPort& tcp, FilePaths paths) {
       return within("certificate", good.error());
     }
   }
+  if (tcp.client) {
+    if (!tcp.certificate) return bad("client", "is set, but there is no certificate of ours");
+    if (Status good = check_client(*tcp.client, paths); !good) return good;
+  }
   return check_stream(tcp.route, "route");
 }
 

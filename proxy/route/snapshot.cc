@@ -39,7 +39,9 @@ config::Route relay_route(const config::StreamRoute& stream) {
 }
 
 TcpEntry::TcpEntry(config::TcpPort port)
-    : config(std::move(port)), route(relay_route(config.route)) {}
+    : config(std::move(port)), route(relay_route(config.route)) {
+  if (!route.refused) route.refused = config.client_refused;
+}
 
 std::size_t snapshot_bucket(std::string_view entry_name) {
   // The maps use the same hash's low bits for their slots: take high ones here.

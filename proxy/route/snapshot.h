@@ -59,6 +59,7 @@ struct TcpEntry {
   config::TcpPort config;
   config::Route route;
   std::shared_ptr<const pki::Identity> certificate;  // null: no TLS
+  std::shared_ptr<const tls::ClientPolicy> client;   // null: clients aren't asked for one
 };
 
 struct ServiceEntry {

@@ -222,6 +222,7 @@ config::Shard refuse(config::Shard shard, const config::Rejection& rejection) {
   } else if (auto* tls = std::get_if<config::UpstreamTls>(&shard)) {
     tls->refused = refusal;
   } else if (auto* tcp = std::get_if<config::TcpPort>(&shard)) {
+    if (std::exchange(tcp->client, std::nullopt)) tcp->client_refused = refusal;
     tcp->certificate.reset();
     tcp->route.refused = refusal;
   } else if (auto* front = std::get_if<config::Front>(&shard)) {
@@ -373,7 +374,14 @@ Status SnapshotBuilder::put_tcp(const config::TcpPort& tcp, config::Rejection& r
     }
     entry->certificate = std::move(certificate->object);
   }
-  snapshot_->tcp_ports[tcp.port] = std::move(entry);
+  if (tcp.client) {
+    auto policy = make_client_policy(*tcp.client, materials_, rejection);
+    if (!policy) return fail(policy.error());
+    entry->client = std::move(*policy);
+  }
+  auto& place = snapshot_->tcp_ports[tcp.port];
+  note_client_change(place == nullptr ? nullptr : place->client.get(), entry->client.get());
+  place = std::move(entry);
   return {};
 }
 

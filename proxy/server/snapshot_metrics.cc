@@ -128,6 +128,16 @@ void collect_host(const route::Snapshot& snapshot, const route::HostEntry& host,
   }
 }
 
+void collect_port(const route::Snapshot& snapshot, const route::TcpEntry& port, Collected& all) {
+  if (port.certificate != nullptr) {
+    const std::string name = "host=\"tcp:" + std::to_string(port.config.port) + '"';
+    put_least(all.front_certificates, name + "," + source_labels(port.config.certificate->source),
+              static_cast<double>(port.certificate->info().not_after));
+  }
+  if (port.client != nullptr) collect_trust(*port.client, all);
+  collect_backend(snapshot, port.route, all);
+}
+
 }  // namespace
 
 void write_snapshot_metrics(std::string& out, const route::Snapshot& snapshot) {
@@ -137,7 +147,7 @@ void write_snapshot_metrics(std::string& out, const route::Snapshot& snapshot) {
     for (const auto& [name, policy] : bucket->policies) collect_policy(*policy, all);
     for (const auto& [name, host] : bucket->hosts) collect_host(snapshot, *host, all);
   }
-  for (const auto& [port, tcp] : snapshot.tcp_ports) collect_backend(snapshot, tcp->route, all);
+  for (const auto& [number, port] : snapshot.tcp_ports) collect_port(snapshot, *port, all);
   write_family(out, "handfast_client_certificate_not_after_seconds",
                "When our client certificate for backends expires, Unix time.",
                all.client_certificates);

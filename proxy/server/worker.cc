@@ -181,8 +181,9 @@ void Worker::open(net::Socket socket, const net::Address& peer, bool tls,
   std::unique_ptr<net::Stream> stream;
   tls::TlsStream* tls_stream = nullptr;
   if (tls) {
-    auto made = server_tls_.accept(std::move(socket), buffers_,
-                                   tcp == nullptr ? nullptr : tcp->certificate);
+    std::optional<tls::PortTls> port;
+    if (tcp != nullptr) port = {tcp->config.port, tcp->certificate, tcp->client};
+    auto made = server_tls_.accept(std::move(socket), buffers_, std::move(port));
     tls_stream = made.get();
     stream = std::move(made);
   } else {

@@ -107,10 +107,20 @@ class Worker final : private session::SessionOwner,
     pki::Verdict verdict;
   };
 
-  // Whose rules a client must satisfy; of the present snapshot.
-  struct BindingHosts {
-    const route::HostEntry* named = nullptr;  // by the handshake; null: nothing serves it
-    std::vector<const route::HostEntry*> all;
+  // A host or a TCP port, by what it asks of clients in the present snapshot.
+  struct Guard {
+    std::shared_ptr<const tls::ClientPolicy> rules;  // null: none, or none that can be used
+    bool lets_nobody_in = false;                     // it asks, and nobody can be judged
+  };
+  // Those whose rules a client must satisfy.
+  struct Guards {
+    bool first_is_named = false;  // by the handshake; else nothing serves what that named
+    std::vector<Guard> all;
+
+    [[nodiscard]] bool is_named(const Guard& guard) const {
+      return first_is_named && &guard == all.data();
+    }
+    [[nodiscard]] bool named_asks() const { return first_is_named && all.front().rules != nullptr; }
   };
 
   void swap(const Publication& publication);
@@ -125,7 +135,11 @@ class Worker final : private session::SessionOwner,
   // Of connections that are open while a host's rules for clients change.
   void judge_clients();
   void apply_client_verdicts(const std::vector<ClientQuestion>& questions);
-  [[nodiscard]] BindingHosts find_binding_hosts(session::Session& session);
+  [[nodiscard]] static Guard guard_of(const route::HostEntry& host);
+  [[nodiscard]] static Guard guard_of(const route::TcpEntry& port);
+  [[nodiscard]] static std::shared_ptr<const tls::ClientPolicy> newer_rules(
+      const Guard& guard, const tls::ClientCertificate* client);
+  [[nodiscard]] Guards find_guards(session::Session& session);
   void cut_outlived_clients();
   void each_second();
   // To the system, once most of many connections are gone.

@@ -14,26 +14,8 @@
 namespace handfast::server {
 namespace {
 
-bool has_usable_rules(const route::HostEntry& host) {
-  return host.client != nullptr && !host.client->refused;
-}
-
-// What the host asks for today, if that isn't what the client was judged by. Null: nothing new.
-std::shared_ptr<const tls::ClientPolicy> newer_rules(const route::HostEntry& host,
-                                                     const tls::ClientCertificate* client) {
-  if (!has_usable_rules(host)) return nullptr;
-  const bool same = client != nullptr && client->policy()->key == host.client->key &&
-                    client->policy()->epoch == host.client->epoch;
-  return same ? nullptr : host.client;
-}
-
-// It asks for certificates, and the CA to judge them by is gone.
-bool lets_nobody_in(const route::HostEntry& host) {
-  if (has_usable_rules(host)) return false;
-  return host.client != nullptr ||
-         std::ranges::any_of(host.config.routes, [](const config::Route& route) {
-           return route.client && route.client->refused;
-         });
+bool has_usable_rules(const std::shared_ptr<const tls::ClientPolicy>& rules) {
+  return rules != nullptr && !rules->refused;
 }
 
 const tls::ClientCertificate* certificate_of(session::Session& session) {
@@ -43,28 +25,56 @@ const tls::ClientCertificate* certificate_of(session::Session& session) {
 
 }  // namespace
 
+Worker::Guard Worker::guard_of(const route::HostEntry& host) {
+  if (has_usable_rules(host.client)) return {.rules = host.client};
+  return {.lets_nobody_in = host.client != nullptr ||
+                            std::ranges::any_of(host.config.routes, [](const config::Route& route) {
+                              return route.client && route.client->refused;
+                            })};
+}
+
+Worker::Guard Worker::guard_of(const route::TcpEntry& port) {
+  return {.rules = port.client, .lets_nobody_in = port.config.client_refused.has_value()};
+}
+
+// What it asks for today, if that isn't what the client was judged by. Null: nothing new.
+std::shared_ptr<const tls::ClientPolicy> Worker::newer_rules(const Guard& guard,
+                                                             const tls::ClientCertificate* client) {
+  if (guard.rules == nullptr) return nullptr;
+  const bool same = client != nullptr && client->policy()->key == guard.rules->key &&
+                    client->policy()->epoch == guard.rules->epoch;
+  return same ? nullptr : guard.rules;
+}
+
 // The host that the handshake named, and those of what is under way: other hosts with the same
 // rules may be asked for on one connection, and their rules bind it too, also when the first asks
-// for nothing any more.
-Worker::BindingHosts Worker::find_binding_hosts(session::Session& session) {
-  BindingHosts hosts;
+// for nothing any more. Of a TCP port: its own; one that is gone binds nobody.
+Worker::Guards Worker::find_guards(session::Session& session) {
+  Guards guards;
   const tls::TlsStream* const stream = session.tls();
   // Closed: the client has ended its side, but a tunnel may still send to it.
   const bool usable = stream != nullptr && (stream->state() == tls::TlsStream::State::Open ||
                                             stream->state() == tls::TlsStream::State::Closed);
-  if (!usable || stream->own_identity() != nullptr) return hosts;
+  if (!usable) return guards;
   const route::Snapshot& snapshot = snapshots_.current();
-  hosts.named = snapshot.find_host(stream->server_name());
-  if (hosts.named != nullptr) hosts.all.push_back(hosts.named);
+  if (stream->port() != nullptr) {
+    const route::TcpEntry* const port = snapshot.find_tcp(stream->port()->number);
+    if (port != nullptr) guards = {.first_is_named = true, .all = {guard_of(*port)}};
+    return guards;
+  }
+  std::vector<const route::HostEntry*> hosts;
+  if (const auto* named = snapshot.find_host(stream->server_name()); named != nullptr) {
+    hosts.push_back(named);
+    guards.first_is_named = true;
+  }
   std::vector<std::string_view> names;
   session.add_guarded_hosts(names);
   for (const std::string_view name : names) {
     const route::HostEntry* const host = snapshot.find_host(name);
-    if (host != nullptr && std::ranges::find(hosts.all, host) == hosts.all.end()) {
-      hosts.all.push_back(host);
-    }
+    if (host != nullptr && std::ranges::find(hosts, host) == hosts.end()) hosts.push_back(host);
   }
-  return hosts;
+  for (const route::HostEntry* const host : hosts) guards.all.push_back(guard_of(*host));
+  return guards;
 }
 
 void Worker::judge_clients() {
@@ -73,22 +83,19 @@ void Worker::judge_clients() {
   std::vector<session::Session*> never_asked;
   std::vector<session::Session*> shut_out;
   for (const auto& session : sessions_) {
-    const BindingHosts hosts = find_binding_hosts(*session);
+    const Guards guards = find_guards(*session);
     const tls::ClientCertificate* const client = certificate_of(*session);
     if (client == nullptr) {
-      if (hosts.named != nullptr && has_usable_rules(*hosts.named)) {
-        never_asked.push_back(session.get());
-      }
+      if (guards.named_asks()) never_asked.push_back(session.get());
       continue;
     }
     // Its certificate was good, and nobody can judge it any more.
-    if (client->verdict().ok() &&
-        std::ranges::any_of(hosts.all, [](const auto* host) { return lets_nobody_in(*host); })) {
+    if (client->verdict().ok() && std::ranges::any_of(guards.all, &Guard::lets_nobody_in)) {
       shut_out.push_back(session.get());
       continue;
     }
-    for (const route::HostEntry* host : hosts.all) {
-      auto policy = newer_rules(*host, client);
+    for (const Guard& guard : guards.all) {
+      auto policy = newer_rules(guard, client);
       const bool is_new = policy != nullptr && client->leaf() != nullptr &&
                           asked.emplace(policy.get(), client->fingerprint()).second;
       if (!is_new) continue;
@@ -102,7 +109,8 @@ void Worker::judge_clients() {
            {}});
     }
   }
-  // It gets no route of its host any more; a new connection will be asked.
+  // It gets no route of its host any more; a new connection will be asked. (What a TCP port relays
+  // goes on, as tunnels do.)
   for (session::Session* session : never_asked) session->drain();
   for (session::Session* session : shut_out) session->cut();
   if (questions.empty()) return;
@@ -126,19 +134,20 @@ void Worker::apply_client_verdicts(const std::vector<ClientQuestion>& questions)
     const tls::ClientCertificate* const shown = certificate_of(*session);
     if (shown == nullptr || shown->leaf() == nullptr) continue;
     tls::ClientCertificate& client = *session->tls()->client_certificate();
-    const BindingHosts hosts = find_binding_hosts(*session);
-    const bool named_asks = hosts.named != nullptr && has_usable_rules(*hosts.named);
+    const Guards guards = find_guards(*session);
+    const bool named_asks = guards.named_asks();
     const bool was_good = client.verdict().ok();
     bool is_good = was_good;
-    for (const route::HostEntry* host : hosts.all) {
+    for (const Guard& guard : guards.all) {
       // A yet newer policy has questions of its own under way.
-      const auto policy = newer_rules(*host, &client);
+      const auto policy = newer_rules(guard, &client);
       if (policy == nullptr) continue;
       const auto answer = answers.find({client.fingerprint(), policy->key + policy->epoch});
       if (answer == answers.end()) continue;
       is_good = is_good && answer->second->verdict.ok();
-      // Requests to come are judged by the host that the handshake named, as long as it asks.
-      if (host == hosts.named || !named_asks) client.set_verdict(policy, answer->second->verdict);
+      // Requests to come are judged by what the handshake named, as long as it asks.
+      if (guards.is_named(guard) || !named_asks)
+        client.set_verdict(policy, answer->second->verdict);
     }
     if (client.lost() || (was_good && !is_good)) revoked.push_back(session.get());
   }

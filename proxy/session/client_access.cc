@@ -1,12 +1,18 @@
 #include "proxy/session/client_access.h"
 
-#include "proxy/tls/client_certificate.h"
-
 namespace handfast::session {
 namespace {
 
 // What anybody may write into a certificate of their own goes into fields for the Service.
 constexpr int kMostUnknownBytes = 16 * 1024;
+
+// Judged by these rules, as they and their CAs and CRLs are today.
+void bring_up_to_date(tls::ClientCertificate& certificate,
+                      const std::shared_ptr<const tls::ClientPolicy>& rules, UnixSeconds now) {
+  const tls::ClientPolicy& known = *certificate.policy();
+  const bool same = known.key == rules->key && known.epoch == rules->epoch;
+  if (!same || certificate.outlived(now)) certificate.judge_again(rules, now);
+}
 
 // Brings the verdict up to date. False: the connection was never asked what this host asks.
 bool is_asked(const route::Snapshot& snapshot, const route::HostEntry& host,
@@ -16,8 +22,7 @@ bool is_asked(const route::Snapshot& snapshot, const route::HostEntry& host,
   const bool same_rules = certificate->policy()->key == host.client->key;
   // The rules of the very host that the handshake named have changed since.
   if (!same_rules && snapshot.find_host(client.server_name) != &host) return false;
-  const bool same_trust = same_rules && certificate->policy()->epoch == host.client->epoch;
-  if (!same_trust || certificate->outlived(now)) certificate->judge_again(host.client, now);
+  bring_up_to_date(*certificate, host.client, now);
   return true;
 }
 
@@ -68,6 +73,25 @@ std::optional<ClientDenial> deny_client(const route::Snapshot& snapshot,
                         "the route asks for a client certificate and isn't served without TLS"};
   }
   return judge(*route.client, *client.certificate);
+}
+
+std::optional<ClientDenial> deny_client(const route::TcpEntry& port, const ClientFacts& client,
+                                        UnixSeconds now) {
+  if (port.client == nullptr) return std::nullopt;
+  if (client.certificate == nullptr) {
+    return ClientDenial{400, Reason::NoClientCertificate,
+                        "the port asks for certificates since the connection was opened"};
+  }
+  bring_up_to_date(*client.certificate, port.client, now);
+  return deny_by_verdict(*client.certificate);
+}
+
+std::optional<ClientDenial> deny_by_verdict(const tls::ClientCertificate& certificate) {
+  const pki::Verdict& verdict = certificate.verdict();
+  if (verdict.ok()) return std::nullopt;
+  const bool shown = certificate.leaf() != nullptr;
+  return ClientDenial{400, shown ? Reason::BadClientCertificate : Reason::NoClientCertificate,
+                      verdict.detail};
 }
 
 http::ClientCertificateFields certificate_fields(const config::Route& route,

@@ -17,6 +17,7 @@
 #include "proxy/http/forwarding.h"
 #include "proxy/route/snapshot.h"
 #include "proxy/session/session.h"
+#include "proxy/tls/client_certificate.h"
 
 namespace handfast::session {
 
@@ -32,6 +33,15 @@ struct ClientDenial {
                                                       const route::HostEntry& host,
                                                       const config::Route& route,
                                                       const ClientFacts& client, UnixSeconds now);
+
+// The same of a TCP port of the newest snapshot, for a connection that had its handshake before:
+// the port may have begun to ask since, or ask for something else.
+[[nodiscard]] std::optional<ClientDenial> deny_client(const route::TcpEntry& port,
+                                                      const ClientFacts& client, UnixSeconds now);
+
+// By what its certificate, or that there is none, was found to be.
+[[nodiscard]] std::optional<ClientDenial> deny_by_verdict(
+    const tls::ClientCertificate& certificate);
 
 // What the Service is told. Nothing of a route that doesn't ask.
 [[nodiscard]] http::ClientCertificateFields certificate_fields(const config::Route& route,

@@ -7,7 +7,6 @@
 #include "proxy/http/chars.h"
 #include "proxy/http/forwarding.h"
 #include "proxy/http/grpc.h"
-#include "proxy/session/client_access.h"
 #include "proxy/tls/client_certificate.h"
 
 namespace handfast::session {
@@ -18,6 +17,24 @@ constexpr std::size_t kMaxRequestId = 128;
 bool is_about_client_certificate(Reason reason) {
   return reason == Reason::NoClientCertificate || reason == Reason::BadClientCertificate ||
          reason == Reason::Misdirected;
+}
+
+std::int64_t wall_milliseconds() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+void note_client(ExchangeRecord& record, const ClientFacts& facts) {
+  record.client_address = facts.address;
+  record.downstream_tls_version = facts.tls_version;
+  record.downstream_tls_cipher = facts.tls_cipher;
+  record.server_name = facts.server_name;
+  if (facts.certificate == nullptr) return;
+  record.client_verify = facts.certificate->verify_text();
+  record.client_subject = facts.certificate->subject();
+  record.client_issuer = facts.certificate->issuer();
+  record.client_serial = facts.certificate->serial();
 }
 
 }  // namespace
@@ -58,18 +75,28 @@ Context::~Context() = default;
 void report_refusal(Context& context, const ClientFacts& facts, int major_version, int status,
                     std::string_view what) {
   ExchangeRecord record;
-  record.unix_milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(
-                                 std::chrono::system_clock::now().time_since_epoch())
-                                 .count();
-  record.client_address = facts.address;
+  record.unix_milliseconds = wall_milliseconds();
+  note_client(record, facts);
   record.scheme = facts.tls ? "https" : "http";
   record.major_version = major_version;
   record.minor_version = major_version == 1 ? 1 : 0;
-  record.downstream_tls_version = facts.tls_version;
-  record.downstream_tls_cipher = facts.tls_cipher;
-  record.server_name = facts.server_name;
   record.status = status;
   record.detail = what;
+  context.observer.on_exchange(record);
+}
+
+void report_refused_client(Context& context, const ClientFacts& facts, std::uint16_t tcp_port,
+                           const ClientDenial& denial) {
+  ExchangeRecord record;
+  record.unix_milliseconds = wall_milliseconds();
+  note_client(record, facts);
+  record.scheme = "tls";
+  record.host = facts.server_name;
+  record.relay = true;
+  record.tcp_port = tcp_port;
+  record.status = denial.status;
+  record.reason = denial.reason;
+  record.detail = denial.detail;
   context.observer.on_exchange(record);
 }
 
@@ -89,8 +116,9 @@ void Exchange::start_relay(ClientSide& client, const ClientFacts& facts, const R
   relay_ = true;
   context_.request_ids.next(own_request_id_.data());
   request_id_ = {own_request_id_.data(), own_request_id_.size()};
+  const route::TcpEntry* port = nullptr;
   if (to.tcp_port != 0) {
-    const route::TcpEntry* const port = snapshot_->find_tcp(to.tcp_port);
+    port = snapshot_->find_tcp(to.tcp_port);
     if (port != nullptr) route_ = &port->route;
     if (port != nullptr && port->config.route.send_proxy_header) {
       prelude_ = net::write_proxy_header(to.endpoints);
@@ -106,6 +134,10 @@ void Exchange::start_relay(ClientSide& client, const ClientFacts& facts, const R
   } else if (route_->refused) {
     answer(route_->refused->reason, route_->refused->detail,
            refusal_status(route_->refused->reason));
+  } else if (const auto denied = port == nullptr
+                                     ? std::nullopt
+                                     : deny_client(*port, facts_, context_.loop.unix_now())) {
+    answer(denied->reason, denied->detail, denied->status);
   } else {
     choose_endpoint();
   }
@@ -124,9 +156,7 @@ void Exchange::begin(ClientSide& client, const ClientFacts& facts) {
   request_end_sent_ = response_complete_ = false;
   started_ = context_.loop.clock().now();
   upstream_times_ = {};
-  unix_milliseconds_ = std::chrono::duration_cast<std::chrono::milliseconds>(
-                           std::chrono::system_clock::now().time_since_epoch())
-                           .count();
+  unix_milliseconds_ = wall_milliseconds();
   status_ = upstream_status_ = 0;
   request_bytes_ = response_bytes_ = 0;
   reason_ = Reason::Ok;
@@ -265,7 +295,7 @@ void Exchange::report(bool cut) {
   record.unix_milliseconds = unix_milliseconds_;
   record.duration =
       std::chrono::duration_cast<std::chrono::microseconds>(context_.loop.clock().now() - started_);
-  record.client_address = facts_.address;
+  note_client(record, facts_);
   record.scheme = https_ ? "https" : "http";
   record.method = head.method;
   record.host = head.host;
@@ -287,15 +317,6 @@ void Exchange::report(bool cut) {
     record.host = facts_.server_name;
   } else if (route_ != nullptr && route_index_ < host_->metrics_ids.size()) {
     record.metrics_id = host_->metrics_ids[route_index_];
-  }
-  record.downstream_tls_version = facts_.tls_version;
-  record.downstream_tls_cipher = facts_.tls_cipher;
-  record.server_name = facts_.server_name;
-  if (facts_.certificate != nullptr) {
-    record.client_verify = facts_.certificate->verify_text();
-    record.client_subject = facts_.certificate->subject();
-    record.client_issuer = facts_.certificate->issuer();
-    record.client_serial = facts_.certificate->serial();
   }
   std::array<char, net::Address::kMaxText> upstream_address;
   if (attempts_.tries() > 0) record.upstream_address = attempts_.address().write(upstream_address);

@@ -34,6 +34,7 @@
 #include "proxy/net/proxy_protocol.h"
 #include "proxy/session/attempts.h"
 #include "proxy/session/authorization.h"
+#include "proxy/session/client_access.h"
 #include "proxy/session/client_origin.h"
 #include "proxy/session/context.h"
 #include "proxy/session/session.h"
@@ -58,6 +59,10 @@ struct OwnResponse {
 // Puts a head on record that never became a request, and so never had an exchange.
 void report_refusal(Context& context, const ClientFacts& facts, int major_version, int status,
                     std::string_view what);
+
+// Puts a client on record whom a TCP port refused in the handshake.
+void report_refused_client(Context& context, const ClientFacts& facts, std::uint16_t tcp_port,
+                           const ClientDenial& denial);
 
 // What a relay goes by: a TCP port, or else the host that the client's TLS names.
 struct RelayTarget {

@@ -175,10 +175,24 @@ void Opening::advance_handshake() {
     if (connection_.tls->failure().reason == Reason::NotTls) {
       owner_.on_refused(RefusedConnection::NotTls);
     }
+    report_refused();
     close();
     return;
   }
   if (open) hand_over(connection_.tls->alpn() == "h2");
+}
+
+// A client that the port asked for a certificate and that failed for it. With HTTP each request
+// says so.
+void Opening::report_refused() {
+  const tls::TlsStream& stream = *connection_.tls;
+  const tls::ClientCertificate* const client = stream.client_certificate();
+  if (stream.port() == nullptr || client == nullptr) return;
+  const bool shown = client->leaf() != nullptr;
+  if (!shown && stream.failure().reason != Reason::NoClientCertificate) return;
+  if (const auto denied = deny_by_verdict(*client)) {
+    report_refused_client(context_, connection_.facts(), tcp_port_, *denied);
+  }
 }
 
 void Opening::read_preface() {

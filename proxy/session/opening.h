@@ -54,6 +54,7 @@ class Opening final : public Session {
   void advance();
   void read_client_hello();
   void advance_handshake();
+  void report_refused();
   void read_preface();
   void hand_over(bool http2);
   template <class Next, class... Arguments>

@@ -30,7 +30,8 @@ void allow_tickets(SSL* ssl, const ClientCertificate& client) {
   allow_tickets(ssl, client.verdict().ok());
 }
 
-// Instead of X509_verify_cert: the one verifier judges, and the handshake goes on in any case.
+// Instead of X509_verify_cert: the one verifier judges. With HTTP the handshake goes on in any
+// case: the route decides what becomes of it. A TCP port has one route, and no other way to answer.
 int on_client_chain(X509_STORE_CTX* context, void* argument) {
   const auto& clock = *static_cast<const Clock*>(argument);
   auto* ssl =
@@ -42,7 +43,7 @@ int on_client_chain(X509_STORE_CTX* context, void* argument) {
   allow_tickets(ssl, *client);
   X509_STORE_CTX_set_error(context,
                            client->verdict().ok() ? X509_V_OK : client->verdict().openssl_error);
-  return 1;
+  return client->verdict().ok() || TlsStream::of(ssl).port() == nullptr ? 1 : 0;
 }
 
 int on_make_ticket(SSL* ssl, void* /*argument*/) {
@@ -130,7 +131,8 @@ void ask_client(SSL* ssl, std::shared_ptr<const ClientPolicy> policy, Identities
     bind_as_nginx(ssl, identities);
     return;
   }
-  SSL_set_verify(ssl, SSL_VERIFY_PEER, nullptr);
+  const int demand = stream.port() != nullptr ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
+  SSL_set_verify(ssl, SSL_VERIFY_PEER | demand, nullptr);
   check(SSL_set_session_id_context(ssl, policy->session_context.data(),
                                    static_cast<unsigned>(policy->session_context.size())) == 1,
         "session id context");

@@ -9,6 +9,9 @@
 // intermediates, so that it can be judged again: a certificate that was revoked since, or a
 // verdict that has run out, makes the handshake a full one.
 //
+// For HTTP a handshake without a good certificate succeeds, since the route comes after it; at a
+// TCP port that asks for certificates it fails with an alert.
+//
 // Threading: the worker's that owns the SSL; called by OpenSSL, but for the first two.
 
 #include <openssl/ssl.h>

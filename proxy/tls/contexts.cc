@@ -51,10 +51,11 @@ int on_client_hello(SSL* ssl, int* alert, void* argument) {
   std::string name(read_server_name(ssl));
   std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
   TlsStream& stream = TlsStream::of(ssl);
-  const auto& own = stream.own_identity();
+  const PortTls* const port = stream.port();
   const Identities identities =
-      own != nullptr ? Identities(&own, 1) : selector.select_certificates(name);
-  ask_client(ssl, own != nullptr ? nullptr : selector.select_client_policy(name), identities);
+      port != nullptr ? Identities(&port->identity, 1) : selector.select_certificates(name);
+  ask_client(ssl, port != nullptr ? port->clients : selector.select_client_policy(name),
+             identities);
   stream.set_server_name(std::move(name));
   SSL_certs_clear(ssl);  // a second ClientHello may come with another name
   for (const auto& identity : identities) {
@@ -82,7 +83,7 @@ constexpr std::string_view kHttp1 = kEither.substr(3);
 // we speak.
 int on_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_length,
             const unsigned char* offered, unsigned int offered_length, void* argument) {
-  if (TlsStream::of(ssl).own_identity() != nullptr) return SSL_TLSEXT_ERR_NOACK;
+  if (TlsStream::of(ssl).port() != nullptr) return SSL_TLSEXT_ERR_NOACK;
   const auto& ours = *static_cast<const std::string_view*>(argument);
   unsigned char* chosen = nullptr;
   if (SSL_select_next_proto(&chosen, out_length,
@@ -213,12 +214,12 @@ void ServerContext::set_offer(const FrontOffer& offer) {
 }
 
 std::unique_ptr<TlsStream> ServerContext::accept(net::Socket socket, BufferPool& pool,
-                                                 std::shared_ptr<const pki::Identity> identity) {
+                                                 std::optional<PortTls> port) {
   SslPtr ssl(SSL_new(context_.get()));
   check(ssl != nullptr, "SSL_new");
   SSL_set_accept_state(ssl.get());
   auto stream = std::make_unique<TlsStream>(std::move(socket), pool, std::move(ssl));
-  stream->set_own_identity(std::move(identity));
+  stream->set_port(std::move(port));
   return stream;
 }
 

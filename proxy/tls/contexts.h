@@ -55,11 +55,9 @@ class ServerContext {
   void set_ticket_keys(TicketKeys tickets) { *tickets_ = std::move(tickets); }
   // To connections that come; those that are there, in their handshake too, keep what they have.
   void set_offer(const FrontOffer& offer);
-  // `identity`: of a port that isn't HTTP's: shown whatever name the client gives, and nothing is
-  // agreed on by ALPN. Null: the selector decides.
-  [[nodiscard]] std::unique_ptr<TlsStream> accept(
-      net::Socket socket, BufferPool& pool,
-      std::shared_ptr<const pki::Identity> identity = nullptr);
+  // `port`: of a TCP port; none: the selector decides.
+  [[nodiscard]] std::unique_ptr<TlsStream> accept(net::Socket socket, BufferPool& pool,
+                                                  std::optional<PortTls> port = std::nullopt);
 
  private:
   [[nodiscard]] SslCtxPtr make_context() const;

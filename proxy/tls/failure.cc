@@ -56,6 +56,9 @@ Error name_failure(int ssl_error, const FailureContext& context) {
             context.handshake_done ? "the peer closed the connection without close_notify"
                                    : "the peer closed the connection during the handshake"};
   }
+  if (from_ssl && code == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
+    return {Reason::NoClientCertificate, "the client showed no certificate"};
+  }
   if (from_ssl && (code == SSL_R_DH_KEY_TOO_SMALL || code == SSL_R_EE_KEY_TOO_SMALL ||
                    code == SSL_R_CA_KEY_TOO_SMALL || code == SSL_R_CA_MD_TOO_WEAK)) {
     return {Reason::Weak, text};

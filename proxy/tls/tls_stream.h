@@ -29,6 +29,14 @@ namespace handfast::tls {
 using SslPtr = std::unique_ptr<SSL, pki::OpensslDeleter<SSL_free>>;
 using SslCtxPtr = std::unique_ptr<SSL_CTX, pki::OpensslDeleter<SSL_CTX_free>>;
 
+// TLS of a port that isn't HTTP's: the same whatever name the client gives, and nothing is agreed
+// on by ALPN.
+struct PortTls {
+  std::uint16_t number = 0;
+  std::shared_ptr<const pki::Identity> identity;          // never null
+  std::shared_ptr<const ClientPolicy> clients = nullptr;  // whom they must be; null: anybody
+};
+
 class TlsStream final : public net::Stream {
  public:
   enum class State : std::uint8_t { Handshaking, Open, Closed, Failed };
@@ -85,13 +93,9 @@ class TlsStream final : public net::Stream {
   // The peer's certificate first, refused or not; null unless kept, or before. Borrowed.
   [[nodiscard]] const STACK_OF(X509) * shown_chain() const noexcept { return shown_chain_.get(); }
 
-  // Downstream: what is shown without asking anybody; null: the selector is asked.
-  [[nodiscard]] const std::shared_ptr<const pki::Identity>& own_identity() const noexcept {
-    return own_identity_;
-  }
-  void set_own_identity(std::shared_ptr<const pki::Identity> identity) {
-    own_identity_ = std::move(identity);
-  }
+  // Downstream: of a TCP port; null: the selector is asked.
+  [[nodiscard]] const PortTls* port() const noexcept { return port_ ? &*port_ : nullptr; }
+  void set_port(std::optional<PortTls> port) { port_ = std::move(port); }
 
   // For the callbacks of the contexts.
   void set_server_name(std::string name) { server_name_ = std::move(name); }
@@ -137,7 +141,7 @@ class TlsStream final : public net::Stream {
   bool staple_judged_ = false;
   bool end_wanted_ = false;
   std::string server_name_;
-  std::shared_ptr<const pki::Identity> own_identity_;
+  std::optional<PortTls> port_;
   std::unique_ptr<ClientCertificate> client_;  // null: not asked for
   std::shared_ptr<const UpstreamPolicy> policy_;
   std::unique_ptr<Resumption> resumption_;  // null: none

@@ -195,5 +195,28 @@ TEST(Replacement, OfATcpPortNeverBringsBackAnOlderRoute) {
   EXPECT_FALSE(refused.certificate);
 }
 
+TEST(Replacement, OfATcpPortKeepsTheLastGoodCaOfItsClientsOrClosesIt) {
+  config::TcpPort old;
+  old.port = 9000;
+  old.certificate = policy("1", "authority").identity;
+  old.client.emplace().ca = policy("1", "1").ca;
+  old.route.service = "shop/orders:443";
+  config::TcpPort rejected = old;
+  rejected.client->ca = policy("1", "2").ca;
+  rejected.client->verify_depth = 2;
+
+  const auto instead =
+      std::get<config::TcpPort>(replacement_for(rejected, old, about("client.ca")));
+  const auto refused =
+      std::get<config::TcpPort>(replacement_for(rejected, std::nullopt, about("client.ca")));
+
+  ASSERT_TRUE(instead.client);
+  EXPECT_EQ(instead.client->ca, old.client->ca);
+  EXPECT_EQ(instead.client->verify_depth, 2);
+  EXPECT_TRUE(refused.client_refused);
+  EXPECT_FALSE(refused.client);
+  EXPECT_TRUE(refused.route.refused);
+}
+
 }  // namespace
 }  // namespace handfast::publish

@@ -156,6 +156,7 @@ inline TcpPort sample_tcp() {
   tcp.port = 9000;
   tcp.expect_proxy_header = true;
   tcp.certificate = sample_pair();
+  tcp.client.emplace().ca = {{"tls/shop/people/0123456789abcdef/ca.crt", "Secret/shop/people"}};
   tcp.route.ingress_namespace = "ops";
   tcp.route.service = "shop/db:5432";
   tcp.route.upstream_tls = "shop/db@utls/db:5432";

@@ -190,6 +190,7 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{sample_tcp(), "[\"timeout\"]", "[\"timeout\", \"http_502\"]", "error and timeout"},
         Spoiled{sample_tcp(), "tls/shop/orders-tls/0123456789abcdef/tls.crt", "../tls.crt",
                 "certificate"},
+        Spoiled{sample_tcp(), "tls/shop/people/0123456789abcdef/ca.crt", "../ca.crt", "client.ca"},
         Spoiled{passed_host(), "host: \"passed.example\"", "host: \"\"", "needs a host"},
         Spoiled{sample_policy(), "verify: true", "verify: yes", "verify: must be true or false"},
         Spoiled{sample_policy(), "verify: true", "verify: \"true\"", "must be true or false"},
