@@ -71,6 +71,7 @@ Result<Settings> read_options(const ParsedOptions& parsed) {
   if (settings.state_directory.empty()) {
     return fail(Reason::InvalidValue, "--state-dir: must not be empty");
   }
+  settings.source.state_directory = settings.state_directory;
   if (settings.control_path.empty()) {
     settings.control_path = settings.state_directory + "/control.sock";
   }

@@ -4,7 +4,10 @@
 #include <random>
 #include <utility>
 
+#include "controller/fetch/crl_source.h"
+#include "controller/fetch/http_getter.h"
 #include "controller/objects/names.h"
+#include "controller/publish/file_system.h"
 #include "controller/source/joined_source.h"
 #include "controller/source/kubeconfig.h"
 #include "controller/source/manifest_source.h"
@@ -54,6 +57,30 @@ std::vector<objects::ObjectKey> named_by(const SourceSettings& settings,
   return named;
 }
 
+Result<std::unique_ptr<source::Source>> make_cluster_source(const SourceSettings& settings,
+                                                            const translate::Options& options,
+                                                            const Clock& clock,
+                                                            metrics::Metrics& metrics,
+                                                            Sources& sources) {
+  auto access = find_access(settings);
+  if (!access) return fail(std::move(access.error()));
+  const std::string server = access->server;
+  sources.ns = access->ns.empty() ? "default" : access->ns;
+  auto api = kube::ApiClient::make(std::move(*access), clock);
+  if (!api) return fail(std::move(api.error()));
+  log(LogLevel::Info, "watching a cluster", {{"server", server}});
+  sources.api = std::move(*api);
+  sources.observer = std::make_unique<Observer>(metrics);
+  // One for all copies of the function, or all would wait for the same time. Jitter is no secret.
+  auto random = [engine = std::make_shared<std::mt19937_64>(std::random_device{}())] {
+    return std::uniform_real_distribution<double>(0.0, 1.0)(*engine);
+  };
+  return std::make_unique<source::ClusterSource>(
+      source::ClusterSource::Parts{*sources.api, clock, std::move(random), sources.observer.get()},
+      source::ClusterSource::Settings{settings.namespaces, settings.namespace_selector,
+                                      named_by(settings, options)});
+}
+
 }  // namespace
 
 void add_source_flags(OptionSet& options) {
@@ -62,6 +89,7 @@ void add_source_flags(OptionSet& options) {
   options.add_text("apiserver-host", "URL", "", "the API server's address, where it is another");
   options.add_list("watch-namespace", "NS,...", "only these; Roles in them are enough");
   options.add_text("watch-namespace-selector", "SELECTOR", "", "only namespaces with these labels");
+  fetch::add_flags(options);
 }
 
 Result<SourceSettings> read_source_flags(const ParsedOptions& parsed) {
@@ -92,42 +120,34 @@ Result<SourceSettings> read_source_flags(const ParsedOptions& parsed) {
       return refuse("--apiserver-host: " + server.error().detail);
     }
   }
+  auto points = fetch::read_flags(parsed);
+  if (!points) return fail(std::move(points.error()));
+  settings.crl_points = std::move(*points);
   return settings;
 }
 
 Result<Sources> make_sources(const SourceSettings& settings, const translate::Options& options,
                              const Clock& clock, metrics::Metrics& metrics) {
   Sources sources;
-  if (!settings.manifests.empty()) {
-    sources.source =
-        std::make_unique<source::ManifestSource>(settings.manifests, options.crl_directory);
-    return sources;
+  std::vector<std::unique_ptr<source::Source>> all;
+  if (settings.manifests.empty()) {
+    auto cluster = make_cluster_source(settings, options, clock, metrics, sources);
+    if (!cluster) return fail(std::move(cluster.error()));
+    all.push_back(std::move(*cluster));
   }
-  auto access = find_access(settings);
-  if (!access) return fail(std::move(access.error()));
-  const std::string server = access->server;
-  sources.ns = access->ns.empty() ? "default" : access->ns;
-  auto api = kube::ApiClient::make(std::move(*access), clock);
-  if (!api) return fail(std::move(api.error()));
-  log(LogLevel::Info, "watching a cluster", {{"server", server}});
-  sources.api = std::move(*api);
-  sources.observer = std::make_unique<Observer>(metrics);
-  // One for all copies of the function, or all would wait for the same time. Jitter is no secret.
-  auto random = [engine = std::make_shared<std::mt19937_64>(std::random_device{}())] {
-    return std::uniform_real_distribution<double>(0.0, 1.0)(*engine);
-  };
-  auto cluster = std::make_unique<source::ClusterSource>(
-      source::ClusterSource::Parts{*sources.api, clock, std::move(random), sources.observer.get()},
-      source::ClusterSource::Settings{settings.namespaces, settings.namespace_selector,
-                                      named_by(settings, options)});
-  if (options.crl_directory.empty()) {
-    sources.source = std::move(cluster);
-    return sources;
+  if (!settings.manifests.empty() || !options.crl_directory.empty()) {
+    all.push_back(
+        std::make_unique<source::ManifestSource>(settings.manifests, options.crl_directory));
   }
-  std::vector<std::unique_ptr<source::Source>> both;
-  both.push_back(std::move(cluster));
-  both.push_back(std::make_unique<source::ManifestSource>("", options.crl_directory));
-  sources.source = std::make_unique<source::JoinedSource>(std::move(both));
+  if (!settings.crl_points.empty()) {
+    auto cache = publish::DirectoryFileSystem::open(settings.state_directory + "/crls");
+    if (!cache) return fail(std::move(cache.error()));
+    all.push_back(std::make_unique<fetch::CrlSource>(
+        settings.crl_points, std::make_unique<fetch::HttpGetter>(fetch::GetLimits{}),
+        std::move(*cache), clock));
+  }
+  sources.source = all.size() == 1 ? std::move(all.front())
+                                   : std::make_unique<source::JoinedSource>(std::move(all));
   return sources;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "controller/fetch/crl_point.h"
 #include "controller/kube/api_client.h"
 #include "controller/metrics/metrics.h"
 #include "controller/source/cluster_source.h"
@@ -25,6 +26,8 @@ struct SourceSettings {
   std::vector<std::string> namespaces;
   std::string namespace_selector;
   std::optional<translate::NamespacedName> publish_service;
+  std::vector<fetch::CrlPoint> crl_points;
+  std::string state_directory;  // where what is fetched is kept
 };
 
 void add_source_flags(OptionSet& options);

@@ -16,11 +16,11 @@
 #include <exception>
 #include <map>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "controller/kube/body_sink.h"
 #include "controller/kube/credentials.h"
 #include "controller/kube/tls_material.h"
 #include "controller/objects/names.h"
@@ -201,65 +201,6 @@ class ApiClient::Exchange {
   std::string line_;     // the beginning of one
 };
 
-// A stream buffer that passes on what is written to it. The library's own ones gather a body
-// without a bound, and hand out its lines character by character.
-class ApiClient::Body final
-    : public concurrency::streams::details::streambuf_state_manager<uint8_t> {
- public:
-  explicit Body(std::shared_ptr<Exchange> exchange)
-      : streambuf_state_manager(std::ios_base::out), exchange_(std::move(exchange)) {}
-
-  bool can_seek() const override { return false; }
-  bool has_size() const override { return false; }
-  size_t buffer_size(std::ios_base::openmode /*unused*/) const override { return 0; }
-  void set_buffer_size(size_t /*unused*/, std::ios_base::openmode /*unused*/) override {}
-  size_t in_avail() const override { return 0; }
-  pos_type getpos(std::ios_base::openmode /*unused*/) const override { return traits::eof(); }
-  pos_type seekpos(pos_type /*unused*/, std::ios_base::openmode /*unused*/) override {
-    return traits::eof();
-  }
-  pos_type seekoff(off_type /*unused*/, std::ios_base::seekdir /*unused*/,
-                   std::ios_base::openmode /*unused*/) override {
-    return traits::eof();
-  }
-  bool acquire(uint8_t*& pointer, size_t& count) override {
-    pointer = nullptr;
-    count = 0;
-    return false;
-  }
-  void release(uint8_t* /*unused*/, size_t /*unused*/) override {}
-
- protected:
-  pplx::task<size_t> _putn(const uint8_t* bytes, size_t count) override {
-    if (!exchange_->on_bytes({reinterpret_cast<const char*>(bytes), count})) {
-      return pplx::task_from_exception<size_t>(
-          std::make_exception_ptr(std::length_error("more than is allowed came")));
-    }
-    return pplx::task_from_result(count);
-  }
-  pplx::task<int_type> _putc(uint8_t byte) override {
-    return _putn(&byte, 1).then([byte](size_t) { return static_cast<int_type>(byte); });
-  }
-  pplx::task<int_type> _bumpc() override { return nothing(); }
-  int_type _sbumpc() override { return traits::eof(); }
-  pplx::task<int_type> _getc() override { return nothing(); }
-  int_type _sgetc() override { return traits::eof(); }
-  pplx::task<int_type> _nextc() override { return nothing(); }
-  pplx::task<int_type> _ungetc() override { return nothing(); }
-  pplx::task<size_t> _getn(uint8_t* /*unused*/, size_t /*unused*/) override {
-    return pplx::task_from_result<size_t>(0);
-  }
-  size_t _scopy(uint8_t* /*unused*/, size_t /*unused*/) override { return 0; }
-  pplx::task<bool> _sync() override { return pplx::task_from_result(true); }
-  uint8_t* _alloc(size_t /*unused*/) override { return nullptr; }
-  void _commit(size_t /*unused*/) override {}
-
- private:
-  static pplx::task<int_type> nothing() { return pplx::task_from_result<int_type>(traits::eof()); }
-
-  const std::shared_ptr<Exchange> exchange_;
-};
-
 Result<std::unique_ptr<ApiClient>> ApiClient::make(Access access, const Clock& clock) {
   const auto server = parse_server(access.server);
   if (!server) return within(access.server, server.error());
@@ -310,48 +251,48 @@ Api::Id ApiClient::send(Request request, Callbacks callbacks) {
   }
   auto exchange = std::make_shared<Exchange>(shared_, id, request, std::move(callbacks));
   // Made and sent on the pool's thread, as all that happens to a connection.
-  crossplat::threadpool::shared_instance().service().post(
-      [shared = shared_, exchange, source, request = std::move(request)] {
-        try {
-          http_request message(request.method);
-          message.set_request_uri(request.target);
-          auto& headers = message.headers();
-          headers.add("Accept", "application/json");
-          // The API server wants just that word: what the library adds, with weights, it passes
-          // over.
-          if (!request.is_stream) headers.add("Accept-Encoding", "gzip");
-          headers.add("User-Agent", "handfast-controller/" HANDFAST_VERSION);
-          // By this name the library checks the certificate a second time.
-          const Access& access = shared->credentials.access();
-          if (!access.server_name.empty()) headers.add("Host", access.server_name);
-          if (const std::string token = shared->credentials.token(); !token.empty()) {
-            headers.add("Authorization", "Bearer " + token);
-          }
-          if (!request.body.empty()) message.set_body(request.body, request.content_type);
-          message.set_response_stream(concurrency::streams::ostream(
-              concurrency::streams::streambuf<uint8_t>(std::make_shared<Body>(exchange))));
-          shared->client->request(message, source.get_token())
-              .then([exchange](const pplx::task<http_response>& head) {
-                try {
-                  const http_response response = head.get();
-                  exchange->on_head(response);
-                  return response.content_ready();
-                } catch (...) {
-                  return pplx::task_from_exception<http_response>(std::current_exception());
-                }
-              })
-              .then([exchange](const pplx::task<http_response>& whole) {
-                try {
-                  (void)whole.get();
-                  exchange->on_end({});
-                } catch (const std::exception& e) {
-                  exchange->on_end(*e.what() == '\0' ? "it broke" : e.what());
-                }
-              });
-        } catch (const std::exception& e) {
-          exchange->on_end(e.what());
-        }
-      });
+  crossplat::threadpool::shared_instance().service().post([shared = shared_, exchange, source,
+                                                           request = std::move(request)] {
+    try {
+      http_request message(request.method);
+      message.set_request_uri(request.target);
+      auto& headers = message.headers();
+      headers.add("Accept", "application/json");
+      // The API server wants just that word: what the library adds, with weights, it passes
+      // over.
+      if (!request.is_stream) headers.add("Accept-Encoding", "gzip");
+      headers.add("User-Agent", "handfast-controller/" HANDFAST_VERSION);
+      // By this name the library checks the certificate a second time.
+      const Access& access = shared->credentials.access();
+      if (!access.server_name.empty()) headers.add("Host", access.server_name);
+      if (const std::string token = shared->credentials.token(); !token.empty()) {
+        headers.add("Authorization", "Bearer " + token);
+      }
+      if (!request.body.empty()) message.set_body(request.body, request.content_type);
+      message.set_response_stream(
+          body_stream([exchange](std::string_view bytes) { return exchange->on_bytes(bytes); }));
+      shared->client->request(message, source.get_token())
+          .then([exchange](const pplx::task<http_response>& head) {
+            try {
+              const http_response response = head.get();
+              exchange->on_head(response);
+              return response.content_ready();
+            } catch (...) {
+              return pplx::task_from_exception<http_response>(std::current_exception());
+            }
+          })
+          .then([exchange](const pplx::task<http_response>& whole) {
+            try {
+              (void)whole.get();
+              exchange->on_end({});
+            } catch (const std::exception& e) {
+              exchange->on_end(*e.what() == '\0' ? "it broke" : e.what());
+            }
+          });
+    } catch (const std::exception& e) {
+      exchange->on_end(e.what());
+    }
+  });
   return id;
 }
 

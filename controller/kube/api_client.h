@@ -40,7 +40,6 @@ class ApiClient final : public Api {
 
  private:
   class Exchange;
-  class Body;
   struct Shared;
 
   explicit ApiClient(std::shared_ptr<Shared> shared);

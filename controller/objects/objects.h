@@ -91,6 +91,8 @@ struct ConfigMap {
 
 // The ConfigMap, in no namespace, that the files of --crl-dir are known as.
 inline constexpr std::string_view kCrlDirectoryName = "crl-dir";
+// The same of what --crl-fetch brings.
+inline constexpr std::string_view kFetchedCrlsName = "crl-fetch";
 
 enum class ServiceType : std::uint8_t { ClusterIp, NodePort, LoadBalancer, ExternalName };
 

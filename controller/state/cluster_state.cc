@@ -130,8 +130,8 @@ const objects::ConfigMap* ClusterState::find_config_map(std::string_view ns,
   return find<objects::ConfigMap>(objects_, "ConfigMap", ns, name);
 }
 
-const objects::ConfigMap* ClusterState::find_crl_directory() const {
-  return find_config_map({}, objects::kCrlDirectoryName);
+const objects::ConfigMap* ClusterState::find_operator_crls(std::string_view name) const {
+  return find_config_map({}, name);
 }
 
 const objects::Service* ClusterState::find_service(std::string_view ns,

@@ -27,8 +27,8 @@ const objects::ConfigMap* Reader::find_config_map(std::string_view ns,
   return state_.find_config_map(ns, name);
 }
 
-const objects::ConfigMap* Reader::find_crl_directory() const {
-  return find_config_map({}, objects::kCrlDirectoryName);
+const objects::ConfigMap* Reader::find_operator_crls(std::string_view name) const {
+  return find_config_map({}, name);
 }
 
 const objects::Service* Reader::find_service(std::string_view ns, std::string_view name) const {

@@ -37,7 +37,7 @@ class Reader {
                                                    std::string_view name) const;
   [[nodiscard]] const objects::ConfigMap* find_config_map(std::string_view ns,
                                                           std::string_view name) const;
-  [[nodiscard]] const objects::ConfigMap* find_crl_directory() const;
+  [[nodiscard]] const objects::ConfigMap* find_operator_crls(std::string_view name) const;
   [[nodiscard]] const objects::Service* find_service(std::string_view ns,
                                                      std::string_view name) const;
   [[nodiscard]] const objects::IngressClass* find_ingress_class(std::string_view name) const;

@@ -35,7 +35,7 @@ const objects::DataMap* find_data(const state::Reader& state, const ItemKey& key
     meta = &secret->meta;
     return &secret->data;
   }
-  const auto* config_map = key.kind == kCrlDirectory ? state.find_crl_directory()
+  const auto* config_map = key.kind == kCrlDirectory ? state.find_operator_crls(key.name)
                                                      : state.find_config_map(key.ns, key.name);
   if (config_map == nullptr) return nullptr;
   meta = &config_map->meta;

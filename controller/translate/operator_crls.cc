@@ -17,19 +17,24 @@ void OperatorCrls::refresh() {
 }
 
 void OperatorCrls::look(Report& findings) {
-  const objects::ConfigMap* directory = state_.find_crl_directory();
-  if (directory == nullptr) return;
-  for (const auto& [file, value] : directory->data) {
+  for (const auto name : {objects::kCrlDirectoryName, objects::kFetchedCrlsName}) {
+    const objects::ConfigMap* lists = state_.find_operator_crls(name);
+    if (lists != nullptr) look(*lists, findings);
+  }
+}
+
+void OperatorCrls::look(const objects::ConfigMap& lists, Report& findings) {
+  for (const auto& [file, value] : lists.data) {
     const ItemKey key{.kind = std::string(kCrlDirectory),
                       .ns = {},
-                      .name = directory->meta.name,
+                      .name = lists.meta.name,
                       .item = ItemKind::Crl,
                       .data_key = file};
     const Item& item = materials_.find(key);
     if (item.usable()) {
       usable_.push_back(key);
     } else if (item.state == Item::State::Bad) {
-      ObjectReport{findings, kCrlDirectory, directory->meta}.refuse(
+      ObjectReport{findings, kCrlDirectory, lists.meta}.refuse(
           item.error.reason, file, clip(item.error.detail, kMaxDetailBytes) + "; it isn't used.",
           "Put a CRL there, in PEM or DER.");
     }

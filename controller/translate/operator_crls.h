@@ -27,6 +27,7 @@ class OperatorCrls {
 
  private:
   void look(Report& findings);
+  void look(const objects::ConfigMap& lists, Report& findings);
   void add_to(std::vector<config::FileRef>& crls, config::RevocationScope& scope);
 
   const state::Reader& state_;

@@ -180,6 +180,15 @@ void CrlSet::meet(std::span<const X509Ptr> authorities) const {
   }
 }
 
+bool CrlSet::is_signed_by(std::span<const X509Ptr> authorities) const {
+  const CleanErrorQueue clean;
+  return std::ranges::all_of(impl_->lists, [authorities](const auto& list) {
+    return std::ranges::any_of(authorities, [&list](const X509Ptr& authority) {
+      return list->is_of(*authority) && list->signed_by(*authority);
+    });
+  });
+}
+
 CrlSet::Coverage CrlSet::check(std::span<const std::shared_ptr<const CrlSet>> sets,
                                const X509& certificate, const X509& issuer, UnixSeconds now) {
   const CleanErrorQueue clean;

@@ -79,6 +79,9 @@ class CrlSet {
   // for it (100,000 entries: 5 ms). What it doesn't meet here is checked when a chain brings it.
   void meet(std::span<const X509Ptr> authorities) const;
 
+  // Whether each list names one of these authorities as its issuer and is signed by it.
+  [[nodiscard]] bool is_signed_by(std::span<const X509Ptr> authorities) const;
+
   enum class Answer : std::uint8_t { Good, Revoked, NotCovered, Expired, NotYetValid };
 
   // What the lists say of one certificate.

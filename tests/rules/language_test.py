@@ -9,6 +9,7 @@ import tree
 MAY_CATCH = {
     "proxy/config/document.cc": "yaml-cpp",
     "controller/source/yaml_piece.cc": "yaml-cpp",
+    "controller/fetch/http_getter.cc": "cpprestsdk",
     "controller/kube/api_client.cc": "cpprestsdk",
     "controller/metrics/endpoint.cc": "cpprestsdk",
     "controller/metrics/listening.cc": "cpprestsdk",

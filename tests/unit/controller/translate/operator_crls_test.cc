@@ -64,7 +64,7 @@ spec:
 
   void put_list(const std::string& file, std::string bytes) {
     objects::ConfigMap lists;
-    if (const auto* before = state_.find_crl_directory()) lists = *before;
+    if (const auto* before = state_.find_operator_crls(objects::kCrlDirectoryName)) lists = *before;
     lists.meta.name = objects::kCrlDirectoryName;
     lists.data[file].bytes = std::move(bytes);
     state_.apply(std::move(lists));
