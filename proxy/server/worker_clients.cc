@@ -27,7 +27,8 @@ const tls::ClientCertificate* certificate_of(session::Session& session) {
 
 Worker::Guard Worker::guard_of(const route::HostEntry& host) {
   if (has_usable_rules(host.client)) return {.rules = host.client};
-  return {.lets_nobody_in = host.client != nullptr ||
+  return {.rules = nullptr,
+          .lets_nobody_in = host.client != nullptr ||
                             std::ranges::any_of(host.config.routes, [](const config::Route& route) {
                               return route.client && route.client->refused;
                             })};
