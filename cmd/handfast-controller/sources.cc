@@ -6,6 +6,7 @@
 
 #include "controller/fetch/crl_source.h"
 #include "controller/fetch/http_getter.h"
+#include "controller/fetch/staple_source.h"
 #include "controller/objects/names.h"
 #include "controller/publish/file_system.h"
 #include "controller/source/joined_source.h"
@@ -16,6 +17,9 @@
 
 namespace handfast {
 namespace {
+
+constexpr fetch::GetLimits kOcspLimits{.bytes = std::size_t{64} << 10,
+                                       .time = std::chrono::seconds(10)};
 
 class Observer final : public source::ClusterObserver {
  public:
@@ -90,6 +94,7 @@ void add_source_flags(OptionSet& options) {
   options.add_list("watch-namespace", "NS,...", "only these; Roles in them are enough");
   options.add_text("watch-namespace-selector", "SELECTOR", "", "only namespaces with these labels");
   fetch::add_flags(options);
+  fetch::add_stapling_flag(options);
 }
 
 Result<SourceSettings> read_source_flags(const ParsedOptions& parsed) {
@@ -123,6 +128,9 @@ Result<SourceSettings> read_source_flags(const ParsedOptions& parsed) {
   auto points = fetch::read_flags(parsed);
   if (!points) return fail(std::move(points.error()));
   settings.crl_points = std::move(*points);
+  auto responders = fetch::read_stapling_flag(parsed);
+  if (!responders) return fail(std::move(responders.error()));
+  settings.ocsp_responders = std::move(*responders);
   return settings;
 }
 
@@ -148,6 +156,13 @@ Result<Sources> make_sources(const SourceSettings& settings, const translate::Op
   }
   sources.source = all.size() == 1 ? std::move(all.front())
                                    : std::make_unique<source::JoinedSource>(std::move(all));
+  if (!settings.ocsp_responders.empty()) {
+    auto cache = publish::DirectoryFileSystem::open(settings.state_directory + "/ocsp");
+    if (!cache) return fail(std::move(cache.error()));
+    sources.source = std::make_unique<fetch::StapleSource>(
+        std::move(sources.source), settings.ocsp_responders,
+        std::make_unique<fetch::HttpGetter>(kOcspLimits), std::move(*cache), clock);
+  }
   return sources;
 }
 

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct SourceSettings {
   std::string namespace_selector;
   std::optional<translate::NamespacedName> publish_service;
   std::vector<fetch::CrlPoint> crl_points;
+  std::set<std::string> ocsp_responders;
   std::string state_directory;  // where what is fetched is kept
 };
 

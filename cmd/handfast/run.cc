@@ -18,6 +18,7 @@
 #include "cmd/handfast/child.h"
 #include "cmd/handfast/version.h"
 #include "controller/fetch/crl_point.h"
+#include "controller/fetch/staple_source.h"
 #include "controller/translate/flags.h"
 #include "proxy/base/log.h"
 #include "proxy/base/options.h"
@@ -92,8 +93,9 @@ constexpr const char* kControllerTexts[] = {"controller-class",
                                             "proxy-stream-next-upstream",
                                             "proxy-stream-next-upstream-tries",
                                             "proxy-stream-next-upstream-timeout"};
-constexpr const char* kControllerLists[] = {
-    "allow-insecure-upstream", "upstream-verification-audit", "minimum-upstream-tls", "crl-fetch"};
+constexpr const char* kControllerLists[] = {"allow-insecure-upstream",
+                                            "upstream-verification-audit", "minimum-upstream-tls",
+                                            "crl-fetch", "ocsp-stapling"};
 
 OptionSet make_options() {
   OptionSet options{"handfast run", "serves the manifests in DIR: controller and proxy in one"};
@@ -110,6 +112,7 @@ OptionSet make_options() {
   options.add_text("controller-metrics", "ADDR:PORT", "off", "the controller's metrics");
   translate::add_flags(options);
   fetch::add_flags(options);
+  fetch::add_stapling_flag(options);
   options.add_text("session-ticket-rotation", "TIME", "",
                    "how old a ticket key gets without a Secret (12h; 0: no ring)");
   options.add_choice("log-level", {"debug", "info", "warning", "error"}, "info",

@@ -9,6 +9,7 @@
 #include "controller/objects/decode.h"
 #include "controller/objects/json_reader.h"
 #include "proxy/base/log.h"
+#include "proxy/pki/pem.h"
 
 namespace handfast::admission {
 namespace {
@@ -22,15 +23,6 @@ std::string_view text_of(const Value* value) {
 
 const Value* find(const Value* value, std::string_view member) {
   return value == nullptr ? nullptr : value->find(member);
-}
-
-std::string encode_base64(std::string_view bytes) {
-  std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                   reinterpret_cast<const unsigned char*>(bytes.data()),
-                                   static_cast<int>(bytes.size()));
-  out.resize(static_cast<std::size_t>(size));
-  return out;
 }
 
 std::string json_string(std::string_view text) {
@@ -64,7 +56,8 @@ Result<BundlePatch> patch_bundles(std::string_view configuration,
     const auto after = update_bundle(before, wanted, unwanted, now);
     if (client == nullptr || client->kind != Value::Kind::Map || !after) continue;
     changes += R"(,{"op":"add","path":"/webhooks/)" + std::to_string(i) +
-               R"(/clientConfig/caBundle","value":)" + json_string(encode_base64(*after)) + '}';
+               R"(/clientConfig/caBundle","value":)" + json_string(pki::encode_base64(*after)) +
+               '}';
   }
   if (!changes.empty()) {
     patch.json = R"([{"op":"replace","path":"/metadata/resourceVersion","value":)" +

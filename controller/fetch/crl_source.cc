@@ -7,6 +7,8 @@
 #include <sstream>
 #include <utility>
 
+#include "controller/fetch/kept_file.h"
+#include "controller/fetch/schedule.h"
 #include "proxy/base/log.h"
 #include "proxy/config/model.h"
 
@@ -15,11 +17,7 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr seconds kSoonest{60};
 constexpr seconds kLatest{3600};
-constexpr seconds kFirstRetry{15};
-constexpr seconds kLastRetry{600};
-constexpr int kMostDoublings = 6;
 constexpr std::size_t kMostNameBytes = 80;
 
 // A name for files and findings that says where the list is from, and no other has.
@@ -37,11 +35,6 @@ Result<std::string> read_whole(const std::string& path) {
   std::ostringstream text;
   if (!in || !(text << in.rdbuf())) return fail(Reason::Io, path + " can't be read");
   return std::move(text).str();
-}
-
-seconds time_until_next(const pki::CrlSet::Info& info, UnixSeconds now) {
-  if (info.next_update == 0) return kLatest;
-  return std::clamp(seconds((info.next_update - now) / 2), kSoonest, kLatest);
 }
 
 }  // namespace
@@ -125,15 +118,15 @@ void CrlSource::fetch(List& list) {
   if (status) {
     list.failures = 0;
     list.problem.clear();
-    list.due = clock_.now() + time_until_next(list.set->info().front(), clock_.unix_now());
-    if (const Status kept = keep(list); !kept) {
+    list.due = clock_.now() +
+               time_until_next(list.set->info().front().next_update, clock_.unix_now(), kLatest);
+    if (const Status kept = keep_file(*cache_, list.name, list.bytes); !kept) {
       log(LogLevel::Warning, "a CRL can't be kept on disk",
           {{"url", list.point.url}, {"detail", kept.error().detail}});
     }
     return;
   }
-  const int doublings = std::min(list.failures++, kMostDoublings);
-  list.due = clock_.now() + std::min(kLastRetry, kFirstRetry * (1 << doublings));
+  list.due = clock_.now() + time_until_retry(++list.failures);
   list.problem = status.error().detail;
   log(LogLevel::Warning, "a CRL can't be fetched",
       {{"url", list.point.url}, {"detail", list.problem}});
@@ -162,15 +155,6 @@ Status CrlSource::accept(List& list, std::string bytes) const {
   list.bytes = std::move(bytes);
   list.set = std::move(*set);
   return {};
-}
-
-Status CrlSource::keep(const List& list) {
-  const std::string temporary = list.name + ".new";
-  (void)cache_->remove_file(temporary);  // of a controller that was killed
-  Status done = cache_->write_file(temporary, list.bytes);
-  if (done) done = cache_->sync_all();
-  if (done) done = cache_->rename(temporary, list.name);
-  return done;
 }
 
 void CrlSource::tell(source::Sink& sink) {

@@ -54,7 +54,6 @@ class CrlSource final : public source::Source {
   void load(List& list);
   void fetch(List& list);
   Status accept(List& list, std::string bytes) const;
-  Status keep(const List& list);
   void tell(source::Sink& sink);
 
   const std::unique_ptr<Getter> getter_;

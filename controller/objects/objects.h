@@ -91,6 +91,8 @@ struct ConfigMap {
 
 // The ConfigMap, in no namespace, that the files of --crl-dir are known as.
 inline constexpr std::string_view kCrlDirectoryName = "crl-dir";
+// An OCSP response about a Secret's tls.crt, DER: Istio's name for it.
+inline constexpr std::string_view kStapleKey = "tls.ocsp-staple";
 // The same of what --crl-fetch brings.
 inline constexpr std::string_view kFetchedCrlsName = "crl-fetch";
 

@@ -59,6 +59,7 @@ std::vector<std::string> tls_directories(const config::Shard& shard) {
   const auto add_pair = [&directories](const config::KeyPairRef& pair) {
     directories.push_back(directory_of(pair.certificate));
     if (!pair.passphrases.empty()) directories.push_back(directory_of(pair.passphrases));
+    if (!pair.ocsp.empty()) directories.push_back(directory_of(pair.ocsp));
   };
   if (const auto* host = std::get_if<config::VirtualHost>(&shard)) {
     if (host->certificate) add_pair(*host->certificate);

@@ -57,7 +57,7 @@ constexpr auto kTable = std::to_array<ConfigKeyRow>({
     {"enable-brotli", ConfigKeyClass::Ignored, "false", "compression of responses"},
     {"enable-modsecurity", ConfigKeyClass::Restricts, "false", "filters requests"},
     {"enable-multi-accept", ConfigKeyClass::Ignored, "", "how nginx runs"},
-    {"enable-ocsp", ConfigKeyClass::Ignored, "false", "stapling of our own certificates"},
+    {"enable-ocsp", ConfigKeyClass::Ignored, "false", "see --ocsp-stapling"},
     {"enable-opentelemetry", ConfigKeyClass::Ignored, "false", "logging and tracing only"},
     {"enable-owasp-modsecurity-crs", ConfigKeyClass::Missing, "false", "filters requests"},
     {"enable-real-ip", ConfigKeyClass::Missing, "false",

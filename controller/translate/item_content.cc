@@ -113,6 +113,7 @@ ItemContent read_content(const state::Reader& state, const ItemKey& key) {
     return content;
   }
   put(kKeyFile, kKeyFile);
+  content.staple = find_value(*data, objects::kStapleKey);
   content.passphrases = find_passphrases(state, key);
   // Without passphrases PKCS#12 is nothing: its keys are always encrypted.
   if (content.files.empty() && !key.passphrases.empty()) {
@@ -182,6 +183,14 @@ std::string content_identity(const ItemContent& content) {
 
 std::string content_directory(const ItemKey& key, const ItemContent& content) {
   return object_directory(key) + '/' + hash_of(content).substr(0, 16);
+}
+
+std::string staple_path(const ItemKey& key, const objects::DataValue& staple) {
+  return object_directory(key)
+      .append("/")
+      .append(config::content_hash({{kStapleFile, staple.bytes}}).substr(0, 16))
+      .append("/")
+      .append(kStapleFile);
 }
 
 std::string passphrase_path(const ItemKey& key, const ItemContent& content) {

@@ -18,6 +18,7 @@ namespace handfast::translate {
 
 inline constexpr std::string_view kKeyFile = "tls.key";
 inline constexpr std::string_view kPkcs12File = "tls.p12";
+inline constexpr std::string_view kStapleFile = "tls.ocsp";
 
 // Borrowed from the state, but for `joined`.
 struct ItemContent {
@@ -25,6 +26,7 @@ struct ItemContent {
   // By the name that the file is published under; what isn't there is absent.
   std::map<std::string_view, const objects::DataValue*> files;
   const objects::DataValue* passphrases = nullptr;
+  const objects::DataValue* staple = nullptr;        // an OCSP response; of a pair
   std::shared_ptr<const objects::DataValue> joined;  // of several parts
 
   [[nodiscard]] bool is_pkcs12() const { return files.contains(kPkcs12File); }
@@ -35,6 +37,9 @@ struct ItemContent {
 // Those that a pair names.
 [[nodiscard]] const objects::DataValue* find_passphrases(const state::Reader& state,
                                                          const ItemKey& key);
+
+// Where an OCSP response is published, apart from the pair: it changes more often.
+[[nodiscard]] std::string staple_path(const ItemKey& key, const objects::DataValue& staple);
 
 // The key of the object's data that an item, or the first half of it, stands in.
 [[nodiscard]] std::string_view data_key_of(const ItemKey& key);

@@ -3,6 +3,9 @@
 #include <optional>
 #include <utility>
 
+#include "proxy/pki/identity.h"
+#include "proxy/pki/ocsp.h"
+
 namespace handfast::translate {
 namespace {
 
@@ -112,7 +115,8 @@ config::KeyPairRef Materials::use_pair(const ItemKey& key, Side side) {
   return {.certificate = item.directory + certificate,
           .key = item.directory + (item.is_pkcs12 ? certificate : "/tls.key"),
           .source = source_text(key),
-          .passphrases = item.passphrases};
+          .passphrases = item.passphrases,
+          .ocsp = side == Side::Front ? item.staple : std::string{}};
 }
 
 config::FileRef Materials::use_file(const ItemKey& key) {
@@ -151,6 +155,7 @@ void Materials::add_files(const ItemUnit& unit, const state::ClusterState& state
     files[item.directory + '/' + std::string{file}] = value->bytes;
   }
   if (!item.passphrases.empty()) files[item.passphrases] = content.passphrases->bytes;
+  if (!item.staple.empty()) files[item.staple] = content.staple->bytes;
 }
 
 std::shared_ptr<const Facts> Materials::facts_of(const ItemKey& key, const ItemContent& content) {
@@ -201,6 +206,7 @@ Item Materials::judge(const ItemKey& key, Report& findings) {
   }
 
   if (key.item != ItemKind::KeyPair) tell_trust_doubts(key, content, *facts, findings);
+  if (content.staple != nullptr) item.staple = judge_staple(key, content, findings);
   item.state = Item::State::Good;
   item.facts = std::move(facts);
   return item;
@@ -232,6 +238,29 @@ Item Materials::keep_last_good(const ItemKey& key, const ItemContent& content, c
   item.is_pkcs12 = last->second.is_pkcs12;
   item.bad_since = since;
   return item;
+}
+
+// One that vouches for nothing, now or by its time, is left out.
+std::string Materials::judge_staple(const ItemKey& key, const ItemContent& content,
+                                    Report& findings) {
+  const auto leave_out = [&](const std::string& why) {
+    ObjectReport{findings, key.kind, *content.meta}.warn(
+        Reason::Ocsp, field_of(objects::kStapleKey),
+        clip(why, kMaxDetailBytes) + "; clients get none.", "Put a new one there, or none.");
+    return std::string{};
+  };
+  if (!content.staple->problem.empty()) return leave_out(content.staple->problem);
+  const auto pem = content.files.find("tls.crt");
+  if (pem == content.files.end()) return {};
+  const auto chain = pki::load_chain(pem->second->bytes);
+  if (!chain) return leave_out("the chain can't be read by itself: " + chain.error().detail);
+  const std::string& response = content.staple->bytes;
+  const auto verdict = pki::judge_own_ocsp(
+      {reinterpret_cast<const unsigned char*>(response.data()), response.size()}, *chain->leaf,
+      chain->intermediates.get(), tracer_.now());
+  if (verdict.reason != Reason::Ok) return leave_out(verdict.detail);
+  if (tracer_.has_come(verdict.valid_until + 1)) return leave_out("it is out of date");
+  return staple_path(key, *content.staple);
 }
 
 Report Materials::tell_dates(const ItemKey& key, const Facts& facts, Side side) {

@@ -41,6 +41,7 @@ struct Item {
   std::string directory;       // Good, Kept
   std::string passphrases;     // of a pair: path of the file with those of its key
   bool is_pkcs12 = false;      // of a pair
+  std::string staple;          // of a Good pair: path of the file with its OCSP response
   std::size_t bytes = 0;       // Good
   std::int64_t bad_since = 0;  // Kept
   Error error;                 // Kept, Bad: what is wrong with the content
@@ -120,6 +121,7 @@ class Materials {
                                                        const ItemContent& content);
   Item keep_last_good(const ItemKey& key, const ItemContent& content, const Item& bad, Error error,
                       Report& findings);
+  std::string judge_staple(const ItemKey& key, const ItemContent& content, Report& findings);
   Report tell_dates(const ItemKey& key, const MaterialCache::Facts& facts, Side side);
   void tell_trust_doubts(const ItemKey& key, const ItemContent& content,
                          const MaterialCache::Facts& facts, Report& findings);

@@ -61,6 +61,9 @@ struct KeyPairRef {
   // Path of a file with passphrases of the key, one a line, tried in order (nginx:
   // proxy_ssl_password_file). Empty: none; an encrypted key is then an error.
   std::string passphrases = {};
+  // Path of a file with an OCSP response about the certificate, for clients (nginx:
+  // ssl_stapling_file). Empty: none.
+  std::string ocsp = {};
   friend bool operator==(const KeyPairRef&, const KeyPairRef&) = default;
 };
 

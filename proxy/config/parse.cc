@@ -69,6 +69,7 @@ KeyPairRef read_key_pair(const Node& node, std::string path, Problem& problem) {
   pair.key = inner.text("key");
   pair.source = inner.text_or("source", "");
   pair.passphrases = inner.text_or("passphrases", "");
+  pair.ocsp = inner.text_or("ocsp", "");
   inner.done();
   return pair;
 }

@@ -29,6 +29,7 @@ void append_fields(Lines& lines, const KeyPairRef& pair) {
   lines.text("key", pair.key);
   lines.text("source", pair.source);
   if (!pair.passphrases.empty()) lines.text("passphrases", pair.passphrases);
+  if (!pair.ocsp.empty()) lines.text("ocsp", pair.ocsp);
 }
 
 void append_key_pair(std::string& out, int indent, std::string_view key,

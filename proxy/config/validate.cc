@@ -343,6 +343,9 @@ Status validate(const KeyPairRef& pair, FilePaths paths) {
   if (!pair.passphrases.empty()) {
     if (Status good = check_path(pair.passphrases, paths, "passphrases"); !good) return good;
   }
+  if (!pair.ocsp.empty()) {
+    if (Status good = check_path(pair.ocsp, paths, "ocsp"); !good) return good;
+  }
   const auto directory = [](const std::string& path) {
     return path.substr(0, path.rfind('/') + 1);
   };

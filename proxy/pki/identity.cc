@@ -223,4 +223,17 @@ Identity::Identity(X509Ptr leaf, X509StackPtr intermediates, EvpPkeyPtr key)
 
 Identity::~Identity() = default;
 
+std::shared_ptr<const Identity> Identity::with_staple(std::string response,
+                                                      UnixSeconds valid_until) const {
+  X509_up_ref(leaf_.get());
+  EVP_PKEY_up_ref(key_.get());
+  X509StackPtr intermediates(X509_chain_up_ref(intermediates_.get()));
+  check(intermediates != nullptr);
+  auto* const stapled =
+      new Identity(X509Ptr(leaf_.get()), std::move(intermediates), EvpPkeyPtr(key_.get()));
+  stapled->staple_ = std::move(response);
+  stapled->staple_valid_until_ = valid_until;
+  return std::shared_ptr<const Identity>(stapled);
+}
+
 }  // namespace handfast::pki

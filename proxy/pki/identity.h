@@ -62,6 +62,10 @@ class Identity {
   static Result<std::shared_ptr<const Identity>> load_pkcs12(
       std::string_view bytes, std::span<const std::string> passphrases);
 
+  // The same with an OCSP response about the leaf, which clients get with it for so long.
+  [[nodiscard]] std::shared_ptr<const Identity> with_staple(std::string response,
+                                                            UnixSeconds valid_until) const;
+
   Identity(const Identity&) = delete;
   Identity& operator=(const Identity&) = delete;
   ~Identity();
@@ -72,6 +76,10 @@ class Identity {
   // Intermediates in sending order, without the leaf. Never null.
   [[nodiscard]] STACK_OF(X509) * intermediates() const noexcept { return intermediates_.get(); }
   [[nodiscard]] const CertificateInfo& info() const noexcept { return info_; }
+  // DER; empty: none, or none any more.
+  [[nodiscard]] std::string_view staple(UnixSeconds now) const noexcept {
+    return now <= staple_valid_until_ ? std::string_view(staple_) : std::string_view();
+  }
 
  private:
   // Where certificates and key came from, for error texts.
@@ -87,6 +95,8 @@ class Identity {
   X509StackPtr intermediates_;
   EvpPkeyPtr key_;
   CertificateInfo info_;
+  std::string staple_;
+  UnixSeconds staple_valid_until_ = 0;
 };
 
 }  // namespace handfast::pki

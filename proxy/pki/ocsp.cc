@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,20 @@ constexpr int kWeakDigestBytes = 20;  // SHA-1
 
 OcspVerdict refuse(std::string why) {
   return {Reason::Ocsp, "the stapled OCSP response " + std::move(why), 0};
+}
+
+struct DeleteUrls {
+  void operator()(STACK_OF(OPENSSL_STRING) * urls) const { X509_email_free(urls); }
+};
+using UrlsPtr = std::unique_ptr<STACK_OF(OPENSSL_STRING), DeleteUrls>;
+using RequestPtr = std::unique_ptr<OCSP_REQUEST, OpensslDeleter<OCSP_REQUEST_free>>;
+
+const X509* issuer_of(const X509& certificate, const STACK_OF(X509) * intermediates) {
+  for (int i = 0; i < sk_X509_num(intermediates); ++i) {
+    X509* const one = sk_X509_value(intermediates, i);
+    if (X509_check_issued(one, const_cast<X509*>(&certificate)) == X509_V_OK) return one;
+  }
+  return nullptr;
 }
 
 // One answer about our certificate.
@@ -236,6 +251,39 @@ OcspVerdict judge_ocsp(std::span<const unsigned char> response, const X509& cert
   const BasicPtr basic{OCSP_response_get1_basic(decoded.get())};
   if (!basic) return refuse("is of a kind that is not known");
   return Judge(*basic, certificate, issuer, crls, now).run();
+}
+
+OcspVerdict judge_own_ocsp(std::span<const unsigned char> response, const X509& certificate,
+                           const STACK_OF(X509) * intermediates, UnixSeconds now) {
+  const X509* const issuer = issuer_of(certificate, intermediates);
+  if (issuer == nullptr) return refuse("can't be checked: the issuer isn't in the chain");
+  return judge_ocsp(response, certificate, *issuer, {}, now);
+}
+
+std::optional<OcspQuestion> ocsp_question(const X509& certificate,
+                                          const STACK_OF(X509) * intermediates) {
+  const CleanErrorQueue clean;
+  const X509* const issuer = issuer_of(certificate, intermediates);
+  if (issuer == nullptr) return std::nullopt;
+  const UrlsPtr urls{X509_get1_ocsp(const_cast<X509*>(&certificate))};
+  OcspQuestion question;
+  for (int i = 0; i < sk_OPENSSL_STRING_num(urls.get()) && question.url.empty(); ++i) {
+    const std::string_view url = sk_OPENSSL_STRING_value(urls.get(), i);
+    if (url.starts_with("http://")) question.url = url;
+  }
+  if (question.url.empty()) return std::nullopt;
+  const RequestPtr request{OCSP_REQUEST_new()};
+  OCSP_CERTID* const id = OCSP_cert_to_id(EVP_sha1(), &certificate, issuer);
+  if (request == nullptr || id == nullptr ||
+      OCSP_request_add0_id(request.get(), id) == nullptr) {  // which owns it then
+    return std::nullopt;
+  }
+  unsigned char* der = nullptr;
+  const int size = i2d_OCSP_REQUEST(request.get(), &der);
+  if (size <= 0) return std::nullopt;
+  question.request.assign(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
+  OPENSSL_free(der);
+  return question;
 }
 
 }  // namespace handfast::pki

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -44,5 +45,20 @@ struct OcspVerdict {
                                      const X509& certificate, const X509& issuer,
                                      std::span<const std::shared_ptr<const CrlSet>> crls,
                                      UnixSeconds now);
+
+// The same of a certificate of ours, for which no CRL is asked. `intermediates`: as they are sent;
+// without the issuer among them, the response vouches for nothing.
+[[nodiscard]] OcspVerdict judge_own_ocsp(std::span<const unsigned char> response,
+                                         const X509& certificate,
+                                         const STACK_OF(X509) * intermediates, UnixSeconds now);
+
+// What to ask a responder about a certificate of ours.
+struct OcspQuestion {
+  std::string url;      // of the responder, as the certificate names it
+  std::string request;  // DER; by SHA-1, which every responder knows (RFC 5019 section 2.1.1)
+};
+// Nothing: it names no responder by http://, or its issuer is not among the intermediates.
+[[nodiscard]] std::optional<OcspQuestion> ocsp_question(const X509& certificate,
+                                                        const STACK_OF(X509) * intermediates);
 
 }  // namespace handfast::pki

@@ -1,5 +1,6 @@
 #include "proxy/pki/pem.h"
 
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 
 #include <algorithm>
@@ -193,6 +194,15 @@ Result<X509Ptr> decode_certificate(const PemBlock& block, Reason bad) {
 }
 
 }  // namespace
+
+std::string encode_base64(std::string_view bytes) {
+  std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
+  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                                   reinterpret_cast<const unsigned char*>(bytes.data()),
+                                   static_cast<int>(bytes.size()));
+  out.resize(static_cast<std::size_t>(size));
+  return out;
+}
 
 Result<std::vector<PemBlock>> split_pem(std::string_view text, Reason bad) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);

@@ -27,6 +27,9 @@ struct PemBlock {
   bool encrypted = false;  // PKCS#8 or traditional encryption
 };
 
+// RFC 4648 section 4, without line breaks.
+[[nodiscard]] std::string encode_base64(std::string_view bytes);
+
 // At least one block. A UTF-8 BOM and CRLF are fine.
 [[nodiscard]] Result<std::vector<PemBlock>> split_pem(std::string_view text, Reason bad);
 

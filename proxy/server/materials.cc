@@ -8,7 +8,9 @@
 
 #include <utility>
 
+#include "proxy/base/log.h"
 #include "proxy/base/unique_fd.h"
+#include "proxy/pki/ocsp.h"
 #include "proxy/pki/passphrases.h"
 
 namespace handfast::server {
@@ -16,6 +18,7 @@ namespace {
 
 constexpr std::size_t kMaxPemBytes = 64 << 20;
 constexpr std::size_t kMaxPassphraseBytes = 64 << 10;
+constexpr std::size_t kMaxOcspBytes = 64 << 10;
 
 Result<pki::Passphrases> read_passphrases(const std::string& path) {
   auto text = read_file(path, kMaxPassphraseBytes);
@@ -56,8 +59,8 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
 }
 
 Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPairRef& files) {
-  Cached<pki::Identity>& cached =
-      identities_[files.certificate + '\n' + files.key + '\n' + files.passphrases];
+  Cached<pki::Identity>& cached = identities_[files.certificate + '\n' + files.key + '\n' +
+                                              files.passphrases + '\n' + files.ocsp];
   if (auto object = cached.object.lock()) return Loaded<pki::Identity>{object, cached.hash};
   const auto certificate = read_file(root_ + "/" + files.certificate, kMaxPemBytes);
   if (!certificate) return fail(certificate.error());
@@ -69,6 +72,7 @@ Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPa
   }
   auto loaded = load_identity(files, *certificate, passphrases.lines());
   if (!loaded) return within(files.certificate, loaded.error());
+  if (!files.ocsp.empty()) loaded = staple(std::move(*loaded), files.ocsp);
   // The chain that is sent belongs to what we present; the key is told by its certificate, and a
   // passphrase is no part of it.
   cached = {*loaded, config::sha256_hex(*certificate)};
@@ -84,6 +88,25 @@ Result<std::shared_ptr<const pki::Identity>> Materials::load_identity(
   auto loaded = pki::Identity::load(certificate, *key, passphrases);
   ::explicit_bzero(key->data(), key->size());
   return loaded;
+}
+
+// A response that isn't good is left out: no client needs one.
+std::shared_ptr<const pki::Identity> Materials::staple(
+    std::shared_ptr<const pki::Identity> identity, const std::string& path) const {
+  auto response = read_file(root_ + "/" + path, kMaxOcspBytes);
+  if (!response) {
+    log(LogLevel::Warning, "an OCSP response can't be read", {{"detail", response.error().detail}});
+    return identity;
+  }
+  const std::span bytes(reinterpret_cast<const unsigned char*>(response->data()), response->size());
+  const pki::OcspVerdict verdict =
+      pki::judge_own_ocsp(bytes, *identity->leaf(), identity->intermediates(), clock_.unix_now());
+  if (verdict.reason != Reason::Ok) {
+    log(LogLevel::Warning, "an OCSP response is not stapled",
+        {{"file", path}, {"detail", verdict.detail}});
+    return identity;
+  }
+  return identity->with_staple(std::move(*response), verdict.valid_until);
 }
 
 Result<Materials::Loaded<pki::CaBundle>> Materials::ca(const config::FileRef& file) {

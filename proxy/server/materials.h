@@ -67,6 +67,8 @@ class Materials {
   Result<std::shared_ptr<const pki::Identity>> load_identity(
       const config::KeyPairRef& files, std::string_view certificate,
       std::span<const std::string> passphrases) const;
+  [[nodiscard]] std::shared_ptr<const pki::Identity> staple(
+      std::shared_ptr<const pki::Identity> identity, const std::string& path) const;
 
   std::string root_;
   const Clock& clock_;

@@ -68,6 +68,27 @@ int on_client_hello(SSL* ssl, int* alert, void* argument) {
   return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+// RFC 6066 section 8: a client that asks gets the response about the certificate that it sees.
+int on_status_request(SSL* ssl, void* argument) {
+  const auto& stapling = *static_cast<const ServerContext::Stapling*>(argument);
+  const TlsStream& stream = TlsStream::of(ssl);
+  const PortTls* const port = stream.port();
+  const Identities identities = port != nullptr
+                                    ? Identities(&port->identity, 1)
+                                    : stapling.selector.select_certificates(stream.server_name());
+  const X509* const shown = SSL_get_certificate(ssl);
+  for (const auto& identity : identities) {
+    if (identity->leaf() != shown) continue;
+    const std::string_view response = identity->staple(stapling.clock.unix_now());
+    if (response.empty()) break;
+    void* const copy = OPENSSL_memdup(response.data(), response.size());
+    check(copy != nullptr);
+    SSL_set_tlsext_status_ocsp_resp(ssl, copy, static_cast<long>(response.size()));  // owns it
+    return SSL_TLSEXT_ERR_OK;
+  }
+  return SSL_TLSEXT_ERR_NOACK;
+}
+
 int on_ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                   EVP_MAC_CTX* mac, int encrypt) {
   const auto& keys = *static_cast<TicketKeys*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
@@ -177,6 +198,7 @@ int on_certificate_request(SSL* ssl, void* /*argument*/) {
 ServerContext::ServerContext(CertificateSelector& selector, TicketKeys tickets, const Clock& clock)
     : selector_(selector),
       tickets_(std::make_unique<TicketKeys>(std::move(tickets))),
+      stapling_(std::make_unique<Stapling>(Stapling{selector, clock})),
       clock_(clock),
       context_(make_context()) {}
 
@@ -200,6 +222,8 @@ SslCtxPtr ServerContext::make_context() const {
   SSL_CTX_set_app_data(context, tickets_.get());
   check(SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket_key) == 1, "ticket keys");
   install_client_auth(context, clock_);
+  SSL_CTX_set_tlsext_status_cb(context, on_status_request);
+  SSL_CTX_set_tlsext_status_arg(context, stapling_.get());
   SSL_CTX_set_client_hello_cb(context, on_client_hello, &selector_);
   // OpenSSL only hands the pointer back; on_alpn reads through it.
   SSL_CTX_set_alpn_select_cb(context, on_alpn,

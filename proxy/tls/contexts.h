@@ -59,11 +59,18 @@ class ServerContext {
   [[nodiscard]] std::unique_ptr<TlsStream> accept(net::Socket socket, BufferPool& pool,
                                                   std::optional<PortTls> port = std::nullopt);
 
+  // For its callbacks.
+  struct Stapling {
+    CertificateSelector& selector;
+    const Clock& clock;
+  };
+
  private:
   [[nodiscard]] SslCtxPtr make_context() const;
 
   CertificateSelector& selector_;
   std::unique_ptr<TicketKeys> tickets_;  // OpenSSL holds its address
+  std::unique_ptr<Stapling> stapling_;   // and this one's
   const Clock& clock_;
   FrontOffer offer_;
   SslCtxPtr context_;

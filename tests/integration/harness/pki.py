@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 UTC = datetime.timezone.utc
 USAGES = {
@@ -192,8 +192,8 @@ class Authority:
 
     def issue(self, common_name, *, dns=(), ips=(), uris=(), usage="server", not_before=None,
               not_after=None, key=None, with_chain=True, extensions=(),
-              organization="integration"):
-        """`extensions`: more of them, all critical."""
+              organization="integration", responder=None):
+        """`extensions`: more of them, all critical. `responder`: the URL of OCSP's."""
         key = key or new_key()
         builder = (x509.CertificateBuilder()
                    .subject_name(name_of(common_name, organization)).issuer_name(self.name)
@@ -206,6 +206,11 @@ class Authority:
                    .add_extension(_issuer_key(self), critical=False))
         for extension in extensions:
             builder = builder.add_extension(extension, critical=True)
+        if responder:
+            builder = builder.add_extension(x509.AuthorityInformationAccess([
+                x509.AccessDescription(AuthorityInformationAccessOID.OCSP,
+                                       x509.UniformResourceIdentifier(responder))]),
+                critical=False)
         names = ([x509.DNSName(name) for name in dns] +
                  [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips] +
                  [x509.UniformResourceIdentifier(uri) for uri in uris])

@@ -100,6 +100,31 @@ TEST_F(DownstreamTlsTest, PrefersHttp2AndRefusesAClientThatOnlySpeaksOther) {
   EXPECT_EQ(stream_->state(), TlsStream::State::Failed);
 }
 
+TEST_F(DownstreamTlsTest, StaplesTheResponseAboutTheCertificateThatIsShownAsLongAsItHolds) {
+  const auto shown = certificates_.by_name["shop.example"].front();
+  certificates_.by_name["shop.example"] = {
+      shown->with_staple("a response", clock_.unix_now() + 3600)};
+  const auto stapled = [this](const char* name, bool asks) {
+    connect(context_, client_, name);
+    if (asks) SSL_set_tlsext_status_type(peer_->ssl(), TLSEXT_STATUSTYPE_ocsp);
+    handshake();
+    EXPECT_EQ(stream_->state(), TlsStream::State::Open);
+    const unsigned char* response = nullptr;
+    const long size = SSL_get_tlsext_status_ocsp_resp(peer_->ssl(), &response);
+    return size <= 0 ? std::string()
+                     : std::string(reinterpret_cast<const char*>(response),
+                                   static_cast<std::size_t>(size));
+  };
+
+  EXPECT_EQ(stapled("shop.example", true), "a response");
+  EXPECT_EQ(stapled("shop.example", false), "");
+  EXPECT_EQ(stapled("other.example", true), "");
+  SSL_CTX_set_max_proto_version(client_.get(), TLS1_2_VERSION);
+  EXPECT_EQ(stapled("shop.example", true), "a response");
+  clock_.advance(std::chrono::seconds(3601));
+  EXPECT_EQ(stapled("shop.example", true), "");
+}
+
 TEST_F(DownstreamTlsTest, RefusesTls11) {
   SSL_CTX_set_security_level(client_.get(), 0);
   SSL_CTX_set_min_proto_version(client_.get(), TLS1_1_VERSION);
