@@ -31,6 +31,8 @@ constexpr seconds kMostSilence{90};
 constexpr milliseconds kShortWatch{1'000};
 
 constexpr std::size_t kPageLimit = 500;
+// Twice in memory, and as a tree beside that. What is larger comes in smaller pages.
+constexpr std::size_t kMaxPage = std::size_t{64} << 20;
 // An object has at most 1.5 MiB in etcd; base64 and JSON's escapes make more of it.
 constexpr std::size_t kMaxLine = std::size_t{16} << 20;
 
@@ -68,6 +70,7 @@ Request Reflector::discovery_request() const {
 
 Request Reflector::list_request() const {
   Request request;
+  request.max_bytes = kMaxPage;
   request.target = collection_path(resource_, version_, scope_.ns) +
                    "?limit=" + std::to_string(page_limit_) + selectors();
   if (!continue_.empty()) request.target += "&continue=" + percent_encode(continue_);
@@ -226,9 +229,12 @@ void Reflector::on_list_end(const Answer& answer, Monotonic now) {
   }
   auto page = parse_list(answer.body, resource_, version_);
   if (!page) {
+    // It may hold more values than a document may: any tenant can write such objects.
+    const bool is_least = page_limit_ == 1;
+    page_limit_ = std::max<std::size_t>(page_limit_ / 2, 1);
     continue_.clear();
     be_in_trouble(0, page.error().detail, now);
-    wait(Wait::Backoff, now);
+    wait(is_least ? Wait::Backoff : Wait::Soon, now);
     return;
   }
   is_absent_ = false;

@@ -403,6 +403,26 @@ TEST_F(Reflecting, AsksForFewerAtATimeWhenListsDoNotComeThrough) {
   EXPECT_TRUE(has(request(), "limit=250"));
 }
 
+TEST_F(Reflecting, AsksForFewerAtATimeWhenAPageHoldsTooMuch) {
+  std::string values = "0";
+  for (std::size_t n = 0; n < objects::kMaxNodes; ++n) values += ",0";
+  request();
+  answer(422);
+  request();
+
+  answer(200, R"({"metadata":{"resourceVersion":"10"},"items":[{"metadata":{},"data":[)" + values +
+                  "]}]}");
+
+  EXPECT_TRUE(has(request(), "limit=250")) << "the same page would be as large again";
+  for (int n = 0; n < 12; ++n) {
+    answer(200, "{");
+    request();
+  }
+  answer(200, "{");
+  EXPECT_GT(reflector.due(), now) << "no circle";
+  EXPECT_TRUE(has(request(), "limit=1&"));
+}
+
 class ReflectingAPolicy : public Reflecting {
  protected:
   ReflectingAPolicy() = default;
