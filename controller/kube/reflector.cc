@@ -248,10 +248,21 @@ void Reflector::on_list_end(const Answer& answer, Monotonic now) {
 }
 
 void Reflector::on_watch_end(const Answer& answer, Monotonic now) {
+  // One that ended in order is over, however little there was to tell.
+  const bool was_silent = !answer.failure.empty() && now - heard_ >= kMostSilence;
   if (watch_error_ == 410) {
     start_over();
-    wait(Wait::Soon, now);
+    // Where a version that was just listed is too old at once, listing it again at once is a storm.
+    wait(now - opened_ < kShortWatch ? Wait::Backoff : Wait::Soon, now);
     return;
+  }
+  if (is_initial()) {
+    // Of a beginning that the server itself gives up, as client-go: the next one is a list.
+    if (watch_error_ != 0 || was_silent || answer.failure.empty()) has_watch_list_ = false;
+  } else if (was_silent) {
+    // A server that was restored from a backup passes over all that is older than where the watch
+    // resumes, bookmarks too.
+    start_over();
   }
   if (watch_error_ == 0 && watch_message_.empty() && answer.failure.empty() && !is_initial() &&
       (has_event_ || now - opened_ >= kShortWatch)) {

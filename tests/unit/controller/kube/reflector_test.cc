@@ -423,6 +423,50 @@ TEST_F(Reflecting, AsksForFewerAtATimeWhenAPageHoldsTooMuch) {
   EXPECT_TRUE(has(request(), "limit=1&"));
 }
 
+TEST_F(Reflecting, ListsWhereTheServerGivesUpTheBeginningOfAWatch) {
+  // So says a server whose etcd can't tell it how far it has come.
+  request();
+  open();
+  EXPECT_FALSE(line(error_event(500)));
+  answer(200);
+
+  EXPECT_TRUE(has(request(), "configmaps?limit=500"));
+  answer(200, list(10, object("a", 5, "1")));
+  EXPECT_TRUE(reflector.is_synced());
+  EXPECT_FALSE(reflector.trouble().has_value());
+}
+
+TEST_F(Reflecting, ListsWhereTheBeginningOfAWatchDoesNotEnd) {
+  request();
+  open();
+  EXPECT_TRUE(line(event("ADDED", "a", 5, "1")));
+  now += seconds{90};
+  EXPECT_TRUE(reflector.is_silent(now));
+  cut();
+
+  EXPECT_TRUE(has(request(), "configmaps?limit=500"));
+}
+
+TEST_F(Reflecting, ListsAnewWhenAWatchHasBroughtNothing) {
+  // A server that was restored from a backup sends nothing older than where the watch resumed.
+  sync();
+  now += seconds{90};
+  EXPECT_TRUE(reflector.is_silent(now));
+  cut();
+
+  EXPECT_TRUE(has(request(), "sendInitialEvents=true"));
+}
+
+TEST_F(Reflecting, DoesNotListInACircle) {
+  sync_by_list();
+  request();
+  open();
+  EXPECT_FALSE(line(error_event(410)));
+  answer(200);
+
+  EXPECT_GT(reflector.due(), now) << "what was just listed is too old already";
+}
+
 class ReflectingAPolicy : public Reflecting {
  protected:
   ReflectingAPolicy() = default;
