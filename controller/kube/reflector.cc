@@ -413,7 +413,10 @@ void Reflector::see(Item item) {
 
 void Reflector::remove(const Item& item) {
   const auto found = known_.find(id_of(item.key));
-  if (found == known_.end()) return;
+  if (found == known_.end()) {
+    if (listener_.wants(item.key)) listener_.on_gone(item.key);
+    return;
+  }
   const std::uint64_t version = version_number(item.resource_version);
   if (version != 0 && version < found->second.version) return;  // it is there again
   known_.erase(found);
@@ -444,6 +447,7 @@ bool Reflector::finish_round(std::string resource_version, Monotonic now) {
   }
   resource_version_ = std::move(resource_version);
   is_synced_ = true;
+  ++lists_;
   has_watch_list_ = true;  // asked again next time: servers are upgraded
   page_limit_ = kPageLimit;
   be_steady(now);
@@ -459,7 +463,7 @@ bool Reflector::adopt(const objects::ObjectKey& key, std::string_view resource_v
   const std::uint64_t version = version_number(resource_version);
   Known& known = known_[id_of(key)];
   if (version != 0 && version <= known.version) return false;
-  known.round = round_;
+  // Not of this round: it may have gone before the list that is under way began.
   known.version = version;
   newest_ = std::max(newest_, version);
   return true;

@@ -60,6 +60,7 @@ class Listener {
   // It is there and can't be read; its last good version counts. Over with any other call for it.
   virtual void on_bad(const objects::ObjectKey& key,
                       std::vector<objects::Decoded::Problem> problems) = 0;
+  // Also of one that is wanted and was never told of: somebody may be fetching it.
   virtual void on_gone(const objects::ObjectKey& key) = 0;
   // An object of a kind that isn't read, only counted: a Namespace.
   virtual void on_name(const objects::ObjectKey& key) = 0;
@@ -95,7 +96,8 @@ class Reflector final {
   void on_reachable(Monotonic now);
 
   // An object that was fetched by itself: what the watch has to say of an older version is no news.
-  // False: the watch has told of it, or of a newer one, already.
+  // False: the watch has told of it, or of a newer one, already. What was asked for before an
+  // on_gone() or the end of a list must not be adopted: perhaps it is gone since.
   [[nodiscard]] bool adopt(const objects::ObjectKey& key, std::string_view resource_version);
   // It isn't wanted anymore.
   void forget(const objects::ObjectKey& key);
@@ -106,6 +108,8 @@ class Reflector final {
   // Whether the whole collection has been seen once; an absent kind counts as empty.
   [[nodiscard]] bool is_synced() const { return is_synced_; }
   [[nodiscard]] bool is_absent() const { return is_absent_; }
+  // How often it has.
+  [[nodiscard]] std::uint64_t lists() const { return lists_; }
   // Whether the request under way asks for the whole collection.
   [[nodiscard]] bool is_listing() const { return state_ != State::Waiting && is_initial(); }
   // Whether the next one will.
@@ -181,6 +185,7 @@ class Reflector final {
   // By "namespace/name". `round_` counts the lists: what wasn't seen in the last is gone.
   std::unordered_map<std::string, Known> known_;
   std::uint64_t round_ = 1;
+  std::uint64_t lists_ = 0;   // that came to their end
   std::uint64_t newest_ = 0;  // version of anything seen
 
   bool is_synced_ = false;

@@ -25,6 +25,22 @@ void ClusterFetches::add(const objects::ObjectKey& key) {
 
 void ClusterFetches::remove(const objects::ObjectKey& key) { fetches_.erase(key); }
 
+void ClusterFetches::renew(const objects::ObjectKey& key) {
+  const auto found = fetches_.find(key);
+  if (found == fetches_.end() || found->second.number == 0) return;
+  found->second.number = 0;
+  found->second.at = clock_.now();
+}
+
+void ClusterFetches::renew_all(std::string_view kind) {
+  for (auto& [key, fetch] : fetches_) {
+    if (key.kind == kind && fetch.number != 0) {
+      fetch.number = 0;
+      fetch.at = clock_.now();
+    }
+  }
+}
+
 std::optional<ClusterFetches::Request> ClusterFetches::take_request(Monotonic now) {
   if (under_way_.size() >= kMostAtOnce) return std::nullopt;
   const auto found = std::ranges::find_if(fetches_, [now](const auto& entry) {

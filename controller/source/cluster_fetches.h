@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "controller/kube/api.h"
@@ -28,6 +29,9 @@ class ClusterFetches final {
   void add(const objects::ObjectKey& key);
   // What comes of it is nobody's.
   void remove(const objects::ObjectKey& key);
+  // If it is under way: what comes of it may be older than what is known, so it is asked for again.
+  void renew(const objects::ObjectKey& key);
+  void renew_all(std::string_view kind);
   [[nodiscard]] bool contains(const objects::ObjectKey& key) const {
     return fetches_.contains(key);
   }

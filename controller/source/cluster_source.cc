@@ -267,6 +267,15 @@ class ClusterSource::Loop {
       return;
     }
     Watch& watch = watches_[note.who];
+    const std::uint64_t lists = watch.reflector.lists();
+    tell_watch(watch, note, at);
+    // The answer to what was asked for before must not bring back what has gone since.
+    for (const ObjectKey& key : view_.take_gone()) fetches_.renew(key);
+    if (watch.reflector.lists() != lists) fetches_.renew_all(watch.kind.resource.kind);
+  }
+
+  void tell_watch(Watch& watch, const ClusterInbox::Note& note, Monotonic at) {
+    using Kind = ClusterInbox::Note::Kind;
     switch (note.kind) {
       case Kind::Open:
         return watch.reflector.on_open(at);

@@ -49,6 +49,7 @@ void ClusterView::on_gone(const ObjectKey& key) {
   if (key.kind == "Namespace") return unmatch(key.name);
   (void)bad_.erase(key);
   all_.erase(key);
+  if (wanted_.contains(key)) gone_.push_back(key);
   tell(key, std::nullopt);
 }
 
@@ -97,6 +98,8 @@ void ClusterView::set_troubles(std::vector<objects::Decoded::Problem> troubles) 
   troubles_ = std::move(troubles);
   touch();
 }
+
+std::vector<ObjectKey> ClusterView::take_gone() { return std::exchange(gone_, {}); }
 
 std::vector<ObjectKey> ClusterView::take_uncovered() { return std::exchange(uncovered_, {}); }
 

@@ -67,6 +67,9 @@ class ClusterView final : public kube::Listener {
   [[nodiscard]] std::optional<Monotonic> due() const;
   [[nodiscard]] Batch take_batch(bool synced);
 
+  // Wanted ones that were told to be gone: what is fetched of them now may be older.
+  [[nodiscard]] std::vector<objects::ObjectKey> take_gone();
+
   // Wanted ones in namespaces that have begun to match: they must be fetched.
   [[nodiscard]] std::vector<objects::ObjectKey> take_uncovered();
 
@@ -93,6 +96,7 @@ class ClusterView final : public kube::Listener {
   std::set<std::string, std::less<>> matching_;        // namespaces
   std::map<objects::ObjectKey, objects::Object> all_;  // with a selector
   std::vector<objects::ObjectKey> uncovered_;
+  std::vector<objects::ObjectKey> gone_;
 };
 
 }  // namespace handfast::source

@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace handfast::source {
@@ -63,10 +64,17 @@ class FakeApi final : public kube::Api {
     const std::string path = request.target.substr(0, request.target.find('?'));
     const auto answer = answers.find(path);
     kube::Answer end;
-    if (is_away) {
+    if (is_away || path == refused_path) {
       end.failure = "refused";
       lock.unlock();
       callbacks.on_end(std::move(end));
+      changed_.notify_all();
+      return id;
+    }
+    if (held_path == path) {
+      held_path.clear();
+      held_ = std::move(callbacks);
+      lock.unlock();
       changed_.notify_all();
       return id;
     }
@@ -140,6 +148,27 @@ class FakeApi final : public kube::Api {
     const std::lock_guard lock{mutex_};
     answers.erase(path);
   }
+  // No request to it gets through.
+  void refuse(const std::string& path) {
+    const std::lock_guard lock{mutex_};
+    refused_path = path;
+  }
+  // The next request to it is answered by release() alone.
+  void hold(const std::string& path) {
+    const std::lock_guard lock{mutex_};
+    held_path = path;
+  }
+  void release(const std::string& body) {
+    kube::Callbacks callbacks;
+    {
+      const std::lock_guard lock{mutex_};
+      callbacks = std::exchange(held_, {});
+    }
+    kube::Answer end;
+    end.status = 200;
+    end.body = body;
+    callbacks.on_end(std::move(end));
+  }
   bool wait_for_request(const std::string& part, std::size_t times = 1) {
     std::unique_lock lock{mutex_};
     return changed_.wait_for(lock, kPatience, [&] {
@@ -176,6 +205,9 @@ class FakeApi final : public kube::Api {
   bool is_away = false;
   std::vector<std::string> requests;
   std::map<std::string, std::pair<int, std::string>> answers;
+  std::string refused_path;
+  std::string held_path;
+  kube::Callbacks held_;
   std::map<Id, Stream> streams_;
   Id next_ = 1;
 };
@@ -377,6 +409,42 @@ TEST_F(ClusterSourceTest, TriesAFetchAgainThatFails) {
   api.set_answer("/api/v1/namespaces/shop/secrets/slow", 200, object_of(secret("shop", "slow", 3)));
 
   EXPECT_TRUE(known.wait_for("Secret shop/slow"));
+}
+
+TEST_F(ClusterSourceTest, DoesNotBringBackASecretThatGoesWhileItIsFetched) {
+  api.set_answer("/api/v1/namespaces/shop/secrets/short", 404);
+  start();
+  ASSERT_TRUE(known.wait_for_sync());
+  (void)source->want({});
+  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+  api.hold("/api/v1/namespaces/shop/secrets/short");
+  (void)source->want({secret_key("short")});
+  ASSERT_TRUE(api.wait_for_request("secrets/short"));
+
+  api.push("/api/v1/secrets", deleted(secret("shop", "short", 102)));
+  api.release(object_of(secret("shop", "short", 101)));
+
+  ASSERT_TRUE(known.wait_for_answer("Secret shop/short"));
+  EXPECT_TRUE(known.wait_until_gone("Secret shop/short"));
+  EXPECT_EQ(api.count("secrets/short"), 2U) << "perhaps it is there again";
+}
+
+TEST_F(ClusterSourceTest, DoesNotBringBackASecretThatGoesWhileItsKindIsListedAnew) {
+  api.set_answer("/api/v1/namespaces/shop/secrets/short", 404);
+  start();
+  ASSERT_TRUE(known.wait_for_sync());
+  (void)source->want({});
+  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+  api.hold("/api/v1/namespaces/shop/secrets/short");
+  (void)source->want({secret_key("short")});
+  ASSERT_TRUE(api.wait_for_request("secrets/short"));
+
+  api.push("/api/v1/secrets", R"({"type":"ERROR","object":{"code":410}})");
+  ASSERT_TRUE(api.wait_for_request("/api/v1/secrets?watch", 2));
+  api.release(object_of(secret("shop", "short", 50)));
+
+  ASSERT_TRUE(known.wait_for_answer("Secret shop/short"));
+  EXPECT_TRUE(known.wait_until_gone("Secret shop/short"));
 }
 
 TEST_F(ClusterSourceTest, SaysThatTheServerIsAwayAndOneRequestTriesForAll) {
