@@ -210,12 +210,19 @@ class ClusterSource::Loop {
       watch.request = send(n, std::move(*request));
     }
     if (is_demand_met_ && !is_unreachable_) {
-      while (auto request = fetches_.take_request(at)) {
-        fetches_.on_sent(request->number,
-                         send(kFetches + request->number, std::move(request->request)));
+      while (send_fetch(at)) {
       }
-      for (const kube::Api::Id id : fetches_.take_silent(at)) parts_.api.cancel(id);
     }
+    for (const kube::Api::Id id : fetches_.take_silent(at)) parts_.api.cancel(id);
+  }
+
+  // Answers its number, if one is due.
+  std::optional<std::uint64_t> send_fetch(Monotonic at) {
+    auto request = fetches_.take_request(at);
+    if (!request) return std::nullopt;
+    const std::uint64_t who = kFetches + request->number;
+    fetches_.on_sent(request->number, send(who, std::move(request->request)));
+    return who;
   }
 
   [[nodiscard]] std::size_t lists() const {
@@ -223,7 +230,13 @@ class ClusterSource::Loop {
         watches_, [](const Watch& watch) { return watch.reflector.is_listing(); }));
   }
 
+  // In turns with a fetch, if one is due: neither may wait for one of the others that hangs.
   void choose_probe(Monotonic at) {
+    if (!std::exchange(was_fetch_probe_, false) && is_demand_met_) {
+      probe_ = send_fetch(at);
+      was_fetch_probe_ = probe_.has_value();
+      if (was_fetch_probe_) return;
+    }
     for (std::size_t n = 0; n < watches_.size(); ++n) {
       if (!watches_[n].reflector.is_waiting_for_server()) continue;
       watches_[n].reflector.try_server(at);
@@ -410,7 +423,8 @@ class ClusterSource::Loop {
   bool is_demand_met_ = false;    // and have seen everything
 
   bool is_unreachable_ = false;
-  std::optional<std::uint64_t> probe_;  // the watch that tries
+  std::optional<std::uint64_t> probe_;  // the watch or the fetch that tries
+  bool was_fetch_probe_ = false;
   Monotonic probe_at_{};
   milliseconds probe_delay_{kFirstProbe};
 

@@ -447,6 +447,20 @@ TEST_F(ClusterSourceTest, DoesNotBringBackASecretThatGoesWhileItsKindIsListedAne
   EXPECT_TRUE(known.wait_until_gone("Secret shop/short"));
 }
 
+TEST_F(ClusterSourceTest, FetchesWhileOneWatchGetsNoAnswer) {
+  start();
+  ASSERT_TRUE(known.wait_for_sync());
+  (void)source->want({});
+  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+  api.refuse("/api/v1/services");
+  api.push("/api/v1/services", "no event");
+  ASSERT_TRUE(known.wait_for_problem("can't be reached"));
+
+  (void)source->want({secret_key("new")});
+
+  EXPECT_TRUE(known.wait_for_answer("Secret shop/new"));
+}
+
 TEST_F(ClusterSourceTest, SaysThatTheServerIsAwayAndOneRequestTriesForAll) {
   start();
   ASSERT_TRUE(known.wait_for_sync());
