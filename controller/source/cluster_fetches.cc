@@ -14,13 +14,14 @@ using std::chrono::milliseconds;
 constexpr std::size_t kMostAtOnce = 16;
 constexpr milliseconds kFirstDelay{200};
 constexpr milliseconds kMostDelay{10'000};
+constexpr milliseconds kAskAgainIfRefused{30'000};
 constexpr std::chrono::seconds kMostSilence{15};
 constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
 
 }  // namespace
 
 void ClusterFetches::add(const objects::ObjectKey& key) {
-  fetches_.insert_or_assign(key, Fetch{0, clock_.now(), kFirstDelay});
+  fetches_.insert_or_assign(key, Fetch{.at = clock_.now(), .delay = kFirstDelay});
 }
 
 void ClusterFetches::remove(const objects::ObjectKey& key) { fetches_.erase(key); }
@@ -87,37 +88,50 @@ std::optional<ClusterFetches::Fetched> ClusterFetches::on_end(std::uint64_t numb
                                                               Monotonic now, double random) {
   const auto request = under_way_.find(number);
   if (request == under_way_.end()) return std::nullopt;
-  Fetched fetched{std::move(request->second.key), std::nullopt, std::nullopt};
+  Fetched fetched{.key = std::move(request->second.key), .item = {}, .problem = {}};
   under_way_.erase(request);
   const auto found = fetches_.find(fetched.key);
   // It was let go, or let go and asked for again.
   if (found == fetches_.end() || found->second.number != number) return std::nullopt;
 
-  const kube::Resource& resource = on_demand_resource(fetched.key.kind);
+  Fetch& fetch = found->second;
+  fetched.was_refused = fetch.is_told;
   bool is_over = answer.status == 404;
   if (answer.status == 200 && answer.failure.empty()) {
-    if (auto item = kube::parse_object(answer.body, resource, 0)) {
+    if (auto item = kube::parse_object(answer.body, on_demand_resource(fetched.key.kind), 0)) {
       fetched.item = std::move(*item);
       is_over = true;
     }
-  } else if (answer.status == 403) {
-    fetched.problem = objects::Decoded::Problem{
-        fetched.key,
-        {},
-        {},
-        {Reason::NotPermitted, kube::message_of(answer.body)},
-        "Permit get of " + resource.full_name() + "; docs/kubernetes.md has the rules."};
-    is_over = true;
   }
   if (is_over) {
     fetches_.erase(found);
     return fetched;
   }
-  Fetch& fetch = found->second;
   fetch.number = 0;
-  fetch.at = now + std::chrono::duration_cast<milliseconds>(fetch.delay * (0.5 + 0.5 * random));
+  if (answer.status == 403) {
+    fetched.problem = on_refused(fetched.key, fetch, answer, now);
+  } else {
+    fetch.refused_since.reset();
+  }
+  const milliseconds delay = fetch.is_told ? kAskAgainIfRefused : fetch.delay;
+  fetch.at = now + std::chrono::duration_cast<milliseconds>(delay * (0.5 + 0.5 * random));
   fetch.delay = std::min(2 * fetch.delay, kMostDelay);
-  return std::nullopt;
+  return fetched.problem ? std::optional(std::move(fetched)) : std::nullopt;
+}
+
+std::optional<objects::Decoded::Problem> ClusterFetches::on_refused(const objects::ObjectKey& key,
+                                                                    Fetch& fetch,
+                                                                    const kube::Answer& answer,
+                                                                    Monotonic now) {
+  if (!fetch.refused_since) fetch.refused_since = now;
+  if (fetch.is_told || now - *fetch.refused_since < patience_) return std::nullopt;
+  fetch.is_told = true;
+  return objects::Decoded::Problem{key,
+                                   {},
+                                   {},
+                                   {Reason::NotPermitted, kube::message_of(answer.body)},
+                                   "Permit get of " + on_demand_resource(key.kind).full_name() +
+                                       "; docs/kubernetes.md has the rules."};
 }
 
 }  // namespace handfast::source

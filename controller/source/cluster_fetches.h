@@ -2,8 +2,9 @@
 // Secrets and ConfigMaps that are fetched by themselves, because somebody refers to them now;
 // internal to controller/source. Which requests to make, and what came of them: no I/O.
 //
-// A fetch ends with an object, with none, or with a refusal; anything else is tried again, from 0.2
-// to 10 s later.
+// A fetch ends with an object, or with none; anything else is tried again, from 0.2 to 10 s later.
+// A refusal that lasts for longer than `patience` is told, and asked about again within half a
+// minute: what is permitted then must not stay missing.
 //
 // Threading: one thread's.
 
@@ -24,7 +25,8 @@ namespace handfast::source {
 
 class ClusterFetches final {
  public:
-  explicit ClusterFetches(const Clock& clock) : clock_(clock) {}
+  ClusterFetches(const Clock& clock, std::chrono::milliseconds patience)
+      : clock_(clock), patience_(patience) {}
 
   void add(const objects::ObjectKey& key);
   // What comes of it is nobody's.
@@ -50,8 +52,9 @@ class ClusterFetches final {
     objects::ObjectKey key;
     std::optional<kube::Item> item;  // none: it isn't there, or there is a problem
     std::optional<objects::Decoded::Problem> problem;
+    bool was_refused = false;  // a problem was told before
   };
-  // Nothing: it will be tried again, or nobody wants it anymore. `random`: from 0 to 1.
+  // Nothing: there is no news, or nobody wants it anymore. `random`: from 0 to 1.
   [[nodiscard]] std::optional<Fetched> on_end(std::uint64_t number, const kube::Answer& answer,
                                               Monotonic now, double random);
 
@@ -60,6 +63,8 @@ class ClusterFetches final {
     std::uint64_t number = 0;  // of the request under way; 0: none
     Monotonic at{};            // to make one
     std::chrono::milliseconds delay{};
+    std::optional<Monotonic> refused_since{};
+    bool is_told = false;  // that it is refused
   };
   struct UnderWay {
     objects::ObjectKey key;
@@ -67,7 +72,14 @@ class ClusterFetches final {
     Monotonic since{};
   };
 
+  // The problem to tell, once it has lasted.
+  [[nodiscard]] std::optional<objects::Decoded::Problem> on_refused(const objects::ObjectKey& key,
+                                                                    Fetch& fetch,
+                                                                    const kube::Answer& answer,
+                                                                    Monotonic now);
+
   const Clock& clock_;
+  const std::chrono::milliseconds patience_;
   std::map<objects::ObjectKey, Fetch> fetches_;
   std::map<std::uint64_t, UnderWay> under_way_;
   std::uint64_t next_ = 1;

@@ -78,7 +78,7 @@ class ClusterSource::Loop {
         wishes_(wishes),
         sink_(sink),
         view_(view_scope(settings), settings.timing, parts.clock),
-        fetches_(parts.clock) {
+        fetches_(parts.clock, settings.patience) {
     for (const WatchedKind& kind : watched_kinds()) {
       if (!kind.is_on_demand) add_watches(kind);
     }
@@ -327,6 +327,7 @@ class ClusterSource::Loop {
     auto fetched = fetches_.on_end(number, answer, at, parts_.random());
     if (!fetched) return;
     Watch* const watch = find_watch(fetched->key);
+    if (fetched->was_refused) view_.on_good(fetched->key);
     if (fetched->item) {
       const bool is_news =
           watch == nullptr || watch->reflector.adopt(fetched->key, fetched->item->resource_version);

@@ -30,8 +30,12 @@ bool ClusterView::covers(const ObjectKey& key) const {
   return scope_.namespaces.empty() || scope_.namespaces.contains(key.ns);
 }
 
-void ClusterView::on_object(const ObjectKey& key, objects::Object object) {
+void ClusterView::on_good(const ObjectKey& key) {
   if (bad_.erase(key) != 0) touch();
+}
+
+void ClusterView::on_object(const ObjectKey& key, objects::Object object) {
+  on_good(key);
   if (scope_.has_selector && !is_on_demand(key)) {
     if (covers(key)) tell(key, object);
     all_.insert_or_assign(key, std::move(object));

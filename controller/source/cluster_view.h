@@ -57,6 +57,8 @@ class ClusterView final : public kube::Listener {
   [[nodiscard]] const std::set<objects::ObjectKey>& wanted() const { return wanted_; }
   // They have been looked for; what was found was told by on_object() before.
   void answer(const objects::ObjectKey& key);
+  // What on_bad() told of it is over.
+  void on_good(const objects::ObjectKey& key);
   // Whether its namespace counts: one that doesn't is never asked for.
   [[nodiscard]] bool covers(const objects::ObjectKey& key) const;
 

@@ -267,8 +267,9 @@ class Known final : public Sink {
 
 class ClusterSourceTest : public ::testing::Test {
  protected:
-  void start(ClusterSource::Settings settings = {}) {
-    settings.patience = std::chrono::milliseconds{20};
+  void start(ClusterSource::Settings settings = {},
+             std::chrono::milliseconds patience = std::chrono::milliseconds{20}) {
+    settings.patience = patience;
     source.emplace(ClusterSource::Parts{api, clock, [] { return 0.25; }, nullptr},
                    std::move(settings));
     thread = std::thread([this] { source->run(known); });
@@ -445,6 +446,36 @@ TEST_F(ClusterSourceTest, DoesNotBringBackASecretThatGoesWhileItsKindIsListedAne
 
   ASSERT_TRUE(known.wait_for_answer("Secret shop/short"));
   EXPECT_TRUE(known.wait_until_gone("Secret shop/short"));
+}
+
+TEST_F(ClusterSourceTest, AsksAgainForASecretThatItMayNotRead) {
+  // A server that restarts refuses everybody for a moment.
+  api.set_answer("/api/v1/namespaces/shop/secrets/shy", 403, R"({"message":"secrets: no"})");
+  start({.namespaces = {}, .namespace_selector = {}, .named = {}}, std::chrono::hours{1});
+  ASSERT_TRUE(known.wait_for_sync());
+  (void)source->want({});
+  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+  (void)source->want({secret_key("shy")});
+  ASSERT_TRUE(api.wait_for_request("secrets/shy", 2));
+
+  api.set_answer("/api/v1/namespaces/shop/secrets/shy", 200, object_of(secret("shop", "shy", 3)));
+
+  EXPECT_TRUE(known.wait_for("Secret shop/shy"));
+}
+
+TEST_F(ClusterSourceTest, SaysThatASecretMayNotBeRead) {
+  api.set_answer("/api/v1/namespaces/shop/secrets/shy", 403, R"({"message":"secrets: no"})");
+  start();
+  ASSERT_TRUE(known.wait_for_sync());
+  (void)source->want({});
+  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+
+  (void)source->want({secret_key("shy")});
+
+  ASSERT_TRUE(known.wait_for_problem("secrets: no"));
+  EXPECT_TRUE(known.wait_for_answer("Secret shop/shy"));
+  (void)source->want({});
+  EXPECT_TRUE(known.wait([this] { return known.problems.empty(); }));
 }
 
 TEST_F(ClusterSourceTest, FetchesWhileOneWatchGetsNoAnswer) {
