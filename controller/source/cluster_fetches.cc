@@ -99,7 +99,7 @@ std::optional<ClusterFetches::Fetched> ClusterFetches::on_end(std::uint64_t numb
   bool is_over = answer.status == 404;
   if (answer.status == 200 && answer.failure.empty()) {
     if (auto item = kube::parse_object(answer.body, on_demand_resource(fetched.key.kind), 0)) {
-      fetched.item = std::move(*item);
+      if (is_watched(*item)) fetched.item = std::move(*item);
       is_over = true;
     }
   }

@@ -10,6 +10,7 @@ namespace handfast::source {
 namespace {
 
 constexpr std::string_view kSingle = "metadata.name=";
+constexpr std::string_view kNoReleases = "type!=helm.sh/release.v1";
 
 constexpr kube::Resource resource(std::string_view kind, std::string_view plural,
                                   std::string_view group, std::string_view version,
@@ -49,7 +50,7 @@ constexpr std::array<WatchedKind, 11> kKinds{{
     may_be_refused(if_there(of_cluster(resource("ClusterTrustBundle", "clustertrustbundles",
                                                 "certificates.k8s.io", "v1beta1", "v1alpha1")))),
     {of_cluster(resource("Namespace", "namespaces", "", "v1")), false, false, true, {}},
-    on_demand(resource("Secret", "secrets", "", "v1"), "type!=helm.sh/release.v1"),
+    on_demand(resource("Secret", "secrets", "", "v1"), kNoReleases),
     on_demand(resource("ConfigMap", "configmaps", "", "v1")),
 }};
 
@@ -71,6 +72,12 @@ const kube::Resource& on_demand_resource(std::string_view kind) {
   });
   check(found != kKinds.end(), "a kind that is never fetched by itself");
   return found->resource;
+}
+
+bool is_watched(const kube::Item& item) {
+  if (item.key.kind != "Secret") return true;
+  const objects::Value* const type = item.document.find("type");
+  return type == nullptr || !kNoReleases.ends_with("!=" + type->scalar);
 }
 
 std::string single_selector(std::string_view name) { return std::string(kSingle).append(name); }

@@ -9,6 +9,7 @@
 
 #include "controller/kube/reflector.h"
 #include "controller/kube/resource.h"
+#include "controller/kube/watch_event.h"
 #include "controller/objects/decode.h"
 #include "controller/objects/objects.h"
 
@@ -35,6 +36,10 @@ struct WatchedKind {
                                                  const std::vector<std::string>& namespaces,
                                                  const std::string& namespace_selector,
                                                  const std::vector<objects::ObjectKey>& named);
+
+// Whether the watches of its kind tell of it. A release of helm that is fetched by itself would
+// never change and never go, so it counts as none.
+[[nodiscard]] bool is_watched(const kube::Item& item);
 
 [[nodiscard]] std::string single_selector(std::string_view name);
 [[nodiscard]] bool is_single(const kube::Scope& scope);

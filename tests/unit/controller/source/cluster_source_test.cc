@@ -478,6 +478,21 @@ TEST_F(ClusterSourceTest, SaysThatASecretMayNotBeRead) {
   EXPECT_TRUE(known.wait([this] { return known.problems.empty(); }));
 }
 
+TEST_F(ClusterSourceTest, TakesAReleaseOfHelmForNone) {
+  api.set_answer("/api/v1/namespaces/shop/secrets/release", 200,
+                 object_of(added("Secret", "v1", "shop", "release", 5,
+                                 R"(,"type":"helm.sh/release.v1","data":{"v":"YQ=="})")));
+  start();
+  ASSERT_TRUE(known.wait_for_sync());
+  (void)source->want({});
+  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+
+  (void)source->want({secret_key("release")});
+
+  ASSERT_TRUE(known.wait_for_answer("Secret shop/release"));
+  EXPECT_FALSE(known.keys.contains("Secret shop/release")) << "no watch would tell of its changes";
+}
+
 TEST_F(ClusterSourceTest, FetchesWhileOneWatchGetsNoAnswer) {
   start();
   ASSERT_TRUE(known.wait_for_sync());
