@@ -13,6 +13,8 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "controller/objects/fields.h"
@@ -23,7 +25,7 @@
 namespace handfast::kube {
 namespace {
 
-constexpr std::chrono::seconds kPatience{60};
+constexpr std::chrono::milliseconds kLookAgain{10};
 constexpr std::size_t kMaxBytes = std::size_t{1} << 20;
 
 // RFC 3339 in UTC, "2026-03-01T12:00:00Z".
@@ -49,9 +51,12 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   return pointers;
 }
 
+using Deadline = std::chrono::steady_clock::time_point;
+
+tl::unexpected<Error> too_late() { return fail(Reason::Io, "did not end in time"); }
+
 // What comes out of the pipe until its end; the error's detail says what stopped it.
-Result<std::string> read_all(int fd) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+Result<std::string> read_all(int fd, Deadline deadline) {
   std::string text;
   std::array<char, 4096> buffer{};
   for (;;) {
@@ -60,12 +65,30 @@ Result<std::string> read_all(int fd) {
     pollfd wait{fd, POLLIN, 0};
     const int ready = left.count() > 0 ? ::poll(&wait, 1, static_cast<int>(left.count())) : 0;
     if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return fail(Reason::Io, "did not end within a minute");
+    if (ready <= 0) return too_late();
     const ssize_t size = ::read(fd, buffer.data(), buffer.size());
     if (size < 0 && errno == EINTR) continue;
     if (size <= 0) return text;
     text.append(buffer.data(), static_cast<std::size_t>(size));
     if (text.size() > kMaxBytes) return fail(Reason::Io, "printed more than a MiB");
+  }
+}
+
+// How it ended. A program that has closed its output may still run, for ever.
+Result<int> wait_for_end(pid_t pid, Deadline deadline) {
+  int status = 0;
+  for (;;) {
+    const pid_t ended = ::waitpid(pid, &status, WNOHANG);
+    if (ended == pid) return status;
+    if (ended < 0 && errno != EINTR) return fail(Reason::Io, std::strerror(errno));
+    if (std::chrono::steady_clock::now() >= deadline) return too_late();
+    std::this_thread::sleep_for(kLookAgain);
+  }
+}
+
+void kill_and_wait(pid_t pid) {
+  (void)::kill(pid, SIGKILL);
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 
@@ -96,7 +119,8 @@ Result<ExecCredential> parse_exec_credential(std::string_view text) {
   return credential;
 }
 
-Result<ExecCredential> run(const ExecPlugin& plugin) {
+Result<ExecCredential> run(const ExecPlugin& plugin, std::chrono::milliseconds patience) {
+  const Deadline deadline = std::chrono::steady_clock::now() + patience;
   const auto failed = [&](std::string why) {
     return fail(Reason::Io, "the exec plugin " + plugin.command + " " + std::move(why));
   };
@@ -130,13 +154,14 @@ Result<ExecCredential> run(const ExecPlugin& plugin) {
   if (error != 0) return failed(std::string("can't be started: ") + std::strerror(error));
 
   writer.reset();
-  auto text = read_all(reader.get());
-  if (!text) (void)::kill(pid, SIGKILL);
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  auto text = read_all(reader.get(), deadline);
+  const auto status =
+      text ? wait_for_end(pid, deadline) : Result<int>{fail(std::move(text.error()))};
+  if (!status) {
+    kill_and_wait(pid);
+    return failed(status.error().detail);
   }
-  if (!text) return failed(text.error().detail);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+  if (!WIFEXITED(*status) || WEXITSTATUS(*status) != 0) {
     return failed("failed; what it has to say is on stderr");
   }
   auto credential = parse_exec_credential(*text);

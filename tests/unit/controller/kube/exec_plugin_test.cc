@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <string>
+
 namespace handfast::kube {
 namespace {
 
@@ -45,6 +48,15 @@ TEST(ExecPlugin, SaysThatItFailedAndNotWhatItPrinted) {
   ASSERT_FALSE(credential.has_value());
   EXPECT_NE(credential.error().detail.find("/bin/sh failed"), std::string::npos);
   EXPECT_EQ(credential.error().detail.find("secret"), std::string::npos);
+}
+
+TEST(ExecPlugin, EndsAProgramThatTakesTooLong) {
+  for (const char* script : {"exec sleep 1000", "exec >&-; exec sleep 1000"}) {
+    const auto credential = run(shell(script), std::chrono::milliseconds{100});
+
+    ASSERT_FALSE(credential.has_value());
+    EXPECT_NE(credential.error().detail.find("did not end in time"), std::string::npos) << script;
+  }
 }
 
 TEST(ExecPlugin, SaysThatItCanNotBeStarted) {
