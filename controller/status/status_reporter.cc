@@ -10,6 +10,7 @@
 #include "controller/translate/ingress_class.h"
 #include "controller/translate/services.h"
 #include "controller/translate/upstream_policy.h"
+#include "proxy/base/hex.h"
 
 namespace handfast::status {
 namespace {
@@ -36,7 +37,7 @@ Write policy_write(std::string key, const objects::Meta& meta, std::string_view 
   write.method = "PATCH";
   write.path =
       kube::object_path(kPolicies, 0, meta.ns, meta.name) + "/status?force=true&fieldManager=";
-  write.path += manager;
+  write.path += percent_encode(manager);  // of a name that somebody may have written there
   write.content_type = "application/apply-patch+yaml";  // JSON is YAML
   write.body = std::move(body);
   return write;
@@ -100,12 +101,20 @@ void StatusReporter::tell(const Round& round) {
     for (const auto& one : round.proxy->endpoints) loaded.endpoints.emplace(one.service, &one);
   }
   std::set<std::string> there;
+  const std::set<std::string> before = std::exchange(leaders_, {});
   for (const UpstreamTlsPolicy* policy : policies) {
     if (policy->meta.uid.empty()) continue;
     tell_policy(round, *policy, loaded);
     there.insert(key_of("replica", policy->meta));
   }
-  std::erase_if(handshakes_told_, [&there](const auto& one) { return !there.contains(one.first); });
+  for (const std::string& key : before) {
+    if (!leaders_.contains(key)) wishes_.forget(key);
+  }
+  std::erase_if(handshakes_told_, [&](const auto& one) {
+    if (there.contains(one.first)) return false;
+    wishes_.forget(one.first);
+    return true;
+  });
 }
 
 void StatusReporter::note(const translate::Report& over, const translate::Report& added) {
@@ -238,8 +247,9 @@ void StatusReporter::tell_leaders(const Round& round, const PolicyView& view,
       replicas.push_back(other);
       continue;
     }
-    wishes_.want(policy_write(key_of("prune " + other.pod, meta), meta, manager_of(other.pod),
-                              no_replica_body(meta)));
+    std::string key = key_of("prune " + other.pod, meta);
+    leaders_.insert(key);
+    wishes_.want(policy_write(std::move(key), meta, manager_of(other.pod), no_replica_body(meta)));
   }
   std::ranges::sort(replicas, {}, &ReplicaStatus::pod);
   const auto conditions = policy_conditions(view, replicas, clock_.unix_now());
@@ -249,6 +259,7 @@ void StatusReporter::tell_leaders(const Round& round, const PolicyView& view,
     wishes_.forget(key);
     return;
   }
+  leaders_.insert(key);
   wishes_.want(policy_write(key, meta, kLeader, std::move(body)));
 }
 

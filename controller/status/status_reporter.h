@@ -80,7 +80,9 @@ class StatusReporter {
   const Settings settings_;
   std::map<objects::ObjectKey, std::vector<Standing>> findings_;
   std::map<std::string, Monotonic> handshakes_told_;  // by policy
-  std::set<std::string> ingresses_;                   // keys of writes that are wanted
+  // Keys of writes that are wanted: what isn't any more must not be sent by who leads later.
+  std::set<std::string> ingresses_;
+  std::set<std::string> leaders_;  // about policies, of the round under way
 };
 
 }  // namespace handfast::status

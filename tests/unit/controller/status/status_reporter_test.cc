@@ -79,7 +79,7 @@ class StatusReporterTest : public testing::Test {
                    .is_served = is_served,
                    .rejected = rejected,
                    .proxy = &proxy,
-                   .is_gone = [](const std::string& pod) { return pod == "pod-dead"; }});
+                   .is_gone = [this](const std::string& pod) { return pod == dead; }});
   }
 
   // What was wanted is written, as the watch would show it.
@@ -108,6 +108,7 @@ class StatusReporterTest : public testing::Test {
   translate::Options options;
   state::ClusterState state;
   publish::Manifest manifest;
+  std::string dead = "pod-dead";
   bool is_served = true;
   bool are_ingresses_touched = true;
   std::map<std::string, config::Rejection, std::less<>> rejected;
@@ -241,6 +242,47 @@ TEST_F(StatusReporterTest, WhatADeadPodSaidIsTakenOut) {
   EXPECT_TRUE(prune.leader_only);
   EXPECT_FALSE(wanted.writes.contains("prune pod-b UpstreamTLSPolicy shop/orders"));
   EXPECT_THAT(wanted.body("status UpstreamTLSPolicy shop/orders"), HasSubstr("Replica pod-b"));
+}
+
+TEST_F(StatusReporterTest, APodThatComesBackIsNotTakenOut) {
+  add_policy();
+  policy.status.replicas.resize(1);
+  policy.status.replicas[0].pod = "pod-dead";
+  state.apply(policy);
+  tell();
+  ASSERT_TRUE(wanted.writes.contains("prune pod-dead UpstreamTLSPolicy shop/orders"));
+
+  dead.clear();
+  tell();
+
+  EXPECT_FALSE(wanted.writes.contains("prune pod-dead UpstreamTLSPolicy shop/orders"))
+      << "who leads later would send it";
+}
+
+TEST_F(StatusReporterTest, NothingIsWantedOfAPolicyThatIsGone) {
+  add_policy();
+  policy.status.replicas.resize(1);
+  policy.status.replicas[0].pod = "pod-dead";
+  state.apply(policy);
+  tell();
+  ASSERT_EQ(wanted.writes.size(), 3U);
+
+  state.remove(objects::key(policy));
+  tell();
+
+  EXPECT_TRUE(wanted.writes.empty());
+}
+
+TEST_F(StatusReporterTest, TheNameOfAPodThatIsNoneStaysAName) {
+  add_policy();
+  policy.status.replicas.resize(1);
+  policy.status.replicas[0].pod = dead = "x&dryRun=All y";
+  state.apply(policy);
+
+  tell();
+
+  EXPECT_THAT(wanted.writes.at("prune x&dryRun=All y UpstreamTLSPolicy shop/orders").path,
+              HasSubstr("fieldManager=handfast-replica-x%26dryRun%3DAll%20y"));
 }
 
 TEST_F(StatusReporterTest, FindingsAreEventsWhileTheyStand) {
