@@ -146,11 +146,14 @@ class Listener final {
   struct Waiting {
     std::chrono::steady_clock::time_point until;
     http_request request;
+    bool has_come = false;  // its body, whole
   };
 
   void on_request(const http_request& request);
   // Answers its number, or 0 if there are too many.
   std::size_t enter(const http_request& request);
+  // False: it has been given up.
+  bool note_body(std::size_t number);
   void leave(std::size_t number);
   http_listener_config config();
   void answer(const http_request& request, std::size_t number, const std::string& body);
@@ -180,7 +183,7 @@ void Listener::on_request(const http_request& request) {
       [this, request, number](const pplx::task<std::vector<unsigned char>>& body) {
         try {
           const std::vector<unsigned char>& bytes = body.get();
-          if (bytes.size() == request.headers().content_length()) {
+          if (bytes.size() == request.headers().content_length() && note_body(number)) {
             std::string text(bytes.begin(), bytes.end());
             worker_.add([this, request, number, text] { answer(request, number, text); });
             return;
@@ -219,7 +222,15 @@ std::size_t Listener::enter(const http_request& request) {
   std::size_t number = 0;
   {
     const std::lock_guard lock{mutex_};
-    for (auto at = waiting_.begin(); at != waiting_.end() && at->second.until < now;) {
+    // Who sends nothing must not keep the API server waiting: the oldest goes for the next.
+    const auto is_late = [&](const auto& each) {
+      return !each.second.has_come && (each.second.until < now || waiting_.size() >= kMaxWaiting);
+    };
+    for (auto at = waiting_.begin(); at != waiting_.end();) {
+      if (!is_late(*at)) {
+        ++at;
+        continue;
+      }
       late.push_back(at->second.request);
       at = waiting_.erase(at);
     }
@@ -230,6 +241,14 @@ std::size_t Listener::enter(const http_request& request) {
   }
   for (const http_request& each : late) read_no_further(each);
   return number;
+}
+
+bool Listener::note_body(std::size_t number) {
+  const std::lock_guard lock{mutex_};
+  const auto found = waiting_.find(number);
+  if (found == waiting_.end()) return false;
+  found->second.has_come = true;
+  return true;
 }
 
 void Listener::leave(std::size_t number) {

@@ -4,7 +4,8 @@
 //
 // Strangers may connect where no client CA is demanded, so all is bounded: a body says how long it
 // is, at most 3 MiB, and comes within 10 seconds; 32 may be on their way. What is beyond gets 411,
-// 413 or 429 and is not read.
+// 413 or 429 and is not read; but of those whose body is still coming, the oldest is given up
+// first.
 //
 // Threading: the handler is called from a thread of the server's own, one review at a time. The
 // destructor waits for it (see controller/metrics/listening.h for what becomes of the port).

@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "controller/admission/self_signed.h"
 #include "proxy/base/check.h"
@@ -24,6 +25,7 @@ namespace {
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::StartsWith;
 using testing::TlsClient;
 
@@ -148,6 +150,21 @@ TEST_F(ServerTest, EndsAConnectionWhoseHeadDoesNotEnd) {
   for (int n = 0; n < 5'000; ++n) client.send(field);
 
   EXPECT_THAT(client.receive("HTTP"), AnyOf(IsEmpty(), StartsWith("HTTP/1.1 400")));
+}
+
+TEST_F(ServerTest, ThoseThatSendNoBodyKeepNobodyWaiting) {
+  std::vector<std::unique_ptr<TlsClient>> idle;
+  for (int n = 0; n < 40; ++n) {
+    idle.push_back(std::make_unique<TlsClient>(address_));
+    idle.back()->send(std::string(kPost) + "Content-Length: 3\r\n\r\na");
+  }
+
+  EXPECT_THAT(ask(std::string(kPost) + "Content-Length: 3", "abc", "}"), HasSubstr("{\"size\":3}"));
+  // The newest of them may still end theirs, the oldest not.
+  idle.back()->send("bc");
+  EXPECT_THAT(idle.back()->receive("}"), HasSubstr("{\"size\":3}"));
+  idle.front()->send("bc");
+  EXPECT_THAT(idle.front()->receive("arrive\n"), Not(HasSubstr("HTTP/1.1 200")));
 }
 
 TEST_F(ServerTest, CountsWhatAConnectionSendsUntilItsAnswer) {
