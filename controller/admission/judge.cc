@@ -64,20 +64,35 @@ bool wants_grant(const Finding& finding) {
   return finding.condition == translate::Condition{"ResolvedRefs", "RefNotPermitted"};
 }
 
-// Whether a sentence names this object, and not one whose name begins alike.
-bool names(std::string_view sentence, const std::string& object) {
-  const std::size_t at = sentence.find(object);
-  if (at == std::string_view::npos) return false;
-  const std::string_view rest = sentence.substr(at + object.size());
-  return rest.empty() || std::string_view(" ;,").find(rest.front()) != std::string_view::npos ||
-         rest == "." || rest.starts_with(". ");
+// What a sentence may name: by "Secret shop/orders".
+using Names = std::map<std::string, ObjectKey, std::less<>>;
+
+Names names_of(const std::set<ObjectKey>& references) {
+  Names names;
+  for (const ObjectKey& reference : references) {
+    names.emplace(objects::to_string(reference), reference);
+  }
+  return names;
 }
 
-bool is_said(const translate::Report& report, const Finding& finding) {
-  return std::ranges::any_of(report, [&](const Finding& each) {
-    return each.field == finding.field && each.message == finding.message;
-  });
+// Calls `look` with each of `names` that stands in the sentence, whole, until it answers true. The
+// sentence is read once, however many there are: an Ingress may name tens of thousands.
+template <class Look>
+bool any_named(std::string_view sentence, const Names& names, const Look& look) {
+  for (const std::string_view kind : {"Secret ", "ConfigMap ", "ClusterTrustBundle "}) {
+    for (std::size_t at = sentence.find(kind); at != std::string_view::npos;
+         at = sentence.find(kind, at + kind.size())) {
+      const std::size_t end = sentence.find_first_of(" ;,", at + kind.size());
+      std::string_view name = sentence.substr(at, end == std::string_view::npos ? end : end - at);
+      if (name.ends_with('.')) name.remove_suffix(1);
+      const auto found = names.find(name);
+      if (found != names.end() && look(found->second)) return true;
+    }
+  }
+  return false;
 }
+
+std::string saying(const Finding& finding) { return finding.field + '\0' + finding.message; }
 
 Index::Neighbours neighbours_of(const objects::Ingress& ingress,
                                 const translate::Options& options) {
@@ -192,7 +207,8 @@ Verdict Judge::judge_alone(const Case& one) const {
   index_.add_to(state, one.neighbours);
   state.apply(one.object);
   translate::Output bare = translate_one(state, one);
-  tell_missing(one, bare, verdict);
+  Said said;
+  tell_missing(one, bare, verdict, said);
 
   translate::Report report = std::move(bare.report);
   if (assume(one, bare.references, state)) report = translate_one(state, one).report;
@@ -200,7 +216,7 @@ Verdict Judge::judge_alone(const Case& one) const {
     if (finding.severity == Severity::Error && is_own_fault(finding.reason)) {
       verdict.refusals.push_back(std::move(finding));
     } else if (finding.severity == Severity::Warning && is_own_doubt(finding) &&
-               !is_said(verdict.warnings, finding)) {
+               said.insert(saying(finding)).second) {
       verdict.warnings.push_back(std::move(finding));
     }
   }
@@ -216,20 +232,27 @@ translate::Output Judge::translate_one(const state::ClusterState& state, const C
 }
 
 // What is known not to be there, from a translation without any material.
-void Judge::tell_missing(const Case& one, const translate::Output& bare, Verdict& verdict) const {
+void Judge::tell_missing(const Case& one, const translate::Output& bare, Verdict& verdict,
+                         Said& said) const {
   std::set<ObjectKey> references = bare.references;
   if (const auto* policy = std::get_if<objects::UpstreamTlsPolicy>(&one.object)) {
     for (const auto& ref : policy->validation.cas) {
       if (ref.kind == "ClusterTrustBundle") references.insert({ref.kind, {}, ref.name});
     }
   }
+  const Names names = names_of(references);
+  const auto is_known_missing = [&](const Finding& finding) {
+    return any_named(finding.message, names,
+                     [this](const ObjectKey& key) { return index_.is_missing(key); });
+  };
   for (const Finding& finding : bare.report) {
     const bool is_service =
         finding.reason == Reason::ServiceMissing || finding.reason == Reason::PortMissing;
-    const bool is_told =
-        is_service || wants_grant(finding) ||
-        (is_missing_material(finding.reason) && is_known_missing(finding, references));
-    if (is_told && !is_said(verdict.warnings, finding)) verdict.warnings.push_back(finding);
+    // The sentence is that of a translation without any material, so it may only be believed of
+    // what is known not to be there.
+    const bool is_told = is_service || wants_grant(finding) ||
+                         (is_missing_material(finding.reason) && is_known_missing(finding));
+    if (is_told && said.insert(saying(finding)).second) verdict.warnings.push_back(finding);
   }
 }
 
@@ -265,19 +288,12 @@ void Judge::spare(const Case& one, state::ClusterState& state, Verdict& verdict)
   std::erase(others, objects::key(one.object));
   if (others.empty()) return;
   for (const ObjectKey& other : others) state.remove(other);
-  const translate::Report alone = translate_one(state, one).report;
+  Said alone;
+  for (const Finding& finding : translate_one(state, one).report) alone.insert(saying(finding));
   const auto theirs = std::ranges::stable_partition(
-      verdict.refusals, [&](const Finding& finding) { return is_said(alone, finding); });
+      verdict.refusals, [&](const Finding& finding) { return alone.contains(saying(finding)); });
   std::ranges::move(theirs, std::back_inserter(verdict.warnings));
   verdict.refusals.erase(theirs.begin(), theirs.end());
-}
-
-// The sentence is that of a translation without any material, so it may only be believed of what is
-// known not to be there.
-bool Judge::is_known_missing(const Finding& finding, const std::set<ObjectKey>& references) const {
-  return std::ranges::any_of(references, [&](const ObjectKey& reference) {
-    return names(finding.message, objects::to_string(reference)) && index_.is_missing(reference);
-  });
 }
 
 void Judge::judge_claims(const objects::Ingress& ingress, const objects::Ingress* before,
@@ -288,16 +304,16 @@ void Judge::judge_claims(const objects::Ingress& ingress, const objects::Ingress
     for (const Claim& claim : claims_of(*before, options_)) had.emplace(claim.key(), claim.passes);
   }
   std::map<std::string, std::string> own;  // claim -> Service
+  std::set<std::string> fields;
+  translate::Report warnings;
   for (const Claim& claim : claims_of(ingress, options_)) {
     const std::string text = claim.key();
     const auto known = had.find(text);
     const bool is_new = known == had.end() || known->second != claim.passes;
     const auto tell = [&](std::string message) {
-      Finding finding = conflict(ingress, claim, std::move(message));
-      std::erase_if(verdict.warnings, [&](const Finding& each) {
-        return each.reason == Reason::Conflict && each.field == finding.field;
-      });
-      (is_new ? verdict.refusals : verdict.warnings).push_back(std::move(finding));
+      fields.insert(claim.field);
+      (is_new ? verdict.refusals : warnings)
+          .push_back(conflict(ingress, claim, std::move(message)));
     };
     if (claim.kind != ClaimKind::Host) {
       const auto [first, added] = own.emplace(text, claim.service);
@@ -324,6 +340,11 @@ void Judge::judge_claims(const objects::Ingress& ingress, const objects::Ingress
     }
     if (holder) tell(place_of(claim) + " is already served by Ingress " + holder->ingress + '.');
   }
+  // What translation said of these is said better here.
+  std::erase_if(verdict.warnings, [&](const Finding& each) {
+    return each.reason == Reason::Conflict && fields.contains(each.field);
+  });
+  std::ranges::move(warnings, std::back_inserter(verdict.warnings));
 }
 
 }  // namespace handfast::admission

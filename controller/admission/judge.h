@@ -10,6 +10,8 @@
 // Pure: no file, no network, no program. Threading: any thread; the index is asked under its lock.
 
 #include <set>
+#include <string>
+#include <unordered_set>
 
 #include "controller/admission/index.h"
 #include "controller/admission/stand_ins.h"
@@ -43,18 +45,18 @@ class Judge final {
 
  private:
   struct Case;
+  using Said = std::unordered_set<std::string>;  // fields and sentences
 
   void judge_claims(const objects::Ingress& ingress, const objects::Ingress* before,
                     Verdict& verdict) const;
   [[nodiscard]] Verdict judge_alone(const Case& one) const;
   [[nodiscard]] translate::Output translate_one(const state::ClusterState& state,
                                                 const Case& one) const;
-  void tell_missing(const Case& one, const translate::Output& bare, Verdict& verdict) const;
+  void tell_missing(const Case& one, const translate::Output& bare, Verdict& verdict,
+                    Said& said) const;
   [[nodiscard]] bool assume(const Case& one, const std::set<objects::ObjectKey>& references,
                             state::ClusterState& state) const;
   void spare(const Case& one, state::ClusterState& state, Verdict& verdict) const;
-  [[nodiscard]] bool is_known_missing(const translate::Finding& finding,
-                                      const std::set<objects::ObjectKey>& references) const;
 
   const translate::Options options_;
   const Index& index_;

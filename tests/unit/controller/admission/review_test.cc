@@ -153,5 +153,32 @@ TEST_F(ReviewTest, ASecretThatNobodyHasLookedForIsNotCalledMissing) {
   EXPECT_THAT(answer->json, Not(HasSubstr("shop-tls")));
 }
 
+// One is judged at a time, so what one author writes must not keep the others waiting: nothing may
+// compare each of these with each other.
+TEST_F(ReviewTest, AnIngressOfTensOfThousandsOfPathsAndSecretsIsJudged) {
+  std::string paths;
+  std::string tls;
+  for (int n = 0; n < 20'000; ++n) {
+    const std::string number = std::to_string(n);
+    paths += (n == 0 ? "" : ",") + (R"({"path":"/)" + number) +
+             R"(","pathType":"Prefix","backend":{"service":{"name":"s)" + number +
+             R"(","port":{"number":1}}}})";
+    if (n % 2 == 0) {
+      tls += (n == 0 ? "" : ",") + (R"({"hosts":["h.example"],"secretName":"s)" + number) + "\"}";
+    }
+  }
+  std::string body = good();
+  const std::string at = R"("spec":{)";
+  body.insert(body.find(at) + at.size(), R"("rules":[{"host":"h.example","http":{"paths":[)" +
+                                             paths + R"(]}}],"tls":[)" + tls + "],");
+  ASSERT_LT(body.size(), kMaxReviewBytes);
+
+  const auto answer = ask(body);
+
+  ASSERT_TRUE(answer.has_value()) << answer.error();
+  EXPECT_EQ(answer->result, "warned") << answer->json;
+  EXPECT_THAT(answer->json, HasSubstr("There is no Service shop/s"));
+}
+
 }  // namespace
 }  // namespace handfast::admission
