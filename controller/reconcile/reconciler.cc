@@ -215,7 +215,8 @@ void Reconciler::settle(const Outcome& outcome) {
     poll_at_ = retry_at_;
     backoff_ = std::min(2 * backoff_, kMostBackoff);
   } else {
-    is_dirty_ = false;
+    // What is held back is not out yet.
+    is_dirty_ = held_.has_value();
     backoff_ = kFirstBackoff;
     poll_at_ = now + (outcome.kind == Kind::Pending ? kPollPending : kPollServed);
   }

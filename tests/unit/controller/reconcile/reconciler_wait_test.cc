@@ -121,6 +121,40 @@ TEST_F(ReconcilerWait, HoldsUpOthersForASecondAtMost) {
   EXPECT_EQ(writer_.newest(), 3U);
 }
 
+TEST_F(ReconcilerWait, AskingTheProxyMeanwhileLosesNothingThatIsHeldBack) {
+  serve_orders();
+  advance(1500ms);
+  waiting_.work();
+  // A revocation, and an Ingress with a Secret that has to be looked for.
+  take(app_yaml("pay") + secret_yaml("orders", ca_key("backends")));
+  waiting_.work();
+  ASSERT_EQ(writer_.newest(), 1U);
+
+  advance(600ms);  // the time to ask the proxy comes first
+  waiting_.work();
+  ASSERT_EQ(writer_.newest(), 1U);
+  take("", {secret("pay")});
+  waiting_.work();
+
+  EXPECT_EQ(writer_.newest(), 2U);
+  EXPECT_FALSE(served_policy("orders").identity);
+}
+
+TEST_F(ReconcilerWait, WhatIsHeldBackGoesOutInTimeThoughTheProxyWasAskedMeanwhile) {
+  serve_orders();
+  advance(1500ms);
+  waiting_.work();
+  take(app_yaml("pay"));
+  waiting_.work();
+  advance(600ms);
+  waiting_.work();
+
+  advance(400ms);
+  waiting_.work();
+
+  EXPECT_EQ(writer_.newest(), 2U);
+}
+
 TEST_F(ReconcilerWait, AsksAgainForWhatWasLetGo) {
   serve_orders();
   waiting_.take(testing::batch_without({"Ingress", "shop", "orders"}));
