@@ -221,6 +221,7 @@ void ClientAuth::decide(const objects::Ingress& ingress, const ClientPlan& plan,
   if (!access.refused && !host.client) {
     host.client = plan.rules;
     owner.ingress = name;
+    use_files(plan.rules);
   } else if (!access.refused && host.client != plan.rules) {
     const auto [known, added] = owner.conflicts.try_emplace(name);
     if (added) {
@@ -234,6 +235,16 @@ void ClientAuth::decide(const objects::Ingress& ingress, const ClientPlan& plan,
     access.refused = known->second;
   }
   owner.inherited.try_emplace(ingress.meta.ns, std::move(access));
+}
+
+// By the host too: it may be the first to name them, long after the Ingress was read, when another
+// that had decided is gone.
+void ClientAuth::use_files(const config::ClientTls& rules) {
+  const auto use = [this](const config::FileRef& file, ItemKind item) {
+    if (const auto key = find_key(file, item)) static_cast<void>(materials_.use_file(*key));
+  };
+  for (const config::FileRef& file : rules.ca) use(file, ItemKind::Ca);
+  for (const config::FileRef& file : rules.crl) use(file, ItemKind::Crl);
 }
 
 std::optional<config::ClientAccess> access_for(const config::Route& route, const ClientPlan& plan,

@@ -54,6 +54,7 @@ class ClientAuth {
  private:
   void apply_secret(const NamespacedName& ref, const objects::Ingress& ingress, ClientPlan& plan,
                     ObjectReport& report, std::optional<config::Refusal>& refused);
+  void use_files(const config::ClientTls& rules);
 
   Materials& materials_;
 };

@@ -43,6 +43,7 @@ class Told {
  public:
   void take(Change change) {
     if (change.is_whole) shards_.clear();
+    expect_files(change);
     for (auto& [name, shard] : change.shards) {
       if (shard) {
         EXPECT_EQ(config::shard_name(*shard), name);
@@ -95,6 +96,30 @@ class Told {
   [[nodiscard]] const LastGood& items() const { return items_; }
 
  private:
+  // Nobody else knows the bytes, and what no generation named is not on disk any more.
+  void expect_files(const Change& change) const {
+    const auto is_kept = [](const auto& items, const std::string& directory) {
+      return std::ranges::any_of(items, [&](const auto& each) {
+        const std::optional<GoodItem> item{each.second};
+        return item && item->bad_since != 0 &&
+               (item->directory == directory || item->passphrases.starts_with(directory + '/'));
+      });
+    };
+    for (const auto& [name, shard] : change.shards) {
+      const auto before = shards_.find(name);
+      if (!shard || (before != shards_.end() && before->second == *shard)) continue;
+      const std::string text = config::serialize(*shard);
+      for (std::size_t at = text.find("\"tls/"); at != std::string::npos;
+           at = text.find("\"tls/", at + 1)) {
+        const std::string path = text.substr(at + 1, text.find('"', at + 1) - at - 1);
+        const std::string directory = path.substr(0, path.rfind('/'));
+        EXPECT_TRUE(change.files.contains(path) || is_kept(change.items, directory) ||
+                    is_kept(items_, directory))
+            << name << " names " << path;
+      }
+    }
+  }
+
   static std::string text_of(const Report& report) {
     std::string text;
     for (const Finding& finding : report) text += to_text(finding) + '\n';
@@ -389,6 +414,51 @@ stringData:
   EXPECT_EQ(names(change), (std::set<std::string>{"host/one.example", "tls/shop/one/api:443"}));
   EXPECT_EQ(change.items.size(), 1U);  // the pair; the CA is what it was
   EXPECT_FALSE(change.files.empty());
+}
+
+// What the loser of a conflict named was in no generation, so it isn't on disk.
+TEST_F(TranslatorTest, BringsTheClientCaOfWhoDecidesOnceTheOtherIsGone) {
+  const auto ingress = [](const std::string& name, const std::string& year,
+                          const std::string& secret) {
+    return "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: " + name +
+           "\n  namespace: shop\n  creationTimestamp: \"" + year + "-01-01T00:00:00Z\"\n" +
+           (secret.empty() ? std::string{}
+                           : "  annotations: {nginx.ingress.kubernetes.io/auth-tls-secret: shop/" +
+                                 secret + "}\n") +
+           "spec:\n  ingressClassName: handfast\n  rules:\n  - host: one.example\n    http: "
+           "{paths: "
+           "[{path: /" +
+           name + ", pathType: Prefix, backend: {service: {name: api, port: {number: 443}}}}]}\n" +
+           "---\n";
+  };
+  apply_yaml(state_, material_.fill(R"(
+apiVersion: v1
+kind: Secret
+metadata: {name: first, namespace: shop}
+stringData:
+  ca.crt: ${CA:backends}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: second, namespace: shop}
+stringData:
+  ca.crt: ${CA:clients}
+---
+)") + ingress("head", "2020", "") +
+                         ingress("winner", "2021", "first") + ingress("loser", "2022", "second"));
+  Translator translator{state_, last_good_, {}, kNow};
+  static_cast<void>(translator.update({}, kNow));
+  static_cast<void>(state_.take_touched());
+  state_.remove({"Ingress", "shop", "winner"});
+
+  const Change change = translator.update(state_.take_touched(), kNow);
+
+  const auto host = change.shards.find("host/one.example");
+  ASSERT_TRUE(host != change.shards.end() && host->second);
+  const auto& client = std::get<config::VirtualHost>(*host->second).client;
+  ASSERT_TRUE(client);
+  EXPECT_EQ(client->ca.front().source, "Secret/shop/second");
+  EXPECT_TRUE(change.files.contains(client->ca.front().path));
 }
 
 TEST_F(TranslatorTest, WhatNobodyAsksForTouchesNothing) {
