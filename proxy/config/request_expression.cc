@@ -97,6 +97,11 @@ struct Words {
   std::string_view list;
 };
 
+bool is_control(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return byte < 0x20 || byte == 0x7f;
+}
+
 Words words_of(ExpressionUse use) {
   if (use == ExpressionUse::Hash) {
     return {"an expression to hash by",
@@ -115,6 +120,11 @@ Result<RequestExpression> parse_request_expression(std::string_view text, Expres
   if (text.size() > kMaxRequestExpression) {
     return fail(Reason::InvalidValue, std::string(words.what) + " has at most " +
                                           std::to_string(kMaxRequestExpression) + " characters");
+  }
+  // A NUL byte, which no text of a shard may hold, would take its whole host with it.
+  if (std::ranges::any_of(text, is_control)) {
+    return fail(Reason::InvalidValue,
+                std::string(words.what) + " must not hold control characters");
   }
   RequestExpression expression;
   while (!text.empty()) {

@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "controller/translate/annotation_table.h"
 #include "proxy/config/text.h"
 #include "tests/unit/controller/translate/support.h"
 
@@ -165,6 +166,33 @@ stringData: {ca.crt: ${CA:backends}}
                                               {"Secret", "shop", "front-tls"},
                                               {"Secret", "shop", "material"}};
   EXPECT_EQ(output.references, expected);
+}
+
+// A text that only its reader refuses would take the whole host with it, and who else has a path of
+// it.
+TEST(Translate, WhateverAnAnnotationSaysTheProxyReadsTheHost) {
+  state::ClusterState state;
+  apply_yaml(state,
+             numbered_ingress(0) +
+                 "---\napiVersion: v1\nkind: Service\nmetadata: {name: api, namespace: shop}\n"
+                 "spec: {ports: [{port: 443}]}\n");
+  const objects::Ingress ingress = *state.find_ingress("shop", "i0");
+  using namespace std::string_literals;
+  const std::string values[] = {"a\0$remote_addr"s,      "CN=a\tb",         "\x7f",
+                                "https://a.example/\0"s, "spiffe://a\nb/c", "\xff\xfe",
+                                std::string(1000, 'x')};
+  for (const AnnotationRow& row : annotation_table()) {
+    if (row.what != AnnotationClass::Implemented) continue;
+    for (const std::string& value : values) {
+      objects::Ingress changed = ingress;
+      changed.meta.annotations = {{std::string(kOwnPrefix).append(row.name), value}};
+      state.apply(changed);
+      for (const config::Shard& shard : translate(state, {}, {}, kNow).shards) {
+        const auto read = config::parse_shard(config::serialize(shard));
+        EXPECT_TRUE(read.has_value()) << row.name << ": " << read.error();
+      }
+    }
+  }
 }
 
 TEST(Translate, OfNothingIsNothing) {

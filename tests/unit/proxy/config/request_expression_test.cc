@@ -89,6 +89,12 @@ TEST(RequestExpression, RefusesADollarWithoutAName) {
   refusal("${ho st}");
 }
 
+TEST(RequestExpression, RefusesControlCharacters) {
+  refusal(std::string_view("a\0$host", 7));
+  refusal("$host\n");
+  refusal("\x7f$host");
+}
+
 TEST(RequestExpression, RefusesNothingAndTooMuch) {
   refusal("");
   EXPECT_EQ(parts(std::string(kMaxRequestExpression, 'x')).size(), 1u);
