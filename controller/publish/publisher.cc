@@ -5,6 +5,7 @@
 
 #include "controller/publish/replacement.h"
 #include "proxy/base/check.h"
+#include "proxy/config/text.h"
 
 namespace handfast::publish {
 namespace {
@@ -13,6 +14,18 @@ namespace {
 constexpr int kMostRounds = 16;
 
 constexpr std::string_view kDefaultCertificate = "default_certificate";
+
+// Why no proxy would read the shard.
+std::optional<Error> find_fault(const PreparedShard& shard) {
+  if (shard.text.size() > config::kMostShardBytes) {
+    return Error{Reason::BadObject, "it is " + std::to_string(shard.text.size()) +
+                                        " bytes long, and may have " +
+                                        std::to_string(config::kMostShardBytes)};
+  }
+  auto read = config::parse_shard(shard.text);
+  if (!read) return std::move(read.error());
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -34,15 +47,24 @@ PreparedShard Publisher::choose(const config::Shard& shard, const FileSet& files
       replaced_.erase(found);
     }
   }
+  const auto replace = [&](config::Rejection rejection, const config::Shard& by) {
+    PreparedShard instead = prepare(by);
+    replaced_.insert_or_assign(chosen.name, Replaced{wanted, instead});
+    replaced.push_back(std::move(rejection));
+    return instead;
+  };
+  const bool is_wanted = chosen.stored.hash == wanted;
+  if (const auto fault = is_wanted ? find_fault(chosen) : std::nullopt) {
+    const config::Rejection rejection{chosen.name, "", "", fault->reason, fault->detail};
+    return replace(rejection, closed(rejection));
+  }
   const auto lost = lost_directory(chosen, files);
   if (!lost) return chosen;
   // A last good item whose files are gone. It must not keep everybody else from being published.
   config::Rejection rejection{chosen.name, "", *lost, Reason::Io,
                               "the files of " + *lost + " are not there any more"};
-  PreparedShard instead = prepare(refused(shard, {rejection.reason, rejection.detail}));
-  replaced_.insert_or_assign(chosen.name, Replaced{wanted, instead});
-  replaced.push_back(std::move(rejection));
-  return instead;
+  const config::Shard by = refused(shard, {rejection.reason, rejection.detail});
+  return replace(std::move(rejection), by);
 }
 
 std::optional<std::string> Publisher::lost_directory(const PreparedShard& shard,
@@ -202,8 +224,13 @@ std::optional<PreparedShard> Publisher::replacement(const config::Rejection& rej
   const Manifest& wanted = writer_.manifest(writer_.newest());
   const StoredShard* newest = wanted.find(rejection.shard);
   if (newest == nullptr) return std::nullopt;
+  const auto shut = [&]() -> std::optional<PreparedShard> {
+    PreparedShard instead = prepare(closed(rejection));
+    if (instead.stored.hash == newest->hash) return std::nullopt;
+    return instead;
+  };
   const auto shard = writer_.read_shard(wanted, rejection.shard);
-  if (!shard) return std::nullopt;
+  if (!shard) return shut();
 
   std::optional<config::Shard> last_good;
   const Manifest& good = writer_.manifest(last_good_);
@@ -211,12 +238,12 @@ std::optional<PreparedShard> Publisher::replacement(const config::Rejection& rej
     if (auto read = writer_.read_shard(good, rejection.shard)) last_good = std::move(*read);
   }
   PreparedShard instead = prepare(replacement_for(*shard, last_good, rejection));
-  if (instead.stored.hash == newest->hash) return std::nullopt;
+  if (instead.stored.hash == newest->hash) return shut();
   // Back to what was rejected before: only the refusal is left.
   const auto before = replaced_.find(rejection.shard);
   if (before != replaced_.end() && before->second.rejected == instead.stored.hash) {
     instead = prepare(refused(*shard, {rejection.reason, rejection.detail}));
-    if (instead.stored.hash == newest->hash) return std::nullopt;
+    if (instead.stored.hash == newest->hash) return shut();
   }
   return instead;
 }

@@ -11,6 +11,9 @@
 //                           there
 //                           +- no answer: poll() tries again; `current` stays where it was
 //
+// What no proxy could read, a text that is too long or against the rules, isn't written at all: one
+// object, or many that make one shard, must not keep everybody's changes from being loaded.
+//
 // A generation over which the proxy died is not made current because nobody listens afterwards.
 //
 // Threading: one thread's; calls block for as long as the proxy takes. Ownership: borrows its

@@ -1,6 +1,8 @@
 #include "controller/publish/replacement.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstddef>
 #include <utility>
 #include <vector>
 
@@ -185,6 +187,42 @@ config::Shard refused(const config::Shard& shard, const config::Refusal& refusal
     front->groups.clear();
   }
   return answer;
+}
+
+config::Shard closed(const config::Rejection& rejection) {
+  const config::Refusal refusal = refusal_of(rejection);
+  const std::string_view whole = rejection.shard;
+  const std::string_view kind = whole.substr(0, whole.find('/'));
+  const std::string_view name = whole.substr(std::min(kind.size() + 1, whole.size()));
+  if (kind == "host") {
+    config::VirtualHost host;
+    host.host = name;
+    host.routes.emplace_back().path = "/";
+    host.routes.back().refused = refusal;
+    return host;
+  }
+  if (kind == "service") {
+    config::Service service;
+    service.name = name;
+    service.refused = refusal;
+    return service;
+  }
+  if (kind == "tls") {
+    config::UpstreamTls tls;
+    tls.name = name;
+    tls.versions = {config::TlsVersion::Tls13};
+    tls.refused = refusal;
+    return tls;
+  }
+  if (kind == "tcp") {
+    config::TcpPort tcp;
+    std::from_chars(name.data(), name.data() + name.size(), tcp.port);
+    tcp.route.refused = refusal;
+    return tcp;
+  }
+  config::Front front;
+  front.versions = {config::TlsVersion::Tls13};
+  return front;
 }
 
 config::Shard replacement_for(const config::Shard& rejected,

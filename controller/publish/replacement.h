@@ -25,4 +25,8 @@ namespace handfast::publish {
 // The shard at 503, naming no file: for a second rejection, and for what can't be written.
 [[nodiscard]] config::Shard refused(const config::Shard& shard, const config::Refusal& refusal);
 
+// What answers 503 in the place of the rejected shard and repeats nothing of it but its name: for
+// what can't be read. Nobody has a reason to reject it too, so that no other shard waits for it.
+[[nodiscard]] config::Shard closed(const config::Rejection& rejection);
+
 }  // namespace handfast::publish

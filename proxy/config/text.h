@@ -7,6 +7,7 @@
 // routes[2].protocol: …"): nothing is guessed, but for the defaults that docs/generation-format.md
 // lists. parse_shard() and parse_standalone() also apply validate(). Pure functions; thread-safe.
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,9 @@
 #include "proxy/config/model.h"
 
 namespace handfast::config {
+
+// What a reader takes: a longer one is refused, whatever it says.
+inline constexpr std::size_t kMostShardBytes = std::size_t{8} << 20;
 
 [[nodiscard]] std::string serialize(const Shard& shard);
 [[nodiscard]] std::string serialize(const Bucket& bucket);

@@ -261,6 +261,64 @@ TEST_F(Publishing, RefusesAPolicyWhoseFilesAreGone) {
   EXPECT_TRUE(served_policy().refused);
 }
 
+// Many Ingresses make one host, and nobody counts their paths.
+TEST_F(Publishing, AHostThatIsTooLargeForAnybodyHurtsOnlyItself) {
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+  Content change;
+  add_app(change, "pay", "1", "authority");
+  auto host = std::get<config::VirtualHost>(one_.shards[0]);
+  for (char c = 'a'; c <= 'z'; ++c) {
+    host.routes.push_back(host.routes.front());
+    host.routes.back().path = '/' + std::string(400'000, c);
+  }
+  change.shards.emplace_back(host);
+  change.is_change = true;
+
+  const Outcome outcome = publisher_.publish(change);
+
+  EXPECT_EQ(outcome.kind, Kind::Acknowledged);
+  ASSERT_EQ(outcome.replaced.size(), 1u);
+  EXPECT_EQ(outcome.replaced[0].shard, "host/orders.example");
+  const auto seen = read_current(files_);
+  ASSERT_TRUE(seen) << seen.error();
+  EXPECT_EQ(seen->shards.count("host/pay.example"), 1u);
+  const auto served = config::parse_shard(seen->shards.at("host/orders.example"));
+  ASSERT_TRUE(served) << served.error();
+  const auto& closed_host = std::get<config::VirtualHost>(*served);
+  ASSERT_EQ(closed_host.routes.size(), 1u);
+  EXPECT_TRUE(closed_host.routes[0].refused);
+
+  EXPECT_EQ(publisher_.publish(change).kind, Kind::Unchanged);
+  change.shards.back() = one_.shards[0];
+  EXPECT_EQ(publisher_.publish(change).kind, Kind::Acknowledged);
+  EXPECT_EQ(publisher_.replaced_count(), 0u);
+}
+
+TEST_F(Publishing, AShardAgainstTheRulesIsNeverWritten) {
+  std::get<config::UpstreamTls>(one_.shards[2]).names = {"orders\nshop"};
+  add_app(one_, "pay", "1", "authority");
+
+  const Outcome outcome = publisher_.publish(one_);
+
+  EXPECT_EQ(outcome.kind, Kind::Acknowledged);
+  ASSERT_EQ(outcome.replaced.size(), 1u);
+  EXPECT_TRUE(served_policy().refused);
+}
+
+TEST_F(Publishing, ClosesAShardWhoseRefusalIsRejectedToo) {
+  add_app(one_, "pay", "1", "authority");
+  std::get<config::UpstreamTls>(one_.shards[2]).ciphers = "NOBODY-KNOWS";
+  proxy_.reject(rejection("ciphers"));
+  proxy_.reject(rejection("ciphers"));
+
+  const Outcome outcome = publisher_.publish(one_);
+
+  EXPECT_EQ(outcome.kind, Kind::Acknowledged);
+  EXPECT_TRUE(served_policy().refused);
+  EXPECT_TRUE(served_policy().ciphers.empty());
+  EXPECT_EQ(read_current(files_)->shards.count("host/pay.example"), 1u);
+}
+
 TEST_F(Publishing, WritesFilesAnewThatTheProxyFindsDamaged) {
   ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
   const std::string key = std::get<config::UpstreamTls>(one_.shards[2]).identity->key;

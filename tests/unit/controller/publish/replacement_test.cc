@@ -218,5 +218,19 @@ TEST(Replacement, OfATcpPortKeepsTheLastGoodCaOfItsClientsOrClosesIt) {
   EXPECT_TRUE(refused.route.refused);
 }
 
+TEST(Replacement, AClosedShardIsValidAndRepeatsOnlyItsName) {
+  for (const std::string name : {"host/shop.example", "host/", "service/shop/orders:443",
+                                 "tls/shop/orders/orders:443", "tcp/9000", "front/"}) {
+    const config::Shard shard =
+        closed({name, "routes[0].path", "", Reason::BadObject, "can't be read"});
+
+    EXPECT_EQ(config::shard_name(shard), name);
+    EXPECT_TRUE(config::validate(shard)) << name;
+    const auto again = config::parse_shard(config::serialize(shard));
+    ASSERT_TRUE(again) << again.error();
+    EXPECT_EQ(*again, shard);
+  }
+}
+
 }  // namespace
 }  // namespace handfast::publish
