@@ -41,22 +41,23 @@ PreparedShard Publisher::choose(const config::Shard& shard, const FileSet& files
   const std::string wanted = chosen.stored.hash;
   const auto found = replaced_.find(chosen.name);
   if (found != replaced_.end()) {
-    if (found->second.rejected == wanted) {
+    const bool is_back = found->second.is_lost && !lost_directory(chosen, files);
+    if (found->second.rejected == wanted && !is_back) {
       chosen = found->second.instead;
     } else {
       replaced_.erase(found);
     }
   }
-  const auto replace = [&](config::Rejection rejection, const config::Shard& by) {
+  const auto replace = [&](config::Rejection rejection, const config::Shard& by, bool is_lost) {
     PreparedShard instead = prepare(by);
-    replaced_.insert_or_assign(chosen.name, Replaced{wanted, instead});
+    replaced_.insert_or_assign(chosen.name, Replaced{wanted, instead, is_lost});
     replaced.push_back(std::move(rejection));
     return instead;
   };
   const bool is_wanted = chosen.stored.hash == wanted;
   if (const auto fault = is_wanted ? find_fault(chosen) : std::nullopt) {
     const config::Rejection rejection{chosen.name, "", "", fault->reason, fault->detail};
-    return replace(rejection, closed(rejection));
+    return replace(rejection, closed(rejection), false);
   }
   const auto lost = lost_directory(chosen, files);
   if (!lost) return chosen;
@@ -64,7 +65,7 @@ PreparedShard Publisher::choose(const config::Shard& shard, const FileSet& files
   config::Rejection rejection{chosen.name, "", *lost, Reason::Io,
                               "the files of " + *lost + " are not there any more"};
   const config::Shard by = refused(shard, {rejection.reason, rejection.detail});
-  return replace(std::move(rejection), by);
+  return replace(std::move(rejection), by, is_wanted);
 }
 
 std::optional<std::string> Publisher::lost_directory(const PreparedShard& shard,
@@ -262,6 +263,7 @@ bool Publisher::replace(const std::vector<config::Rejection>& rejected, Outcome&
       auto& entry = replaced_[rejection.shard];
       if (entry.rejected.empty()) entry.rejected = newest.find(rejection.shard)->hash;
       entry.instead = *replaced;
+      entry.is_lost = false;
       instead.push_back(std::move(*replaced));
       outcome.replaced.push_back(rejection);
     } else {

@@ -84,6 +84,7 @@ class Publisher {
   struct Replaced {
     std::string rejected;
     PreparedShard instead;
+    bool is_lost = false;  // only because the files of the wanted form aren't there
   };
 
   [[nodiscard]] Draft make(const Content& content, std::vector<config::Rejection>& replaced);

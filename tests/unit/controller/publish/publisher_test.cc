@@ -261,6 +261,19 @@ TEST_F(Publishing, RefusesAPolicyWhoseFilesAreGone) {
   EXPECT_TRUE(served_policy().refused);
 }
 
+TEST_F(Publishing, TakesAPolicyBackOnceItsFilesAreThereAgain) {
+  Content lost = one_;
+  lost.files.clear();
+  ASSERT_EQ(publisher_.publish(lost).kind, Kind::Acknowledged);
+  ASSERT_TRUE(served_policy().refused);
+
+  ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
+
+  EXPECT_FALSE(served_policy().refused);
+  EXPECT_EQ(publisher_.replaced_count(), 0u);
+  EXPECT_TRUE(is_whole(read_current(files_).value(), one_));
+}
+
 // Many Ingresses make one host, and nobody counts their paths.
 TEST_F(Publishing, AHostThatIsTooLargeForAnybodyHurtsOnlyItself) {
   ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
