@@ -1,6 +1,7 @@
 #include "controller/publish/publisher.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 
 #include "controller/publish/replacement.h"
@@ -12,6 +13,8 @@ namespace {
 
 // Each round replaces at least one shard by something else, an item, the whole, then a refusal.
 constexpr int kMostRounds = 16;
+
+constexpr std::chrono::seconds kTryAgain{30};
 
 constexpr std::string_view kDefaultCertificate = "default_certificate";
 
@@ -41,7 +44,8 @@ PreparedShard Publisher::choose(const config::Shard& shard, const FileSet& files
   const std::string wanted = chosen.stored.hash;
   const auto found = replaced_.find(chosen.name);
   if (found != replaced_.end()) {
-    const bool is_back = found->second.is_lost && !lost_directory(chosen, files);
+    const bool is_back = (found->second.is_lost && !lost_directory(chosen, files)) ||
+                         found->second.again <= clock_.now();
     if (found->second.rejected == wanted && !is_back) {
       chosen = found->second.instead;
     } else {
@@ -115,11 +119,18 @@ void Publisher::forget_replaced(const Content& content) {
 }
 
 bool Publisher::needs_whole() const {
-  return !is_written_ || writer_.is_damaged(writer_.manifest(writer_.newest()));
+  return !is_written_ || writer_.is_damaged(writer_.manifest(writer_.newest())) ||
+         due() <= clock_.now();
+}
+
+Monotonic Publisher::due() const {
+  Monotonic first = Monotonic::max();
+  for (const auto& [name, replaced] : replaced_) first = std::min(first, replaced.again);
+  return first;
 }
 
 Outcome Publisher::publish(const Content& content) {
-  check(!content.is_change || !needs_whole(), "a change of what isn't there");
+  check(!content.is_change || is_written_, "a change of what isn't there");
   Outcome outcome = write_and_load(content);
   is_written_ = outcome.kind != Outcome::Kind::Failed;
   return outcome;
@@ -264,6 +275,7 @@ bool Publisher::replace(const std::vector<config::Rejection>& rejected, Outcome&
       if (entry.rejected.empty()) entry.rejected = newest.find(rejection.shard)->hash;
       entry.instead = *replaced;
       entry.is_lost = false;
+      entry.again = rejection.reason == Reason::Io ? clock_.now() + kTryAgain : Monotonic::max();
       instead.push_back(std::move(*replaced));
       outcome.replaced.push_back(rejection);
     } else {

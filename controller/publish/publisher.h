@@ -65,8 +65,12 @@ class Publisher {
   // A change is one of what was published last. Precondition: it isn't one if needs_whole().
   [[nodiscard]] Outcome publish(const Content& content);
 
-  // Nothing was published yet, it failed, or files on disk are damaged: everything is needed.
+  // Nothing was published yet, it failed, files on disk are damaged, or due() has come: everything
+  // is needed.
   [[nodiscard]] bool needs_whole() const;
+  // When to try again what the proxy could not read though it is whole: it was out of descriptors,
+  // or of memory, and a newer CRL must not wait for its next change. max(): there is no such thing.
+  [[nodiscard]] Monotonic due() const;
 
   // Asks the proxy for the newest generation again: it may have been absent, have started anew, or
   // have missed the notice. Call it every second or two.
@@ -84,7 +88,8 @@ class Publisher {
   struct Replaced {
     std::string rejected;
     PreparedShard instead;
-    bool is_lost = false;  // only because the files of the wanted form aren't there
+    bool is_lost = false;                // only because the files of the wanted form aren't there
+    Monotonic again = Monotonic::max();  // when the wanted form is tried again
   };
 
   [[nodiscard]] Draft make(const Content& content, std::vector<config::Rejection>& replaced);

@@ -220,6 +220,7 @@ void Reconciler::settle(const Outcome& outcome) {
     backoff_ = kFirstBackoff;
     poll_at_ = now + (outcome.kind == Kind::Pending ? kPollPending : kPollServed);
   }
+  translate_at_ = std::min(translate_at_, parts_.publisher.due());
   // What became current because no proxy was there counts too: a proxy that starts serves it, maybe
   // before it is asked, and a bad update in between must find something good.
   const bool served = outcome.kind == Kind::Acknowledged || outcome.kind == Kind::Unchanged ||

@@ -205,6 +205,34 @@ TEST_F(ReconcilerTest, ARejectedItemStaysAtItsLastGoodInTheSameRound) {
   EXPECT_FALSE(served_policy("pay").refused);
 }
 
+// A proxy without a descriptor left says the same of a revocation list.
+TEST_F(ReconcilerTest, WhatTheProxyCouldNotReadIsTriedAgainThoughNothingChanges) {
+  serve_orders();
+  const config::UpstreamTls before = served_policy("orders");
+  auto unread = rejection("orders", "ca");
+  unread[0].reason = Reason::Io;
+  proxy_.script.reject(unread);
+  give_app("orders", "client.example", "new-backends");
+  reconciler_.work();
+  ASSERT_EQ(served_policy("orders").ca, before.ca);
+
+  const auto pass = [this](int rounds) {
+    for (int i = 0; i < rounds; ++i) {
+      advance(2s);
+      reconciler_.work();
+    }
+  };
+  pass(14);
+  proxy_.script.reject(unread);
+  pass(1);
+  ASSERT_TRUE(proxy_.script.script.empty()) << "it is tried after half a minute";
+  ASSERT_EQ(served_policy("orders").ca, before.ca);
+  pass(15);
+
+  EXPECT_NE(served_policy("orders").ca, before.ca);
+  EXPECT_EQ(publisher_.replaced_count(), 0u);
+}
+
 TEST_F(ReconcilerTest, FilesThatSomebodyDamagedAreWrittenAnewWithinASecond) {
   serve_orders();
   const config::UpstreamTls policy = served_policy("orders");
