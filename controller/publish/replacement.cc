@@ -247,7 +247,7 @@ config::Shard replacement_for(const config::Shard& rejected,
   } else if (const auto* front = std::get_if<config::Front>(&rejected); front != nullptr) {
     answer = front_without(*front, comparable ? std::get_if<config::Front>(&*last_good) : nullptr,
                            rejection);
-  } else if (tls == nullptr && comparable) {
+  } else if (std::holds_alternative<config::Service>(rejected) && comparable) {
     answer = last_good;
   }
   if (answer && config::validate(*answer)) return *answer;

@@ -5,7 +5,8 @@
 // A TLS policy keeps the last good one of the rejected item alone (its pair, its CA, its CRL),
 // under the new rules and with the other items new: a policy that was tightened never falls back to
 // what it was. A host whose certificate is rejected keeps the last good certificate, or serves with
-// the default one. Everything else falls back whole.
+// the default one; one that can't be read answers 503, since an older form may let in whom the new
+// one doesn't. A Service falls back whole.
 //
 // Pure; thread-safe.
 

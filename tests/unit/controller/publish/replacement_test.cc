@@ -161,7 +161,18 @@ TEST(Replacement, KeepsTheLastGoodCaOfClientsFromTheSameSource) {
   EXPECT_EQ(instead, asking_host("1"));
 }
 
-TEST(Replacement, FallsBackWholeForEverythingElse) {
+TEST(Replacement, NeverOpensWhatAHostClosed) {
+  config::VirtualHost old = asking_host("1");
+  old.client.reset();
+  old.routes[0].client.reset();
+
+  const auto instead =
+      std::get<config::VirtualHost>(replacement_for(asking_host("1"), old, about("")));
+
+  for (const config::Route& route : instead.routes) EXPECT_TRUE(route.refused);
+}
+
+TEST(Replacement, AServiceFallsBackWhole) {
   config::Service old;
   old.name = "shop/orders:443";
   config::Service rejected = old;
