@@ -10,10 +10,13 @@ namespace handfast::config {
 namespace {
 
 constexpr std::size_t kStep = 2;
-// Less than a document may have, so that no limit of it can be passed.
-constexpr std::size_t kMostBytes = kMaxDocumentBytes / 2;
+// Less than a document may have, so that no limit of it can be passed: a value takes four bytes at
+// least.
+constexpr std::size_t kMostBytes = 3 * kMaxDocumentNodes;
+static_assert(kMostBytes < kMaxDocumentBytes);
 constexpr std::size_t kMostIndent = kStep * (kMaxDocumentDepth / 2);
-constexpr std::size_t kMostKeyBytes = 512;
+// With each of them escaped, and quotes around: the library takes 1,024 for a key.
+constexpr std::size_t kMostKeyBytes = 500;
 
 bool is_plain_text(char c) { return c >= 0x20 && c < 0x7f; }
 bool is_key_character(char c) {

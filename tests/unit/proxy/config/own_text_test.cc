@@ -102,6 +102,17 @@ TEST(OwnText, WhateverItTakesTheLibraryReadsAsTheSame) {
   }
 }
 
+TEST(OwnText, PassesNoLimitOfTheLibrary) {
+  for (const std::size_t length : {500U, 512U, 600U}) {
+    std::string escaped;
+    for (std::size_t i = 0; i < length; ++i) escaped += "\\\"";
+    expect_same_tree("\"" + escaped + "\": 1\n");
+  }
+  std::string many = "a: [\"\"";
+  for (std::size_t i = 0; i < kMaxDocumentNodes; ++i) many += ", \"\"";
+  EXPECT_FALSE(try_read_own(many + "]\n"));
+}
+
 TEST(OwnText, BoundsItsDepth) {
   std::string text;
   for (std::size_t i = 0; i < 40; ++i) text += std::string(2 * i, ' ') + "a:\n";
