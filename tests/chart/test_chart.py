@@ -241,6 +241,21 @@ class Optional(unittest.TestCase):
             self.assertEqual(dict(flags(objects.controller))["validating-webhook-certificate"],
                              "/etc/handfast/webhook/tls.crt")
 
+    def test_webhook_lets_ingresses_of_other_classes_pass(self):
+        def expression(**controller):
+            values = {"controller": {"admissionWebhooks": {"enabled": True}, **controller}}
+            hook = Objects.of(values).get("ValidatingWebhookConfiguration", "handfast-admission")
+            conditions = hook["webhooks"][0]["matchConditions"]
+            self.assertEqual([one["name"] for one in conditions], ["our-class"])
+            return conditions[0]["expression"]
+        self.assertIn("object.spec.ingressClassName in [\"handfast\"]", expression())
+        self.assertTrue(expression().endswith(": false)"), expression())
+        several = expression(ingressClass="old", watchIngressWithoutClass=True,
+                             ingressClassResource={"name": "edge", "aliases": ["nginx"]})
+        self.assertIn("in [\"edge\",\"nginx\"]", several)
+        self.assertIn("== \"old\"", several)
+        self.assertTrue(several.endswith(": true)"), several)
+
     def test_one_replica_has_no_disruption_budget_and_autoscaling_no_count(self):
         one = Objects.of({"controller": {"replicaCount": 1}})
         self.assertEqual(one.names("PodDisruptionBudget"), [])
