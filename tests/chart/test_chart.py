@@ -241,6 +241,13 @@ class Optional(unittest.TestCase):
             self.assertEqual(dict(flags(objects.controller))["validating-webhook-certificate"],
                              "/etc/handfast/webhook/tls.crt")
 
+    def test_network_policy_names_no_port_of_a_sidecar(self):
+        policy = Objects.of({"controller": {"networkPolicy": {"enabled": True},
+                                            "admissionWebhooks": {"enabled": True}}}).get(
+                                                "NetworkPolicy")
+        ports = [one["port"] for rule in policy["spec"]["ingress"] for one in rule["ports"]]
+        self.assertEqual(ports, [8080, 8443, 9443, 10264, 10254])
+
     def test_webhook_lets_ingresses_of_other_classes_pass(self):
         def expression(**controller):
             values = {"controller": {"admissionWebhooks": {"enabled": True}, **controller}}
