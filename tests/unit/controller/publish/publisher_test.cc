@@ -396,6 +396,7 @@ TEST_F(Publishing, RefusesAShardWhoseLastGoodFilesAreDamagedWhileTheyStandIn) {
   EXPECT_EQ(publisher_.publish(two_).kind, Kind::Acknowledged);
 
   EXPECT_TRUE(served_policy().refused);
+  EXPECT_EQ(publisher_.publish(two_).kind, Kind::Unchanged) << "the wanted form stays rejected";
 }
 
 TEST_F(Publishing, SurvivesAFullDisk) {
