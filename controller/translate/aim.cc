@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "controller/translate/auth_settings.h"
 #include "controller/translate/names.h"
 #include "controller/translate/operator_rules.h"
 #include "controller/translate/services.h"
@@ -57,18 +58,10 @@ void Aim::aim(Work& work, const objects::ServiceBackend& backend, const std::str
 }
 
 void Aim::aim_auth(Work& work) {
-  auto plan = parts_.auth_servers.plan(work.ingress, Annotations{work.ingress}, work.report,
-                                       work.plan.refused);
+  const AuthSettings settings{Annotations{work.ingress}};
+  auto plan = parts_.auth_servers.plan(work.ingress.meta, settings, work.report, work.plan.refused);
   if (!plan) return;
-  if (plan->backend) {
-    const Clusters::Lead cluster = parts_.clusters.lead(plan->ns, *plan->backend);
-    if (cluster.refused) {
-      work.report.refuse(cluster.refused->reason, plan->field, cluster.refused->detail,
-                         std::string{remedy_of(*cluster.refused)});
-    }
-  } else {
-    parts_.clusters.lead_outside(*plan->outside);
-  }
+  lead_to(*plan, parts_.clusters, work.report);
   if (plan->tls) add_policy(work, *std::move(plan->tls));
   work.plan.route.auth = std::move(plan->auth);
 }

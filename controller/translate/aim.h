@@ -34,6 +34,7 @@ struct Aimed {
   bool plain_judged = false;
   std::optional<config::Refusal> plain_refused;
   std::set<std::string> policies;  // names of the shards of TLS policies that are its own
+  bool global_auth_told = false;   // that the global auth server lies below its minimum
 };
 
 // One Ingress that is ours, while its routes are made.
@@ -62,7 +63,7 @@ class Aim {
 
   void aim(Work& work, const objects::ServiceBackend& backend, const std::string& field,
            config::Route& route);
-  // The auth server that the routes of the Ingress ask.
+  // The auth server of its own that the routes of the Ingress ask.
   void aim_auth(Work& work);
   // As routes are led to their Services, but that the policy alone speaks of TLS.
   void aim_stream(const std::string& ns, const objects::ServiceBackend& backend,

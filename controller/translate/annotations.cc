@@ -116,6 +116,12 @@ std::optional<bool> parse_bool(std::string_view value) {
   return std::nullopt;
 }
 
+Result<bool> parse_switch(std::string_view value) {
+  const auto parsed = parse_bool(value);
+  if (parsed) return *parsed;
+  return fail(Reason::InvalidValue, quoted(value) + " is neither true nor false.");
+}
+
 bool read_switch(const Annotations& annotations, std::string_view name, bool otherwise,
                  ObjectReport& report, std::optional<config::Refusal>& refused) {
   const Annotation* found = annotations.find(name);

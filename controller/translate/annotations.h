@@ -10,6 +10,7 @@
 #include "controller/objects/objects.h"
 #include "controller/translate/annotation_table.h"
 #include "controller/translate/findings.h"
+#include "proxy/base/result.h"
 
 namespace handfast::translate {
 
@@ -44,6 +45,7 @@ class Annotations {
 
 // The spellings of Go's strconv.ParseBool, nothing else.
 [[nodiscard]] std::optional<bool> parse_bool(std::string_view value);
+[[nodiscard]] Result<bool> parse_switch(std::string_view value);
 
 // Reads one annotation if it is there, by `parse` of its value; what is no value refuses, else
 // `use` gets what came of it and the annotation.

@@ -1,12 +1,13 @@
 #pragma once
-// auth-*: the server that the routes of an Ingress ask about each request, and how it is reached.
+// auth-*: the server that the routes of an Ingress ask about each request, and how it is reached;
+// and the global-auth-* keys of the ConfigMap, which say the same for all who name none.
 //
 // Over HTTPS it is verified, always: by the policy of its Service, else by
 // handfast.dev/auth-proxy-ssl-secret, auth-upstream-ca or the operator's default CA, with the URL's
 // host as its name. proxy-ssl-* are about the Ingress' own Services: an auth server is somebody
 // else, whom neither that identity nor that trust is for. An audit doesn't reach here, nor does a
 // permission to go without verification. A policy that presents a certificate does so for an
-// Ingress of another namespace only with a ReferenceGrant.
+// Ingress, or a ConfigMap, of another namespace only with a ReferenceGrant.
 
 #include <optional>
 #include <string>
@@ -14,9 +15,10 @@
 
 #include "controller/objects/objects.h"
 #include "controller/state/reader.h"
-#include "controller/translate/annotations.h"
+#include "controller/translate/auth_settings.h"
 #include "controller/translate/auth_values.h"
 #include "controller/translate/backend_tls.h"
+#include "controller/translate/clusters.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/options.h"
 #include "controller/translate/policy_targets.h"
@@ -35,6 +37,9 @@ struct AuthPlan {
   std::optional<config::UpstreamTls> tls;
 };
 
+// The unit that is worked on leads to it. `report`: of who asks.
+void lead_to(const AuthPlan& plan, Clusters& clusters, ObjectReport& report);
+
 class AuthServers {
  public:
   // Borrows all.
@@ -46,13 +51,14 @@ class AuthServers {
         targets_(targets),
         policies_(policies) {}
 
-  // Nothing: the Ingress asks nobody, or is refused.
-  [[nodiscard]] std::optional<AuthPlan> plan(const objects::Ingress& ingress,
-                                             const Annotations& annotations, ObjectReport& report,
+  // `asks`: of the Ingress or the ConfigMap that says it. Nothing: it asks nobody, or is refused.
+  [[nodiscard]] std::optional<AuthPlan> plan(const objects::Meta& asks,
+                                             const AuthSettings& settings, ObjectReport& report,
                                              std::optional<config::Refusal>& refused);
 
  private:
   struct Reading;
+  static void read_answers(Reading& reading, config::ExternalAuth& auth);
   void read_set_headers(Reading& reading, config::ExternalAuth& auth) const;
   void locate(Reading& reading, const AuthUrl& url, AuthPlan& plan) const;
   void secure(Reading& reading, const AuthUrl& url, AuthPlan& plan);

@@ -28,18 +28,6 @@ constexpr BackendTls::NoCaWords kNoCa{
     "Put a ca.crt into the Secret of proxy-ssl-secret, or set handfast.dev/upstream-ca: system, or "
     "start the controller with --default-upstream-ca."};
 
-constexpr FloorWords kAuthFloorWords{
-    .field = "metadata.annotations",
-    .verify = "",
-    .identity = "Name a Secret with tls.crt and tls.key in handfast.dev/auth-proxy-ssl-secret.",
-    .crl = "Put a ca.crl into the Secret of handfast.dev/auth-proxy-ssl-secret.",
-    .versions = ""};
-
-constexpr BackendTls::NoCaWords kAuthNoCa{
-    "There is no CA to verify the auth server's certificate with.",
-    "Name a Secret with its ca.crt in handfast.dev/auth-proxy-ssl-secret, or set "
-    "handfast.dev/auth-upstream-ca: system, or start the controller with --default-upstream-ca."};
-
 // What the annotations say, before anything is looked up.
 struct Values {
   std::optional<NamespacedName> secret;
@@ -137,7 +125,7 @@ UpstreamPlan BackendTls::plan(const objects::Ingress& ingress, const Annotations
     apply_verify_off(options_, ingress, values.verify_field, rules, report);
   }
   if (values.secret) {
-    apply_secret(*values.secret, ingress, values.secret_field, plan, report);
+    apply_secret(*values.secret, ingress.meta.ns, values.secret_field, plan, report);
     if (values.system_roots && !rules.ca.empty()) {
       report.warn(Reason::Conflict, annotations.find("upstream-ca")->field(),
                   "The Secret's ca.crt decides; the machine's roots aren't used.",
@@ -156,38 +144,53 @@ UpstreamPlan BackendTls::plan(const objects::Ingress& ingress, const Annotations
   return plan;
 }
 
-config::UpstreamTls BackendTls::plan_auth(const objects::Ingress& ingress,
-                                          const Annotations& annotations, const std::string& field,
-                                          ObjectReport& report) {
+config::UpstreamTls BackendTls::plan_auth(const std::string& ns, const AuthSettings& settings,
+                                          const std::string& field, ObjectReport& report) {
   UpstreamPlan plan;
   config::UpstreamTls& rules = plan.rules;
   rules.versions = {config::TlsVersion::Tls12, config::TlsVersion::Tls13};
+  const auto read = [&](std::string_view name, auto parse, auto use) {
+    const AuthSetting* found = settings.find(name);
+    if (found == nullptr) return;
+    const auto parsed = parse(found->value);
+    if (parsed && found->problem.empty()) {
+      use(*parsed, found->field);
+      return;
+    }
+    keep_first(
+        rules.refused,
+        report.refuse(Reason::InvalidValue, found->field,
+                      parsed ? "The value " + found->problem + '.' : parsed.error().detail,
+                      "Correct the value, or " + std::string{settings.words().remove} + '.'));
+  };
   bool system_roots = false;
-  read_value(annotations, "auth-upstream-ca", report, rules.refused, parse_upstream_ca,
-             [&](bool, const Annotation&) { system_roots = true; });
+  read("auth-upstream-ca", parse_upstream_ca,
+       [&](bool, const std::string&) { system_roots = true; });
   std::string secret_field = field;
-  read_value(annotations, "auth-proxy-ssl-secret", report, rules.refused, parse_namespaced_name,
-             [&](const NamespacedName& ref, const Annotation& from) {
-               secret_field = from.field();
-               apply_secret(ref, ingress, secret_field, plan, report);
-             });
+  read("auth-proxy-ssl-secret", parse_namespaced_name,
+       [&](const NamespacedName& ref, const std::string& from) {
+         secret_field = from;
+         apply_secret(ref, ns, secret_field, plan, report);
+       });
   if (!rules.refused && rules.ca.empty()) {
-    apply_other_trust(system_roots, secret_field, kAuthNoCa, plan, report);
+    const NoCaWords words{"There is no CA to verify the auth server's certificate with.",
+                          settings.words().no_ca_remedy};
+    apply_other_trust(system_roots, secret_field, words, plan, report);
   }
-  const Floor* floor = find_floor(options_, ingress.meta.ns);
+  const Floor* floor = find_floor(options_, ns);
   if (floor != nullptr && !rules.refused) {
-    apply_floor(*floor, /*versions_given=*/false, kAuthFloorWords, rules, report);
+    apply_floor(*floor, /*versions_given=*/false, settings.words().floor, rules, report);
   }
   return std::move(rules);
 }
 
-void BackendTls::apply_secret(const NamespacedName& ref, const objects::Ingress& ingress,
+void BackendTls::apply_secret(const NamespacedName& ref, const std::string& ns,
                               const std::string& field, UpstreamPlan& plan, ObjectReport& report) {
   auto& refused = plan.rules.refused;
-  if (ref.ns != ingress.meta.ns) {
+  if (ref.ns != ns) {
     keep_first(refused, report.refuse(Reason::NotPermitted, field,
                                       "A Secret of another namespace isn't used.",
-                                      "Copy it to the namespace " + ingress.meta.ns + '.'));
+                                      "Copy it to the namespace " + ns + '.'));
     return;
   }
   const ItemKey pair = secret_item(ref, ItemKind::KeyPair);

@@ -11,6 +11,7 @@
 
 #include "controller/objects/objects.h"
 #include "controller/translate/annotations.h"
+#include "controller/translate/auth_settings.h"
 #include "controller/translate/findings.h"
 #include "controller/translate/options.h"
 #include "controller/translate/secrets.h"
@@ -48,9 +49,9 @@ class BackendTls {
   [[nodiscard]] UpstreamPlan plan(const objects::Ingress& ingress, const Annotations& annotations,
                                   ObjectReport& report);
 
-  // For its auth server: all but `name`, `names` and `sni`. `field` is that of auth-url.
-  [[nodiscard]] config::UpstreamTls plan_auth(const objects::Ingress& ingress,
-                                              const Annotations& annotations,
+  // For an auth server: all but `name`, `names` and `sni`. `ns` is that of the Ingress or the
+  // ConfigMap that asks, `field` that of auth-url.
+  [[nodiscard]] config::UpstreamTls plan_auth(const std::string& ns, const AuthSettings& settings,
                                               const std::string& field, ObjectReport& report);
 
   // For one that doesn't: the annotations have no effect, which is told, but a value that is
@@ -67,8 +68,9 @@ class BackendTls {
                                            ObjectReport& report) const;
 
  private:
-  void apply_secret(const NamespacedName& ref, const objects::Ingress& ingress,
-                    const std::string& field, UpstreamPlan& plan, ObjectReport& report);
+  // `ns`: of who names it.
+  void apply_secret(const NamespacedName& ref, const std::string& ns, const std::string& field,
+                    UpstreamPlan& plan, ObjectReport& report);
   void apply_secret_trust(const ItemKey& ca_key, const ItemKey& crl_key, const std::string& field,
                           UpstreamPlan& plan, ObjectReport& report);
   void apply_other_trust(bool system_roots, const std::string& field, const NoCaWords& words,

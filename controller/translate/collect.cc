@@ -145,6 +145,10 @@ void Translator::collect(Unit& unit, Change& change) {
     }
     case UnitKind::Single:
       if (&unit == &tcp_unit_) collect_tcp_ports(change);
+      if (&unit == &global_auth_.unit()) {
+        auto& global = global_auth_.unit();
+        collect_policies(global.fresh, global.shards, global.out, change);
+      }
       break;
     case UnitKind::Policy:
     case UnitKind::Target:

@@ -25,12 +25,6 @@ constexpr std::uint32_t kAnyNumber = 0xffff'ffff;
 
 std::string field_of(std::string_view key) { return "data[" + clip(key) + ']'; }
 
-Result<bool> parse_switch(std::string_view value) {
-  const auto parsed = parse_bool(value);
-  if (parsed) return *parsed;
-  return fail(Reason::InvalidValue, quoted(value) + " is neither true nor false.");
-}
-
 // Reads the keys of one ConfigMap, each by its name.
 class Reader {
  public:
@@ -160,6 +154,7 @@ bool asks_for_nothing(const ConfigKeyRow& row, const objects::DataValue& data) {
 void tell_others(const objects::ConfigMap& map, Options& options, ObjectReport& report) {
   std::size_t unknown = 0;
   for (const auto& [key, value] : map.data) {
+    if (key.starts_with("global-auth-")) continue;  // global_auth.h
     const ConfigKeyRow* row = find_config_key(key);
     if (row == nullptr) {
       if (++unknown > kMostUnknownTold) continue;
@@ -168,11 +163,11 @@ void tell_others(const objects::ConfigMap& map, Options& options, ObjectReport& 
     } else if (row->what == ConfigKeyClass::Implemented || asks_for_nothing(*row, value)) {
       continue;
     } else if (row->what == ConfigKeyClass::Restricts) {
-      auto& refused = key == "global-auth-url" ? options.unasked : options.unenforced;
-      keep_first(refused, report.refuse(Reason::Unsupported, field_of(key),
-                                        "It is not implemented (" + std::string{row->why} + ").",
-                                        "Remove it, if everybody may have what it restricts; until "
-                                        "then requests are answered 503."));
+      keep_first(options.unenforced,
+                 report.refuse(Reason::Unsupported, field_of(key),
+                               "It is not implemented (" + std::string{row->why} + ").",
+                               "Remove it, if everybody may have what it restricts; until "
+                               "then requests are answered 503."));
     } else if (row->what == ConfigKeyClass::Missing) {
       report.add(Severity::Error, Reason::Unsupported, field_of(key),
                  "It is not implemented (" + std::string{row->why} +

@@ -22,14 +22,6 @@ bool read_passthrough(const Annotations& annotations, const Options& options, Ob
   return false;
 }
 
-// What the ConfigMap demands of all requests, and nobody does.
-void refuse_unenforced(const Annotations& annotations, const Options& options, ObjectReport& report,
-                       std::optional<config::Refusal>& refused) {
-  keep_first(refused, options.unenforced);
-  const bool is_subject = read_switch(annotations, "enable-global-auth", true, report, refused);
-  if (is_subject && annotations.find("auth-url") == nullptr) keep_first(refused, options.unasked);
-}
-
 // Nobody looks into the connection: what should keep clients out can't, and all else has no effect.
 void tell_void(const Annotations& annotations, ObjectReport& report,
                std::optional<config::Refusal>& refused) {
@@ -79,7 +71,10 @@ IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
     tell_void(annotations, report, plan.refused);
     return plan;
   }
-  refuse_unenforced(annotations, options, report, plan.refused);
+  keep_first(plan.refused, options.unenforced);
+  plan.asks_global_auth =
+      read_switch(annotations, "enable-global-auth", true, report, plan.refused) &&
+      annotations.find("auth-url") == nullptr;
   plan.redirect_with_tls =
       read_switch(annotations, "ssl-redirect", options.ssl_redirect, report, plan.refused);
   plan.redirect_always = read_switch(annotations, "force-ssl-redirect", options.force_ssl_redirect,

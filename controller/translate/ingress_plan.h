@@ -22,6 +22,8 @@ struct IngressPlan {
   std::optional<bool> http2;  // absent: the appProtocol of each Service port decides
   // If the protocol is TLS. Read when a Service without a policy of its own needs it.
   std::optional<UpstreamPlan> upstream;
+  // Its routes ask the ConfigMap's auth server, if there is one.
+  bool asks_global_auth = false;
   bool passthrough = false;       // ssl-passthrough: of all the rest only `refused` counts
   bool redirect_with_tls = true;  // plain requests to a host that has TLS
   bool redirect_always = false;   // even without

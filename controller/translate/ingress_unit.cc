@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "controller/objects/names.h"
+#include "controller/translate/acme.h"
 #include "controller/translate/names.h"
 
 namespace handfast::translate {
@@ -186,6 +187,10 @@ HostPlan::Route IngressWorker::make_route(Work& work, const PathRule& rule,
                                        "answers 404.",
                                        "Name a Service.");
     return out;
+  }
+  const objects::Meta& meta = work.ingress.meta;
+  if (work.plan.asks_global_auth && !is_acme_solver(meta, rule.path, backend.service->service)) {
+    parts_.global_auth.apply(meta.ns, work.report, work.aimed.global_auth_told, route);
   }
   parts_.aim.aim(work, *backend.service, field, route);
   return out;

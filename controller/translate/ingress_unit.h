@@ -18,6 +18,7 @@
 #include "controller/state/reader.h"
 #include "controller/translate/aim.h"
 #include "controller/translate/findings.h"
+#include "controller/translate/global_auth.h"
 #include "controller/translate/hosts_paths.h"
 #include "controller/translate/ingress_class.h"
 #include "controller/translate/ingress_plan.h"
@@ -106,6 +107,7 @@ class IngressWorker {
     Clusters& clusters;
     const PolicyTargets& targets;
     Aim& aim;
+    GlobalAuth& global_auth;
     HostBook& hosts;
     Tracer& tracer;
   };

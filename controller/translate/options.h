@@ -89,10 +89,7 @@ struct Options {
   bool enable_ssl_passthrough = false;
   bool ssl_redirect = true;  // default of the annotation, as the next
   bool force_ssl_redirect = false;
-  // By the ConfigMap: why no request is served, and why none is of an Ingress that asks nobody
-  // itself (auth-url).
-  std::optional<config::Refusal> unenforced;
-  std::optional<config::Refusal> unasked;
+  std::optional<config::Refusal> unenforced;  // by the ConfigMap: why no request is served
   friend bool operator==(const Options&, const Options&) = default;
 };
 

@@ -1,6 +1,7 @@
 #include "controller/translate/translator.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <iterator>
 #include <unordered_set>
 #include <utility>
@@ -47,11 +48,17 @@ Translator::Translator(const state::ClusterState& state, const LastGood& last_go
       auth_servers_(state_, options_, backend_tls_, targets_, policies_),
       aim_({state_, options_, clusters_, targets_, policies_, backend_tls_, auth_servers_,
             operator_crls_}),
+      global_auth_({state_, options_, clusters_, auth_servers_, operator_crls_, tracer_}),
       hosts_({state_, front_tls_, client_auth_, operator_crls_, tracer_}),
       worker_({state_, options_, classes_, backend_tls_, client_auth_, clusters_, targets_, aim_,
-               hosts_, tracer_}) {
+               global_auth_, hosts_, tracer_}) {
+  mark_singles();
+}
+
+void Translator::mark_singles() {
   for (Unit* unit :
-       {&settings_unit_, &certificate_unit_, &tickets_unit_, &default_unit_, &tcp_unit_}) {
+       std::initializer_list<Unit*>{&settings_unit_, &global_auth_.unit(), &certificate_unit_,
+                                    &tickets_unit_, &default_unit_, &tcp_unit_}) {
     tracer_.mark(*unit);
   }
 }
@@ -65,6 +72,7 @@ Change Translator::update(const Touched& touched, std::int64_t now, bool whole) 
   for (const objects::ObjectKey& topic : touched) tracer_.touch(topic);
   if (whole && !is_first_) mark_everything();
   read_settings();
+  global_auth_.refresh();
   work_on_ingresses();
   work_on_rests();
   work_on_singles();
@@ -117,10 +125,7 @@ void Translator::mark_everything() {
   clusters_.mark_everything();
   materials_.mark_everything();
   targets_.mark_everything();
-  for (Unit* unit :
-       {&settings_unit_, &certificate_unit_, &tickets_unit_, &default_unit_, &tcp_unit_}) {
-    tracer_.mark(*unit);
-  }
+  mark_singles();
 }
 
 void Translator::read_settings() {
@@ -226,7 +231,8 @@ void Translator::add_operator_default() {
       route->redirect_always = options_.force_ssl_redirect;
       apply_defaults(options_.traffic, route->route);
       keep_first(route->route.refused, options_.unenforced);
-      keep_first(route->route.refused, options_.unasked);
+      bool told = false;
+      global_auth_.apply(ref.ns, report, told, route->route);
       aim_.aim_default(ref, report, route->route);
     }
   }

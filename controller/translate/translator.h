@@ -9,7 +9,8 @@
 // of. Each remembers what it asked for, there or not (trace.h); what was touched leads to the units
 // that asked for it, and they alone are worked on again. A round goes
 //
-//   which hosts Ingresses name -> Ingresses -> default backends -> hosts -> what is shared
+//   settings -> which hosts Ingresses name -> Ingresses -> default backends -> hosts -> what is
+//   shared
 //
 // so that each stage finds settled what it asks of the one before.
 //
@@ -36,6 +37,7 @@
 #include "controller/translate/clusters.h"
 #include "controller/translate/config_map.h"
 #include "controller/translate/front_tls.h"
+#include "controller/translate/global_auth.h"
 #include "controller/translate/host_unit.h"
 #include "controller/translate/ingress_class.h"
 #include "controller/translate/ingress_unit.h"
@@ -88,6 +90,7 @@ class Translator {
  private:
   void take_policies(const Touched& touched);
   void take_ingresses(const Touched& touched);
+  void mark_singles();
   void mark_everything();
   void read_settings();
   void work_on_ingresses();
@@ -126,6 +129,7 @@ class Translator {
   FrontTls front_tls_;
   AuthServers auth_servers_;
   Aim aim_;
+  GlobalAuth global_auth_;
   Hosts hosts_;
   IngressWorker worker_;
   std::map<objects::ObjectKey, IngressUnit> ingresses_;

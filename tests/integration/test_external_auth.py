@@ -558,5 +558,179 @@ class Changes(AuthCase):
         self.assertTrue(gone.wait(20))
 
 
+class Global(AuthCase):
+    """global-auth-* of the ConfigMap: what routes ask that have no auth-url of their own."""
+
+    flags = ("--configmap", "ops/config")
+
+    def configure(self, **data):
+        keys = {"global-auth-" + key.replace("_", "-"): value for key, value in data.items()
+                if value is not None}
+        self.handfast.apply("config", {
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "config", "namespace": "ops"}, "data": keys})
+        self.handfast.barrier()
+
+    def trust_globally(self, ca):
+        self.handfast.apply("global-trust", manifests.secret("auth-ca", namespace="ops",
+                                                             ca_crt=ca.cert_pem))
+
+    def ask(self, leaf="good", ca=None, auth_options=None, **data):
+        """The server, and the ConfigMap that names it."""
+        self.start_auth(leaf, **(auth_options or {}))
+        self.trust_globally(ca or self.ca)
+        data = {"url": f"https://{self.auth_name}/check", "proxy_ssl_secret": "ops/auth-ca",
+                "response_headers": GUARDED, **data}
+        self.configure(**data)
+
+    def serve_all(self, **options):
+        self.apply_ingress(self.backend.port, protocol=None)
+        self.ask(**options)
+
+    def other(self, suffix, **options):
+        """Another Ingress over the same backend; its host."""
+        host = f"{suffix}.{self.host}"
+        self.apply(suffix, manifests.ingress(f"{self.name}-{suffix}", host,
+                                             service=self.name, **options))
+        self.handfast.barrier()
+        return host
+
+    def test_who_names_no_server_asks_that_of_the_config_map(self):
+        self.serve_all(method="HEAD", request_redirect="$host/back")
+        self.wait_for(200)
+
+        answer = self.get("/a?b=c", headers=[(GUARDED, "root"), ("x_auth_user", "root")])
+
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(self.backend.seen[-1].all(GUARDED), ["alice"])
+        self.assertEqual(self.backend.seen[-1].all("x_auth_user"), [])
+        asked = self.auth.seen[-1]
+        self.assertEqual((asked.method, asked.target), ("HEAD", "/check"))
+        self.assertEqual(asked.all("Host"), [self.auth_name])
+        self.assertEqual(asked.all("X-Original-URL"), [f"http://{self.host}/a?b=c"])
+        self.assertEqual(asked.all("X-Auth-Request-Redirect"), [f"{self.host}/back"])
+        self.assertEqual(asked.connection.server_name, self.auth_name)
+
+    def test_whoever_must_sign_in_is_sent_there(self):
+        self.says = ("401 Unauthorized", [("Set-Cookie", "csrf=1")])
+        self.serve_all(signin="https://id.test/start", signin_redirect_param="back",
+                       always_set_cookie="true")
+        self.wait_for(302)
+
+        answer = self.assert_denied(302, target="/a")
+        self.assertEqual(answer.header("Location"),
+                         f"https://id.test/start?back=http://{self.host}%2Fa")
+        self.assertEqual(answer.header("Set-Cookie"), "csrf=1")
+        self.says = ("403 Forbidden", [])
+        self.assert_denied(403)
+
+    def test_answers_are_kept_as_the_config_map_says(self):
+        self.serve_all(cache_key="$cookie_sid", cache_duration="200 1h")
+        self.wait_for(200)
+        workers = 2
+        for _ in range(8):
+            self.get("/kept", headers=[("Cookie", "sid=kept")])
+        asked = [one for one in self.auth.seen if one.header("Cookie") == "sid=kept"]
+        self.assertLessEqual(len(asked), workers)
+
+    def test_who_asks_a_server_of_its_own_or_opts_out_does_not_ask_it(self):
+        own = self.use(Backend(handle=self.answer))
+        self.apply("own", manifests.service(f"{self.name}-own", own.port))
+        self.serve_all()
+        self.says = ("403 Forbidden", [])
+        opted_out = self.other("open", annotations={"enable-global-auth": "false"})
+        named = self.other("named", annotations={
+            "auth-url": f"http://{self.name}-own.shop.svc:443/own"})
+        self.wait_for(403)
+        asked = len(self.auth.seen)
+
+        self.assertEqual(self.handfast.get(opted_out, "/").status, 200)
+        self.assertEqual(self.handfast.get(named, "/").status, 403)
+        self.assertEqual(own.seen[-1].target, "/own")
+        self.assertEqual(len(self.auth.seen), asked)
+
+    def test_a_wrong_value_closes_and_never_opens(self):
+        self.serve_all()
+        self.wait_for(200)
+        opted_out = self.other("open", annotations={"enable-global-auth": "false"})
+        asked, served = len(self.auth.seen), len(self.backend.seen)
+        for key, value in (("url", "http://$host/"), ("url", "auth"), ("cache_duration", "5y"),
+                           ("response_headers", "X-Real-IP"), ("method", "CONNECT"),
+                           ("snippet", "deny all;"), ("signin", "/start"), ("respons_headers", "X")):
+            with self.subTest(f"{key}: {value}"):
+                self.ask_again(**{key: value})
+                self.assertEqual(self.get().status, 503)
+                self.assertIn(self.reason_now(), ("invalid_value", "unsupported"))
+                field = f"data[global-auth-{key.replace('_', '-')}]"
+                found = self.handfast.proxy.logged(message="finding", field=field)
+                self.assertEqual({line["level"] for line in found}, {"error"})
+                self.assertEqual(self.handfast.get(opted_out, "/").status, 200)
+        self.assertEqual(len(self.auth.seen), asked)
+        self.assertEqual(len(self.backend.seen), served + 8)  # of who opted out
+        self.ask_again()
+        self.wait_for(200)
+        self.assertGreater(len(self.auth.seen), asked)
+
+        self.configure()
+        self.says = ("403 Forbidden", [])
+        self.assertEqual(self.get().status, 200)  # nobody is to be asked any more
+
+    def ask_again(self, **data):
+        self.configure(**{"url": f"https://{self.auth_name}/check",
+                          "proxy_ssl_secret": "ops/auth-ca", "response_headers": GUARDED, **data})
+
+    def test_it_is_verified(self):
+        self.serve_all(ca=self.other_ca)
+        self.wait_for(502)
+        self.assert_denied(502, "untrusted_issuer")
+        self.ask_again(proxy_ssl_secret=None)
+        self.assert_denied(503, "ca_missing")
+        self.ask_again(proxy_ssl_secret="ops/absent")
+        self.assert_denied(503, "secret_missing")
+        self.ask_again(proxy_ssl_secret=f"shop/{self.name}-tls")
+        self.assert_denied(503, "not_permitted")
+        self.ask_again(upstream_ca="none", proxy_ssl_secret=None)
+        self.assert_denied(503, "invalid_value")
+        self.assertEqual(self.auth.seen, [])
+
+        self.ask_again()
+        self.trust_globally(self.ca)
+        self.wait_for(200)
+        self.trust_globally(self.other_ca)
+        self.wait_for(502)
+
+    def test_an_answer_that_is_none_denies(self):
+        def break_off(connection, _request):
+            connection.close()
+        self.serve_all(auth_options={"handle": break_off})
+        self.wait_for(502)
+        self.assert_denied(502, self.reason_now())
+
+    def test_solvers_of_cert_manager_are_not_asked_about(self):
+        self.serve_all()
+        self.says = ("401 Unauthorized", [])
+        self.wait_for(401)
+        token = "Zm9vYmFyLWJhel9xdXV4LTEyMzQ1Njc4OTAtYWJjZGVm"
+        challenge = "/.well-known/acme-challenge/" + token
+        self.apply("solver", manifests.ingress(
+            f"{self.name}-solver", self.host, service=self.name, path=challenge,
+            path_type="ImplementationSpecific",
+            labels={"acme.cert-manager.io/http01-solver": "true"}))
+        self.handfast.barrier()
+
+        self.assertEqual(self.get(challenge).status, 200)
+        for target in ("/", "/.well-known/acme-challenge/", challenge + "x",
+                       challenge + "/../../../admin", challenge + "/..%2f..%2f..%2fadmin",
+                       "/.well-known/acme-challenge/%2e%2e/" + token, "//" + challenge[1:] + "x"):
+            with self.subTest(target):
+                self.assertEqual(self.get(target).status, 401)
+
+        # Without the label, the rule of a Service that isn't cert-manager's.
+        self.apply("solver", manifests.ingress(f"{self.name}-solver", self.host,
+                                               service=self.name, path=challenge))
+        self.handfast.barrier()
+        self.assertEqual(self.get(challenge).status, 401)
+
+
 if __name__ == "__main__":
     unittest.main()

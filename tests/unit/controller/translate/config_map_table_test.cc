@@ -39,7 +39,7 @@ TEST(ConfigMapTable, FindsItsKeysAndNoOthers) {
 TEST(ConfigMapTable, KnowsWhatRestrictsAccess) {
   for (const std::string_view name :
        {"whitelist-source-range", "denylist-source-range", "block-cidrs", "block-referers",
-        "block-user-agents", "global-auth-url", "enable-modsecurity"}) {
+        "block-user-agents", "global-auth-snippet", "enable-modsecurity"}) {
     ASSERT_NE(find_config_key(name), nullptr) << name;
     EXPECT_EQ(find_config_key(name)->what, ConfigKeyClass::Restricts) << name;
   }

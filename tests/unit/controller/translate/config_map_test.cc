@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "tests/unit/controller/translate/support.h"
 
 namespace handfast::translate::testing {
@@ -163,17 +169,76 @@ TEST_F(RestrictionTest, OfAllHostsThatIsNotImplementedRefusesThemAll) {
   EXPECT_EQ(answer("plain"), "served");
 }
 
-TEST_F(RestrictionTest, ThatAsksAServerServesWhoAsksOneOrNeedsNone) {
+// What is wrong about the global auth server: who would ask it isn't served, others are.
+TEST_F(RestrictionTest, OfAskingAServerIsNeverLeftOutForAWrongValue) {
   put("asks", "nginx.ingress.kubernetes.io/auth-url: \"http://a.auth.svc\"");
   put("open", "nginx.ingress.kubernetes.io/enable-global-auth: \"false\"");
-  put("typo", "nginx.ingress.kubernetes.io/enable-global-auth: \"no\"");
-  EXPECT_EQ(answer("open"), "served");
-  set({{"global-auth-url", "http://a.auth.svc"}});
+  const std::map<std::string, std::vector<std::string>> wrong{
+      {"url", {"a.auth.svc", "https://$host/", "ftp://a.auth.svc", "https://127.0.0.1/"}},
+      {"method", {"get", "TRACE"}},
+      {"signin", {"/start", "https://$http_x/"}},
+      {"signin-redirect-param", {"a b"}},
+      {"response-headers", {"X-Forwarded-For", "a b"}},
+      {"request-redirect", {"$body"}},
+      {"cache-key", {"$body"}},
+      {"cache-duration", {"5y"}},
+      {"always-set-cookie", {"yes"}},
+      {"snippet", {"proxy_set_header X-A b;"}},
+      {"cach-key", {"$cookie_a"}}};
+  for (const auto& [name, values] : wrong) {
+    const std::string key = "global-auth-" + name;
+    for (const std::string& value : values) {
+      std::map<std::string, std::string> data{{"global-auth-url", "http://a.auth.svc"}};
+      data[key] = value;
+      set(data);
+      SCOPED_TRACE(key + ": " + value);
+
+      EXPECT_EQ(answer("plain").find("ConfigMap ingress/config: data[" + key + ']'), 0U);
+      EXPECT_EQ(answer("asks"), "served");
+      EXPECT_EQ(answer("open"), "served");
+      EXPECT_EQ(std::ranges::count(errors(), "data[" + key + ']'), 1);
+    }
+  }
+}
+
+TEST_F(RestrictionTest, OfAskingAServerNeedsItsUrl) {
+  set({{"global-auth-signin", "https://id.example/start"}});
+  EXPECT_NE(answer("plain"), "served");
+  EXPECT_EQ(errors(), std::vector<std::string>{"data[global-auth-signin]"});
+
+  set({{"global-auth-url", " "}, {"global-auth-method", "POST"}});
+  EXPECT_EQ(answer("plain"), "served");
+  EXPECT_EQ(output_.report.size(), 3U) << report_text(output_);
+}
+
+TEST_F(RestrictionTest, OfAskingAServerIsNotLeftOutForAValueThatCannotBeDecoded) {
+  objects::ConfigMap map;
+  map.meta.ns = "ingress";
+  map.meta.name = "config";
+  map.data["global-auth-url"].problem = "is not a string: quote it";
+  state_.apply(map);
 
   EXPECT_NE(answer("plain").find("data[global-auth-url]"), std::string::npos);
-  EXPECT_EQ(answer("asks"), "served");
-  EXPECT_EQ(answer("open"), "served");
-  EXPECT_NE(answer("typo"), "served");
+}
+
+// What can't be verified is the TLS policy's to say: the proxy answers 503 when it would ask.
+TEST_F(RestrictionTest, OfAskingAServerIsNotLeftOutWhereNothingVerifiesIt) {
+  for (const char* ca : {"", "none", "ops/ca"}) {
+    std::map<std::string, std::string> data{{"global-auth-url", "https://id.example/"}};
+    if (*ca != '\0') {
+      data[std::string_view(ca) == "none" ? "global-auth-upstream-ca"
+                                          : "global-auth-proxy-ssl-secret"] = ca;
+    }
+    set(data);
+    EXPECT_EQ(answer("plain"), "served");
+    const auto& route =
+        find_shard_as<config::VirtualHost>(output_, "host/plain.example")->routes.front();
+    ASSERT_TRUE(route.auth);
+    const auto* tls =
+        find_shard_as<config::UpstreamTls>(output_, "tls/" + route.auth->upstream_tls);
+    ASSERT_NE(tls, nullptr);
+    EXPECT_TRUE(tls->refused) << ca;
+  }
 }
 
 TEST_F(RestrictionTest, HoldsForTheOperatorsDefaultBackend) {

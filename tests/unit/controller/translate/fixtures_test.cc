@@ -72,6 +72,8 @@ void set_option(Options& options, const std::string& name, const objects::Value&
     options.default_certificate = must(parse_namespaced_name(text));
   } else if (name == "default-backend-service") {
     options.default_backend = must(parse_namespaced_name(text));
+  } else if (name == "configmap") {
+    options.config_map = must(parse_namespaced_name(text));
   } else if (name == "tcp-services-configmap") {
     options.tcp_services = must(parse_namespaced_name(text));
   } else if (name == "reserved-tcp-ports") {

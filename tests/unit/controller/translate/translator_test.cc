@@ -461,6 +461,41 @@ stringData:
   EXPECT_TRUE(change.files.contains(client->ca.front().path));
 }
 
+TEST_F(TranslatorTest, WhatVerifiesTheGlobalAuthServerTouchesOneTlsPolicy) {
+  const auto ca = [this](const std::string& name) {
+    apply_yaml(state_, material_.fill("apiVersion: v1\nkind: Secret\nmetadata: {name: ca, "
+                                      "namespace: ops}\nstringData:\n  ca.crt: ${CA:" +
+                                      name + "}\n"));
+  };
+  const auto ask = [this](const std::string& url) {
+    apply_yaml(state_,
+               "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: ops}\n"
+               "data: {global-auth-proxy-ssl-secret: ops/ca, global-auth-url: \"" +
+                   url + "\"}\n");
+  };
+  apply_yaml(state_, material_.fill(kShop));
+  ask("https://id.example/a");
+  ca("one");
+  Options options;
+  options.config_map = NamespacedName{"ops", "settings"};
+  Translator translator{state_, last_good_, options, kNow};
+  static_cast<void>(translator.update({}, kNow));
+  static_cast<void>(state_.take_touched());
+
+  ca("two");
+  EXPECT_EQ(names(translator.update(state_.take_touched(), kNow)),
+            (std::set<std::string>{"tls/ops/settings@global-auth/id.example:443"}));
+
+  ask("https://id.example/b");
+  const Change change = translator.update(state_.take_touched(), kNow);
+  EXPECT_TRUE(names(change).contains("host/one.example"));
+  EXPECT_TRUE(names(change).contains("host/two.example"));
+  for (const auto& [name, shard] : change.shards) {
+    if (!name.starts_with("host/")) continue;
+    EXPECT_EQ(std::get<config::VirtualHost>(*shard).routes.front().auth->target, "/b");
+  }
+}
+
 TEST_F(TranslatorTest, WhatNobodyAsksForTouchesNothing) {
   apply_yaml(state_, material_.fill(kShop));
   Translator translator{state_, last_good_, {}, kNow};
