@@ -84,6 +84,12 @@ void read_front(Reader& reader, const config::Front& served, ObjectReport& repor
   reader.read("ssl-ecdh-curve", front.groups, served.groups, parse_front_groups);
   reader.read("use-http2", front.http2, served.http2, parse_switch);
   reader.read("ssl-session-tickets", front.session_tickets, served.session_tickets, parse_switch);
+  reader.read("hsts", front.hsts, served.hsts, parse_switch);
+  reader.read("hsts-max-age", front.hsts_max_age, served.hsts_max_age,
+              [](std::string_view value) { return parse_count(value, 0, kAnyNumber); });
+  reader.read("hsts-include-subdomains", front.hsts_include_subdomains,
+              served.hsts_include_subdomains, parse_switch);
+  reader.read("hsts-preload", front.hsts_preload, served.hsts_preload, parse_switch);
 }
 
 void read_defaults(Reader& reader, Options& options) {

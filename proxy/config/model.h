@@ -33,7 +33,7 @@ namespace handfast::config {
 // Versions of the format. A reader refuses another major and ignores nothing: an unknown field is
 // an error within the same minor.
 inline constexpr int kFormatMajor = 1;
-inline constexpr int kFormatMinor = 3;
+inline constexpr int kFormatMinor = 4;
 
 // Why a route, a Service or a TLS policy can't serve: it answers refusal_status(reason). `detail`
 // names object and field and says what to do; it is for logs, never for the client.
@@ -280,6 +280,11 @@ struct Front {
   std::string groups;           // OpenSSL list of key exchange groups; empty: the default
   bool http2 = true;            // offered to clients by ALPN
   bool session_tickets = true;  // off: each handshake is a full one
+  // Strict-Transport-Security (RFC 6797) of what is answered over TLS, by ingress-nginx's defaults.
+  bool hsts = true;                           // off: the Service's own passes
+  std::uint32_t hsts_max_age = 365 * 86'400;  // seconds; 0: clients forget it
+  bool hsts_include_subdomains = true;
+  bool hsts_preload = false;
   friend bool operator==(const Front&, const Front&) = default;
 };
 

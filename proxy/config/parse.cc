@@ -353,6 +353,10 @@ Front read_front(Fields& fields, Problem& problem) {
   front.groups = fields.text_or("groups", "");
   front.http2 = fields.flag_or("http2", true);
   front.session_tickets = fields.flag_or("session_tickets", true);
+  front.hsts = fields.flag_or("hsts", true);
+  front.hsts_max_age = fields.number32_or("hsts_max_age", 0, front.hsts_max_age);
+  front.hsts_include_subdomains = fields.flag_or("hsts_include_subdomains", true);
+  front.hsts_preload = fields.flag_or("hsts_preload", false);
   return front;
 }
 

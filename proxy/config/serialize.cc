@@ -264,6 +264,12 @@ struct Serializer {
     if (!front.groups.empty()) lines.text("groups", front.groups);
     if (!front.http2) lines.flag("http2", false);
     if (!front.session_tickets) lines.flag("session_tickets", false);
+    if (!front.hsts) lines.flag("hsts", false);
+    if (front.hsts_max_age != kDefault.hsts_max_age) {
+      lines.number("hsts_max_age", std::uint64_t{front.hsts_max_age});
+    }
+    if (!front.hsts_include_subdomains) lines.flag("hsts_include_subdomains", false);
+    if (front.hsts_preload) lines.flag("hsts_preload", true);
   }
 
   void operator()(const UpstreamTls& tls) {

@@ -212,6 +212,12 @@ bool passes_to_client(const Header& header, const PassingFields& fields) {
   return false;
 }
 
+// Of a response; `replaced`: another is written instead of the backend's own.
+bool passes_to_client(const Header& header, const PassingFields& fields, bool replaced) {
+  return passes_to_client(header, fields) &&
+         !(replaced && equal_ignore_case(header.name, kStrictTransport));
+}
+
 void write_upgrade(Writer& out, std::string_view protocol) {
   out.field("Connection", "upgrade");
   out.field("Upgrade", protocol);
@@ -332,12 +338,14 @@ void append_response_head(std::string& text, const ResponseHead& head, ResponseF
   const PassingFields fields(head.headers);
   FieldWriter writer(out);
   bool dated = head.status < 200;
+  const bool strict = !framing.strict_transport.empty();
   for (const Header& header : head.headers.items()) {
-    if (!passes_to_client(header, fields)) continue;
+    if (!passes_to_client(header, fields, strict)) continue;
     writer.add(header);
     dated = dated || header.id == HeaderId::Date;
   }
   writer.flush();
+  if (strict) out.field(kStrictTransport, framing.strict_transport);
   if (!dated) out.field("Date", http_date_now());  // RFC 9110 6.6.1
   write_response_framing(out, head, framing.chunked);
   if (head.status == 101) {
@@ -353,16 +361,18 @@ void append_response_head(std::string& text, const ResponseHead& head, ResponseF
 }
 
 void forward_response_fields(std::vector<Header>& out, std::string& storage,
-                             const ResponseHead& head) {
+                             const ResponseHead& head, std::string_view strict_transport) {
   storage.clear();
   storage.reserve(kStored);
   const PassingFields fields(head.headers);
   bool dated = head.status < 200;
+  const bool strict = !strict_transport.empty();
   for (const Header& header : head.headers.items()) {
-    if (!passes_to_client(header, fields)) continue;
+    if (!passes_to_client(header, fields, strict)) continue;
     out.push_back(header);
     dated = dated || header.id == HeaderId::Date;
   }
+  if (strict) out.push_back({kStrictTransport, strict_transport, HeaderId::Other});
   if (!dated) out.push_back({"date", store(storage, http_date_now()), HeaderId::Date});
   if (head.status < 200 || head.status == 204 || head.framing == Framing::Chunked) return;
   const Header* const length = head.headers.find(HeaderId::ContentLength);

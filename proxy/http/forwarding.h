@@ -75,25 +75,32 @@ struct ResponseFraming {
   bool chunked = false;
   bool close = false;
   bool client_is_1_0 = false;
+  // Strict-Transport-Security, in the place of the backend's own; empty: that one passes.
+  std::string_view strict_transport = {};
   // For HEAD and 304 the backend's Content-Length passes as it came though no body follows.
 };
 void append_response_head(std::string& out, const ResponseHead& head, ResponseFraming framing);
 
 // The same for an HTTP/2 client (H2Codec::send_head()): the backend's fields without hop-by-hop
-// ones, its Content-Length if the body has that length, and a Date. Views as above.
+// ones, its Content-Length if the body has that length, and a Date. Views as above, and of
+// `strict_transport`.
 void forward_response_fields(std::vector<Header>& out, std::string& storage,
-                             const ResponseHead& head);
+                             const ResponseHead& head, std::string_view strict_transport = {});
 
 // A whole answer of our own: status line, Date, Content-Type: text/html, Content-Length, body (a
 // short fixed page that names the status and nothing else; empty for HEAD). `extra` is zero or more
-// complete "Name: value\r\n" lines of ours.
+// complete "Name: value\r\n" lines of ours; `strict_transport` as above.
 void append_own_response(std::string& out, int status, std::string_view request_method, bool close,
-                         bool client_is_1_0, std::string_view extra = {});
+                         bool client_is_1_0, std::string_view extra = {},
+                         std::string_view strict_transport = {});
 
 // The same for an HTTP/2 client, in two parts: the fields, and the page (nothing for a status
 // without content). The views are of `extra`, constants, and of `storage`, which is overwritten.
 void own_response_fields(std::vector<Header>& out, std::string& storage, int status,
-                         std::string_view extra = {});
+                         std::string_view extra = {}, std::string_view strict_transport = {});
+
+// Strict-Transport-Security, which a backend may say itself.
+inline constexpr std::string_view kStrictTransport = "Strict-Transport-Security";
 void append_own_page(std::string& out, int status);
 
 // "Not Found" for 404; "" for a code without a standard phrase.

@@ -119,7 +119,8 @@ std::string_view reason_phrase(int status) {
 }
 
 void append_own_response(std::string& out, int status, std::string_view request_method, bool close,
-                         bool client_is_1_0, std::string_view extra) {
+                         bool client_is_1_0, std::string_view extra,
+                         std::string_view strict_transport) {
   out.append("HTTP/1.1 ");
   append_number(out, static_cast<std::size_t>(status));
   out.append(" ").append(reason_phrase(status)).append("\r\n");
@@ -134,12 +135,15 @@ void append_own_response(std::string& out, int status, std::string_view request_
   } else if (client_is_1_0) {
     out.append("Connection: keep-alive\r\n");
   }
+  if (!strict_transport.empty()) {
+    out.append(kStrictTransport).append(": ").append(strict_transport).append("\r\n");
+  }
   out.append(extra).append("\r\n");
   if (request_method != "HEAD") append_own_page(out, status);
 }
 
 void own_response_fields(std::vector<Header>& out, std::string& storage, int status,
-                         std::string_view extra) {
+                         std::string_view extra, std::string_view strict_transport) {
   storage.clear();
   storage.reserve(64);  // a date and a length: views of it stay good
   if (status >= 200) {
@@ -152,6 +156,9 @@ void own_response_fields(std::vector<Header>& out, std::string& storage, int sta
     out.push_back({"content-type", "text/html", HeaderId::Other});
     out.push_back(
         {"content-length", std::string_view(storage).substr(at), HeaderId::ContentLength});
+  }
+  if (!strict_transport.empty()) {
+    out.push_back({kStrictTransport, strict_transport, HeaderId::Other});
   }
   append_lines_as_fields(out, extra);
 }

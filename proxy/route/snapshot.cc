@@ -22,6 +22,14 @@ HostEntry::HostEntry(config::VirtualHost host) : config(std::move(host)), table(
   }
 }
 
+std::string strict_transport_of(const config::Front& front) {
+  if (!front.hsts) return {};
+  std::string value = "max-age=" + std::to_string(front.hsts_max_age);
+  if (front.hsts_include_subdomains) value += "; includeSubDomains";
+  if (front.hsts_preload) value += "; preload";
+  return value;
+}
+
 config::Route relay_route(const config::StreamRoute& stream) {
   config::Route route;
   route.path = "/";

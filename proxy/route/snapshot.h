@@ -80,6 +80,9 @@ struct SnapshotBucket {
   EntryMap<tls::UpstreamPolicy> policies;
 };
 
+// The value of Strict-Transport-Security; empty: the front has none.
+[[nodiscard]] std::string strict_transport_of(const config::Front& front);
+
 class Snapshot {
  public:
   std::uint64_t generation = 0;
@@ -89,6 +92,7 @@ class Snapshot {
   std::shared_ptr<const pki::Identity> default_certificate;            // never null
   std::shared_ptr<const tls::TicketKeyRing> ticket_keys;               // null: the process' own
   tls::FrontOffer front;
+  std::string strict_transport = strict_transport_of({});  // empty: nothing is said
 
   // `host`: lower case, without port. Exact, else "*." with the first label cut, else the
   // catch-all. Null: nothing serves it. Borrowed.

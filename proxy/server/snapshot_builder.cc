@@ -407,6 +407,7 @@ Status SnapshotBuilder::put_front(const config::Front& front, config::Rejection&
                       .groups = front.groups,
                       .http2 = front.http2,
                       .session_tickets = front.session_tickets};
+  snapshot_->strict_transport = route::strict_transport_of(front);
   return {};
 }
 
@@ -430,6 +431,7 @@ void SnapshotBuilder::remove(std::string_view shard_name) {
   } else if (kind == "front") {
     snapshot_->ticket_keys = nullptr;
     snapshot_->front = {};
+    snapshot_->strict_transport = route::strict_transport_of({});
   } else {
     bucket(name).policies.erase(name);
     changes_->policies.insert(name);

@@ -238,9 +238,15 @@ void Exchange::answer_status(int status, std::string_view extra) {
   status_ = status;
   head_sent_ = true;
   OwnResponse response = own_response(head, status, extra);
+  response.strict_transport = strict_transport();
   if (response.grpc_status >= 0) response.grpc_status = grpc_status(response.grpc_status);
   client_->send_own_response(response);
   finish(/*cut=*/false);
+}
+
+// As ingress-nginx: over TLS that ends here, whoever else may have ended some before.
+std::string_view Exchange::strict_transport() const {
+  return facts_.tls ? std::string_view(snapshot_->strict_transport) : std::string_view();
 }
 
 // What the client is told where its own code says more than the status does. A backend whose time

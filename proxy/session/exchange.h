@@ -50,6 +50,7 @@ struct OwnResponse {
   // Not negative: a gRPC client is told by this instead of the status, in the head and without a
   // body (gRPC over HTTP/2, "Trailers-Only").
   int grpc_status = -1;
+  std::string_view strict_transport = {};  // Strict-Transport-Security; empty: nothing is said
 };
 
 // As the client of this request understands it.
@@ -77,8 +78,9 @@ class ClientSide {
  public:
   virtual ~ClientSide() = default;
   virtual void send_informational(const http::ResponseHead& head) = 0;
-  // 101: from now on the bodies of both directions are bytes of a tunnel.
-  virtual void send_head(const http::ResponseHead& head) = 0;
+  // 101: from now on the bodies of both directions are bytes of a tunnel. `strict_transport`: in
+  // the place of the backend's own Strict-Transport-Security; empty: that one passes.
+  virtual void send_head(const http::ResponseHead& head, std::string_view strict_transport) = 0;
   virtual void send_body(std::string_view payload) = 0;
   // A tunnel's direction to the client has ended; the other goes on. Only after a 101.
   virtual void send_tunnel_end() {}
@@ -151,6 +153,7 @@ class Exchange final : public AttemptUser, public AuthorizationUser {
   void proceed();
   void end_request(const http::HeaderList& trailers);
   void send_head(const http::ResponseHead& response);
+  [[nodiscard]] std::string_view strict_transport() const;
   // False: it is served over plain HTTP after all.
   bool redirect_to_https();
   void choose_endpoint();

@@ -63,14 +63,14 @@ void Exchange::deny() {
 
 void Exchange::send_head(const http::ResponseHead& response) {
   if (!asked_ || !authorization_->gives_cookies(response.status)) {
-    client_->send_head(response);
+    client_->send_head(response, strict_transport());
     return;
   }
   http::ResponseHead with_cookies = response;
   for (const std::string& cookie : authorization_->answer().cookies) {
     with_cookies.headers.add({"Set-Cookie", cookie});
   }
-  client_->send_head(with_cookies);
+  client_->send_head(with_cookies, strict_transport());
 }
 
 }  // namespace handfast::session

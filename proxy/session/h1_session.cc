@@ -265,7 +265,7 @@ void H1Session::send_informational(const http::ResponseHead& head) {
   schedule();
 }
 
-void H1Session::send_head(const http::ResponseHead& head) {
+void H1Session::send_head(const http::ResponseHead& head, std::string_view strict_transport) {
   const http::RequestHead& request = exchange_->head;
   const bool old_client = request.minor_version == 0;
   const bool unframed =
@@ -282,9 +282,11 @@ void H1Session::send_head(const http::ResponseHead& head) {
   }
   std::string& scratch = context_.scratch;
   scratch.clear();
-  http::append_response_head(
-      scratch, head,
-      {.chunked = chunked_response_, .close = !keep_alive_, .client_is_1_0 = old_client});
+  http::append_response_head(scratch, head,
+                             {.chunked = chunked_response_,
+                              .close = !keep_alive_,
+                              .client_is_1_0 = old_client,
+                              .strict_transport = strict_transport});
   out_.append(scratch);
   schedule();
 }
@@ -318,7 +320,7 @@ void H1Session::send_own_response(const OwnResponse& response) {
   std::string& scratch = context_.scratch;
   scratch.clear();
   http::append_own_response(scratch, response.status, request.method, !keep_alive_,
-                            request.minor_version == 0, response.extra);
+                            request.minor_version == 0, response.extra, response.strict_transport);
   out_.append(scratch);
   chunked_response_ = false;
   schedule();

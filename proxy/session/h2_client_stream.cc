@@ -138,9 +138,9 @@ void H2ClientStream::send_informational(const http::ResponseHead& head) {
   send_fields(head.status, /*end=*/false);
 }
 
-void H2ClientStream::send_head(const http::ResponseHead& head) {
+void H2ClientStream::send_head(const http::ResponseHead& head, std::string_view strict_transport) {
   session_.fields_.clear();
-  http::forward_response_fields(session_.fields_, session_.storage_, head);
+  http::forward_response_fields(session_.fields_, session_.storage_, head, strict_transport);
   // A response of gRPC that is trailers alone must end with its head. A length that the backend
   // told itself may be followed by trailers, even if it is 0.
   const bool ended_there = head.framing == http::Framing::Length && head.content_length == 0 &&
@@ -162,7 +162,8 @@ void H2ClientStream::send_own_response(const OwnResponse& response) {
   }
   auto& fields = session_.fields_;
   fields.clear();
-  http::own_response_fields(fields, session_.storage_, response.status, response.extra);
+  http::own_response_fields(fields, session_.storage_, response.status, response.extra,
+                            response.strict_transport);
   std::string& page = session_.context_.scratch;
   page.clear();
   if (exchange_->head.method != "HEAD") http::append_own_page(page, response.status);

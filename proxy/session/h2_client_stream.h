@@ -46,7 +46,7 @@ class H2ClientStream final : public ClientSide {
   void on_closed();
 
   void send_informational(const http::ResponseHead& head) override;
-  void send_head(const http::ResponseHead& head) override;
+  void send_head(const http::ResponseHead& head, std::string_view strict_transport) override;
   void send_body(std::string_view payload) override;
   void send_own_response(const OwnResponse& response) override;
   void on_exchange_done(const http::HeaderList& trailers) override;

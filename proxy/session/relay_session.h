@@ -44,7 +44,8 @@ class RelaySession final : public Session, public event::RoundEnd, public Client
   void on_round_end() override;
 
   void send_informational(const http::ResponseHead& /*head*/) override {}
-  void send_head(const http::ResponseHead& /*head*/) override {}
+  void send_head(const http::ResponseHead& /*head*/,
+                 std::string_view /*strict_transport*/) override {}
   void send_body(std::string_view payload) override;
   void send_tunnel_end() override;
   void send_own_response(const OwnResponse& /*response*/) override {}  // it is only closed

@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import clients, manifests  # noqa: E402
+from harness import clients, http2, manifests  # noqa: E402
 from harness.backends import Backend  # noqa: E402
 from harness.case import HandfastCase  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
@@ -94,6 +94,40 @@ class FrontConfig(HandfastCase):
             return True
 
         eventually(applied, "the protocols apply")
+
+    def security(self, target="/", tls=True, **options):
+        """(status, [Strict-Transport-Security, …])"""
+        answer = self.get(target, tls=clients.any_client_context() if tls else None, **options)
+        return answer.status, [value for name, value in answer.headers
+                               if name.lower() == "strict-transport-security"]
+
+    def test_strict_transport_security_as_the_config_map_says(self):
+        own = [("Strict-Transport-Security", "max-age=1")]
+        self.backend.close()
+        self.backend = self.use(Backend(handle=lambda connection, request: (
+            connection.read_body(request), connection.reply(b"", "200 OK", own))))
+        self.apply_ingress(self.backend.port, protocol=None)
+        self.configure()
+        self.wait_for(200)
+
+        self.assertEqual(self.security(), (200, ["max-age=31536000; includeSubDomains"]))
+        self.assertEqual(self.security(tls=False), (200, ["max-age=1"]))
+
+        self.configure(hsts_max_age="86400", hsts_preload="true", hsts_include_subdomains="false")
+        self.assertEqual(self.security(), (200, ["max-age=86400; preload"]))
+        with http2.connect(self.handfast, self.host, tls=True) as client:
+            answer = client.fetch(self.host, "/")
+            self.assertEqual([value for name, value in answer.headers
+                              if name == "strict-transport-security"], ["max-age=86400; preload"])
+        nobody = self.handfast.get("nobody.test", "/", tls=clients.any_client_context())
+        self.assertEqual(nobody.status, 404)
+        self.assertEqual(nobody.header("Strict-Transport-Security"), "max-age=86400; preload")
+
+        self.configure(hsts_max_age="1y", hsts_preload="maybe", hsts_include_subdomains="false")
+        self.assertEqual(self.security(), (200, ["max-age=86400; preload"]))
+
+        self.configure(hsts="false")
+        self.assertEqual(self.security(), (200, ["max-age=1"]))
 
     def test_what_restricts_access_and_is_not_there_refuses(self):
         self.configure(whitelist_source_range="10.0.0.0/8")

@@ -43,7 +43,7 @@ TEST(ConfigMapTable, KnowsWhatRestrictsAccess) {
     ASSERT_NE(find_config_key(name), nullptr) << name;
     EXPECT_EQ(find_config_key(name)->what, ConfigKeyClass::Restricts) << name;
   }
-  for (const std::string_view name : {"server-snippet", "hsts", "use-proxy-protocol"}) {
+  for (const std::string_view name : {"server-snippet", "hide-headers", "use-proxy-protocol"}) {
     ASSERT_NE(find_config_key(name), nullptr) << name;
     EXPECT_EQ(find_config_key(name)->what, ConfigKeyClass::Missing) << name;
   }

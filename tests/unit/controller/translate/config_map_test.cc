@@ -66,7 +66,29 @@ TEST_F(ConfigMapTest, SaysWhatClientsAreOffered) {
   EXPECT_TRUE(output_.report.empty()) << report_text(output_);
 }
 
+TEST_F(ConfigMapTest, SaysHowLongClientsKeepToHttps) {
+  set({{"hsts-max-age", "86400"}, {"hsts-include-subdomains", "false"}, {"hsts-preload", "true"}});
+  config::Front front = run();
+  EXPECT_TRUE(front.hsts);
+  EXPECT_EQ(front.hsts_max_age, 86'400U);
+  EXPECT_FALSE(front.hsts_include_subdomains);
+  EXPECT_TRUE(front.hsts_preload);
+
+  set({{"hsts", "off"}, {"hsts-max-age", "1y"}, {"hsts-preload", "false"}});
+  front = run();
+  EXPECT_TRUE(front.hsts);
+  EXPECT_EQ(front.hsts_max_age, 86'400U);
+  EXPECT_TRUE(front.hsts_include_subdomains);
+  EXPECT_FALSE(front.hsts_preload);
+  EXPECT_EQ(errors(), (std::vector<std::string>{"data[hsts-max-age]", "data[hsts]"}));
+
+  set({{"hsts", "false"}});
+  EXPECT_FALSE(run().hsts);
+}
+
 TEST_F(ConfigMapTest, MakesNoShardWhereItChangesNothing) {
+  set({{"hsts", "true"}, {"hsts-max-age", "31536000"}});
+  EXPECT_EQ(run(), config::Front{});
   set({{"ssl-protocols", "TLSv1.2 TLSv1.3"}, {"use-http2", "true"}, {"ssl-ecdh-curve", "auto"}});
 
   EXPECT_EQ(run(), config::Front{});
@@ -105,14 +127,14 @@ TEST_F(ConfigMapTest, WhatIsGoneTakesEffectAtOnce) {
 
 TEST_F(ConfigMapTest, TellsRestrictionsThatItDoesNotEnforce) {
   set({{"whitelist-source-range", "10.0.0.0/8"},
-       {"hsts", "true"},
+       {"hide-headers", "X-A"},
        {"use-proxy-protocol", "0"},
        {"enable-modsecurity", "false"},
        {"ssl-protocls", "TLSv1.3"},
        {"worker-processes", "4"}});
   run();
 
-  EXPECT_EQ(errors(), (std::vector<std::string>{"data[hsts]", "data[ssl-protocls]",
+  EXPECT_EQ(errors(), (std::vector<std::string>{"data[hide-headers]", "data[ssl-protocls]",
                                                 "data[whitelist-source-range]"}));
   EXPECT_EQ(output_.report.size(), 4U) << report_text(output_);
 }
@@ -154,7 +176,7 @@ spec: {ports: [{port: 80}]}
 };
 
 TEST_F(RestrictionTest, OfAllHostsThatIsNotImplementedRefusesThemAll) {
-  set({{"hsts", "true"}, {"enable-modsecurity", "false"}, {"block-cidrs", " "}});
+  set({{"hide-headers", "X-A"}, {"enable-modsecurity", "false"}, {"block-cidrs", " "}});
   EXPECT_EQ(answer("plain"), "served");
 
   for (const char* key : {"whitelist-source-range", "denylist-source-range", "block-cidrs",
@@ -257,13 +279,13 @@ TEST_F(ConfigMapTest, AValueThatCannotBeDecodedIsBadAndNotAbsent) {
   objects::ConfigMap map;
   map.meta.ns = "ingress";
   map.meta.name = "config";
-  for (const char* key : {"ssl-protocols", "hsts", "log-format-upstream"}) {
+  for (const char* key : {"ssl-protocols", "hide-headers", "log-format-upstream"}) {
     map.data[key].problem = "is not a string: quote it";
   }
   state_.apply(map);
 
   EXPECT_EQ(run().versions, std::vector<TlsVersion>{TlsVersion::Tls13});
-  EXPECT_EQ(errors(), (std::vector<std::string>{"data[hsts]", "data[ssl-protocols]"}));
+  EXPECT_EQ(errors(), (std::vector<std::string>{"data[hide-headers]", "data[ssl-protocols]"}));
   EXPECT_EQ(output_.report.size(), 3U) << report_text(output_);
 }
 

@@ -44,7 +44,11 @@ TEST(Shard, SurvivesTheTripThroughText) {
       .ciphers = "HIGH",
       .groups = "X25519",
       .http2 = false,
-      .session_tickets = false};
+      .session_tickets = false,
+      .hsts = false,
+      .hsts_max_age = 0,
+      .hsts_include_subdomains = false,
+      .hsts_preload = true};
   expect_round_trip(front);
   front.versions = Front{}.versions;
   expect_round_trip(front);
@@ -180,8 +184,8 @@ TEST_P(SpoiledShard, IsRefused) {
 INSTANTIATE_TEST_SUITE_P(
     Fields, SpoiledShard,
     ::testing::Values(
-        Spoiled{sample_policy(), "format: \"1.3\"", "format: \"2.0\"", "version 2.0"},
-        Spoiled{sample_policy(), "format: \"1.3\"", "format: \"1\"", "must be a version"},
+        Spoiled{sample_policy(), "format: \"1.4\"", "format: \"2.0\"", "version 2.0"},
+        Spoiled{sample_policy(), "format: \"1.4\"", "format: \"1\"", "must be a version"},
         Spoiled{sample_policy(), "kind: \"tls\"", "kind: \"udp\"", "kind"},
         Spoiled{sample_tcp(), "port: 9000", "port: 0", "from 1 to 65535"},
         Spoiled{sample_tcp(), "port: 9000", "port: 65536", "from 1 to 65535"},

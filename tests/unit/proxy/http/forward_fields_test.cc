@@ -58,12 +58,13 @@ std::string to_backend(std::string_view fields) {
   return text.erase(ours, kOurs.size());
 }
 
-std::string to_client(std::string_view response, std::string_view method = "GET") {
+std::string to_client(std::string_view response, std::string_view method = "GET",
+                      std::string_view strict_transport = {}) {
   ResponseHead head;
   EXPECT_EQ(H1ResponseParser().parse(response, method, head).status, ParseStatus::Complete);
   std::vector<Header> out;
   std::string storage;
-  forward_response_fields(out, storage, head);
+  forward_response_fields(out, storage, head, strict_transport);
   return lines(out);
 }
 
@@ -113,6 +114,36 @@ TEST(ForwardResponseFields, KeepTheLengthThatABodyWouldHave) {
             "Date: x\nContent-Length: 3\n");
   EXPECT_EQ(to_client("HTTP/1.1 204 No Content\r\nDate: x\r\nContent-Length: 0\r\n\r\n"),
             "Date: x\n");
+}
+
+TEST(ForwardResponseFields, SayStrictTransportSecurityInThePlaceOfTheBackend) {
+  constexpr std::string_view kOwn =
+      "HTTP/1.1 200 OK\r\nDate: x\r\nstrict-Transport-security: max-age=1\r\nX-A: b\r\n"
+      "Strict-Transport-Security: max-age=2\r\nStrict-Transport: c\r\nContent-Length: 0\r\n\r\n";
+  EXPECT_EQ(to_client(kOwn, "GET", "max-age=9"),
+            "Date: x\nX-A: b\nStrict-Transport: c\nStrict-Transport-Security: max-age=9\n"
+            "Content-Length: 0\n");
+  EXPECT_EQ(to_client(kOwn),
+            "Date: x\nstrict-Transport-security: max-age=1\nX-A: b\n"
+            "Strict-Transport-Security: max-age=2\nStrict-Transport: c\nContent-Length: 0\n");
+
+  ResponseHead head;
+  EXPECT_EQ(H1ResponseParser().parse(kOwn, "GET", head).status, ParseStatus::Complete);
+  std::string out;
+  append_response_head(out, head, {.strict_transport = "max-age=9"});
+  EXPECT_EQ(out,
+            "HTTP/1.1 200 OK\r\nDate: x\r\nX-A: b\r\nStrict-Transport: c\r\n"
+            "Strict-Transport-Security: max-age=9\r\nContent-Length: 0\r\n\r\n");
+}
+
+TEST(OwnResponseFields, SayStrictTransportSecurity) {
+  std::vector<Header> out;
+  std::string storage;
+  own_response_fields(out, storage, 302, "Location: /a\r\n", "max-age=9");
+  EXPECT_THAT(lines(out), HasSubstr("Strict-Transport-Security: max-age=9\nLocation: /a\n"));
+  std::string http1;
+  append_own_response(http1, 302, "GET", false, false, "Location: /a\r\n", "max-age=9");
+  EXPECT_THAT(http1, HasSubstr("\r\nStrict-Transport-Security: max-age=9\r\nLocation: /a\r\n\r\n"));
 }
 
 TEST(OwnResponseFields, AreThoseOfTheHttp1Answer) {

@@ -30,6 +30,20 @@ TEST_F(SnapshotTest, FindsNothingWhenEmpty) {
   EXPECT_EQ(snapshot_.find_policy("shop/a/a:80"), nullptr);
 }
 
+TEST(StrictTransport, IsWhatIngressNginxSaysUnlessTheFrontSaysOtherwise) {
+  EXPECT_EQ(Snapshot().strict_transport, "max-age=31536000; includeSubDomains");
+  config::Front front;
+  front.hsts_max_age = 86'400;
+  front.hsts_preload = true;
+  EXPECT_EQ(strict_transport_of(front), "max-age=86400; includeSubDomains; preload");
+  front = {};
+  front.hsts_max_age = 0;
+  front.hsts_include_subdomains = false;
+  EXPECT_EQ(strict_transport_of(front), "max-age=0");
+  front.hsts = false;
+  EXPECT_EQ(strict_transport_of(front), "");
+}
+
 TEST(HostEntry, DoesNotReadTheExpressionsOfARouteThatIsRefused) {
   config::VirtualHost host;
   config::Route& route = host.routes.emplace_back();

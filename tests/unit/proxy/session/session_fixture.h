@@ -64,6 +64,10 @@ class SnapshotMaker {
     ++snapshot_->passthrough_hosts;
     return host(std::move(passed));
   }
+  SnapshotMaker& strict_transport(std::string value) {
+    snapshot_->strict_transport = std::move(value);
+    return *this;
+  }
   SnapshotMaker& policy(std::shared_ptr<const tls::UpstreamPolicy> policy) {
     const std::string name = policy->name;
     bucket(name).policies[name] = std::move(policy);
