@@ -221,7 +221,8 @@ class Handfast(Front):
         """Returns when what was written before is decided and every worker serves the outcome:
         an Ingress written after it is served."""
         host = f"marker-{next(self._markers)}.test"
-        self.apply("marker", manifests.ingress("marker", host, namespace="marker", service="none"))
+        self.apply("marker", manifests.ingress("marker", host, namespace="marker", service="none",
+                                               annotations={"enable-global-auth": "false"}))
         self.wait_for(host, 503, streak=16)
 
     def stop(self):
