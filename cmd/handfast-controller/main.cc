@@ -209,6 +209,12 @@ int main_of(int argc, char** argv) {
     std::fputs(options.usage().c_str(), stdout);
     return 0;
   }
+  // Every thread inherits this, the library's too, which would die of a signal that comes before
+  // run() waits for it.
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT}) ::sigaddset(&signals, number);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   pki::start_openssl();
   kube::start_thread();
   if (parsed->version()) {
@@ -220,12 +226,6 @@ int main_of(int argc, char** argv) {
   if (!settings) return usage_error(settings.error());
   set_log_level(level_of(parsed->text("log-level")));
   forbid_core_dumps();
-
-  // Every thread inherits this; run() waits for the signals.
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  for (const int number : {SIGTERM, SIGINT}) ::sigaddset(&signals, number);
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   return run(*settings, signals);
 }

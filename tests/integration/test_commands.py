@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from harness.handfast import BIN  # noqa: E402
+from harness.processes import Process  # noqa: E402
+from harness.waiting import eventually  # noqa: E402
 
 COMMANDS = (("handfast",), ("handfast", "run"), ("handfast", "lint"), ("handfast", "explain"),
             ("handfast", "verify"), ("handfast-controller",), ("handfast-proxy",))
@@ -57,6 +60,14 @@ class Commands(unittest.TestCase):
 
                 self.assertEqual((code, out), (2, ""))
                 self.assertIn(flag, err)
+
+    def test_controller_that_is_told_to_stop_while_it_starts_ends_in_order(self):
+        for _ in range(10):
+            with tempfile.TemporaryDirectory(prefix="handfast-it-") as folder:
+                controller = Process([BIN / "handfast-controller", "--manifests", folder,
+                                      "--state-dir", f"{folder}/state", "--metrics", "off"])
+                eventually(lambda p=controller: "state directory read" in p.err.text(), "its start")
+                self.assertEqual(controller.stop(), 0)
 
 
 if __name__ == "__main__":
