@@ -11,12 +11,14 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "cmd/handfast-controller/sources.h"
 #include "cmd/handfast-controller/statuses.h"
 #include "controller/admission/webhook.h"
 #include "controller/kube/api_client.h"
 #include "controller/metrics/endpoint.h"
+#include "controller/preflight/asker.h"
 #include "controller/reconcile/controller.h"
 #include "controller/reconcile/last_good.h"
 #include "controller/reconcile/ticket_ring.h"
@@ -167,11 +169,15 @@ int run(const Settings& settings, const sigset_t& signals) {
     if (wanted.ns.empty()) wanted.ns = sources->ns;
     statuses.emplace(std::move(wanted), *sources->api, proxy, settings.translate, clock);
   }
+  preflight::AskerThreads asker{
+      [&proxy](const config::PreflightRequest& request) { return proxy.preflight(request); }};
   reconcile::Reconciler reconciler{{writer, publisher, metrics, clock, ring ? &*ring : nullptr,
-                                    &source, statuses ? &statuses->parts() : nullptr},
+                                    &source, statuses ? &statuses->parts() : nullptr, &asker},
                                    settings.translate,
                                    std::move(*last_good)};
   reconcile::Controller controller{reconciler};
+  asker.set_on_reply(
+      [&controller](preflight::Reply reply) { controller.on_reply(std::move(reply)); });
 
   std::unique_ptr<metrics::Endpoint> endpoint;
   if (settings.metrics != "off") {
@@ -197,6 +203,7 @@ int run(const Settings& settings, const sigset_t& signals) {
   controller.stop();
   source_thread.join();
   controller_thread.join();
+  asker.stop();
   if (statuses) statuses->stop();
   return 0;
 }

@@ -15,22 +15,22 @@ namespace {
 std::string_view acceptance_text(const Outcome& outcome) {
   const bool ours = outcome.backend.policy->identity != nullptr;
   switch (outcome.seen.acceptance) {
-    case Acceptance::Unasked:
+    case upstream::Acceptance::Unasked:
       return ours ? "not asked for: the backend can't know who we are" : "not asked for";
-    case Acceptance::Unknown:
+    case upstream::Acceptance::Unknown:
       return outcome.seen.certificate_requested ? "asked for; the handshake failed all the same"
                                                 : "";
-    case Acceptance::Heard:
+    case upstream::Acceptance::Heard:
       return ours ? "asked for and accepted: the backend went on to send bytes"
                   : "asked for, and none presented; the backend went on to send bytes";
-    case Acceptance::Finished:
+    case upstream::Acceptance::Finished:
       return ours ? "asked for and accepted by the backend's TLS"
                   : "asked for, and none presented; the backend's TLS went on without";
-    case Acceptance::NotConfirmed:
+    case upstream::Acceptance::NotConfirmed:
       return ours ? "asked for and presented; not confirmed: the backend has said nothing since"
                   : "asked for, and none presented; not confirmed: the backend has said nothing "
                     "since";
-    case Acceptance::Rejected:
+    case upstream::Acceptance::Rejected:
       return ours ? "asked for, presented, and rejected" : "demanded, and we have none";
   }
   return "";
@@ -74,7 +74,7 @@ std::string verdict_of(const Outcome& outcome) {
 }  // namespace
 
 Facts outcome_facts(const Outcome& outcome, UnixSeconds now) {
-  const ProbeResult& seen = outcome.seen;
+  const upstream::ProbeResult& seen = outcome.seen;
   Facts facts;
   facts.add("object", outcome.backend.object);
   facts.add_if_any("service", outcome.backend.service);
@@ -99,7 +99,7 @@ Facts outcome_facts(const Outcome& outcome, UnixSeconds now) {
   }
   if (!seen.chain.empty()) {
     Facts::List chain;
-    for (const ShownCertificate& one : seen.chain) {
+    for (const upstream::ShownCertificate& one : seen.chain) {
       Facts certificate = certificate_facts(one.info);
       certificate.add_if_any("revocation", one.revocation);
       chain.push_back(std::move(certificate));

@@ -6,8 +6,8 @@
 
 #include "cmd/handfast/backends.h"
 #include "cmd/handfast/facts.h"
-#include "cmd/handfast/probe.h"
 #include "proxy/base/clock.h"
+#include "proxy/upstream/probe.h"
 
 namespace handfast {
 
@@ -16,7 +16,7 @@ struct Outcome {
   Backend backend;
   std::string address;  // "10.0.0.7:8443"; empty: none was connected to
   bool plain = false;
-  ProbeResult seen;
+  upstream::ProbeResult seen;
 
   [[nodiscard]] bool ok() const { return seen.verdict.reason == Reason::Ok; }
 };

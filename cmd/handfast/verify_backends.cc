@@ -25,7 +25,6 @@
 #include "cmd/handfast/facts.h"
 #include "cmd/handfast/manifests.h"
 #include "cmd/handfast/outcome.h"
-#include "cmd/handfast/probe.h"
 #include "cmd/handfast/version.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/process.h"
@@ -34,6 +33,7 @@
 #include "proxy/server/materials.h"
 #include "proxy/server/snapshot_builder.h"
 #include "proxy/upstream/dns_client.h"
+#include "proxy/upstream/probe.h"
 #include "proxy/upstream/resolver.h"
 
 namespace handfast {
@@ -107,7 +107,7 @@ struct Limits {
   std::size_t jobs = 16;
 };
 
-std::vector<Outcome> ask(Prober& prober, Names& names, const Backend& backend,
+std::vector<Outcome> ask(upstream::Prober& prober, Names& names, const Backend& backend,
                          const Limits& limits) {
   if (backend.refused) return {unasked(backend, *backend.refused)};
   if (!backend.tls) {
@@ -141,7 +141,7 @@ std::vector<Outcome> ask_all(const std::vector<Backend>& backends, const Limits&
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < std::min(limits.jobs, backends.size()); ++i) {
     threads.emplace_back([&found, &next, &names, &backends, &limits, &clock] {
-      Prober prober(clock);
+      upstream::Prober prober(clock);
       for (std::size_t at = next++; at < backends.size(); at = next++) {
         found[at] = ask(prober, names, backends[at], limits);
       }

@@ -92,8 +92,8 @@ PolicyProtocol read_protocol(const Place& place, Fields& fields) {
 
 PolicyRotation read_rotation(const Place& place, Fields& fields) {
   PolicyRotation rotation;
-  (void)fields.only(place,
-                    {"onIdentityChange", "onTrustReduced", "drainPeriod", "maxConnectionAge"});
+  (void)fields.only(place, {"onIdentityChange", "onTrustReduced", "drainPeriod", "maxConnectionAge",
+                            "preflight"});
   rotation.on_identity_change = static_cast<OnIdentityChange>(
       fields.word(place.member("onIdentityChange"), {"Keep", "Drain", "Close"}, 0));
   (void)fields.word(place.member("onTrustReduced"), {"Close"}, 0);
@@ -105,6 +105,8 @@ PolicyRotation read_rotation(const Place& place, Fields& fields) {
   const Place age = place.member("maxConnectionAge");
   rotation.max_age_ms = static_cast<std::uint32_t>(read_duration(age, kMostAgeMs, 0, fields));
   if (!age.absent() && rotation.max_age_ms == 0) fields.refuse(age, "must be more than 0");
+  rotation.preflight =
+      static_cast<Preflight>(fields.word(place.member("preflight"), {"Warn", "Off", "Enforce"}, 0));
   return rotation;
 }
 

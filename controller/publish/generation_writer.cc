@@ -62,6 +62,13 @@ Result<config::Shard> GenerationWriter::read_shard(const Manifest& manifest,
   return read_shard(config::split_pack(*text), stored->hash);
 }
 
+Result<std::string> GenerationWriter::read_item_file(const std::string& path) const {
+  auto bytes = files_.read_file(path);
+  if (!bytes) return fail(bytes.error());
+  if (!*bytes) return fail(Reason::BadObject, path + " is missing");
+  return std::move(**bytes);
+}
+
 std::string GenerationWriter::temporary_name() {
   return std::string(kTemporary) + "/" + std::to_string(++temporary_count_);
 }

@@ -70,6 +70,9 @@ class GenerationWriter {
   [[nodiscard]] Result<config::Shard> read_shard(const Manifest& manifest,
                                                  const std::string& name) const;
 
+  // A file of a tls directory that is on disk.
+  [[nodiscard]] Result<std::string> read_item_file(const std::string& path) const;
+
   // Writes a new generation and answers its number. `files` must hold the files of every tls
   // directory that isn't on disk; others may be there and are not looked at.
   [[nodiscard]] Result<std::uint64_t> write(const Draft& draft, const FileSet& files,

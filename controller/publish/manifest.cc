@@ -69,6 +69,10 @@ std::vector<std::string> tls_directories(const config::Shard& shard) {
     if (tls->identity) add_pair(*tls->identity);
     add_files(tls->ca);
     add_files(tls->crl);
+    if (tls->candidate) {
+      if (tls->candidate->identity) add_pair(*tls->candidate->identity);
+      add_files(tls->candidate->ca);
+    }
   }
   if (const auto* tcp = std::get_if<config::TcpPort>(&shard)) {
     if (tcp->certificate) add_pair(*tcp->certificate);

@@ -211,4 +211,16 @@ Result<config::StateAnswer> ProxyClient::state() {
   return config::parse_state_answer(response->body);
 }
 
+Result<config::PreflightAnswer> ProxyClient::preflight(
+    const config::PreflightRequest& request) const {
+  const auto response = exchange("POST", "/v1/preflight", config::to_json(request));
+  if (!response) return fail(response.error());
+  if (response->absent) return fail(Reason::Io, "no proxy listens on " + path_);
+  if (response->status != 200) {
+    return fail(Reason::BadResponse,
+                "the proxy answered " + std::to_string(response->status) + " to preflight");
+  }
+  return config::parse_preflight_answer(response->body);
+}
+
 }  // namespace handfast::publish

@@ -11,6 +11,7 @@
 
 #include "proxy/base/result.h"
 #include "proxy/config/control.h"
+#include "proxy/config/preflight.h"
 
 namespace handfast::publish {
 
@@ -42,6 +43,9 @@ class ProxyClient final : public ProxyControl {
 
   LoadResult load(std::uint64_t generation) override;
   Result<config::StateAnswer> state() override;
+  // From any thread.
+  [[nodiscard]] Result<config::PreflightAnswer> preflight(
+      const config::PreflightRequest& request) const;
 
   // From any thread, for good: calls under way and later ones fail at once.
   void stop() { stopped_.store(true, std::memory_order_relaxed); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <set>
+#include <variant>
 
 #include "controller/publish/replacement.h"
 #include "proxy/base/check.h"
@@ -65,6 +66,13 @@ PreparedShard Publisher::choose(const config::Shard& shard, const FileSet& files
   }
   const auto lost = lost_directory(chosen, files);
   if (!lost) return chosen;
+  // What only waits must not stop what serves.
+  if (const auto* tls = std::get_if<config::UpstreamTls>(&shard);
+      tls != nullptr && tls->candidate) {
+    config::UpstreamTls rest = *tls;
+    rest.candidate.reset();
+    return choose(rest, files, replaced);
+  }
   // A last good item whose files are gone. It must not keep everybody else from being published.
   config::Rejection rejection{chosen.name, "", *lost, Reason::Io,
                               "the files of " + *lost + " are not there any more"};

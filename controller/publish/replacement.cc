@@ -175,6 +175,7 @@ config::Shard refused(const config::Shard& shard, const config::Refusal& refusal
     tls->identity.reset();
     tls->ca.clear();
     tls->crl.clear();
+    tls->candidate.reset();
     tls->revocation = config::RevocationScope::Off;
     tls->refused = refusal;
   } else if (auto* tcp = std::get_if<config::TcpPort>(&answer)) {

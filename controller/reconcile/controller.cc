@@ -20,6 +20,14 @@ void Controller::on_batch(source::Batch batch) {
   changed_.notify_one();
 }
 
+void Controller::on_reply(preflight::Reply reply) {
+  {
+    const std::lock_guard lock{mutex_};
+    replies_.push_back(std::move(reply));
+  }
+  changed_.notify_one();
+}
+
 source::Batch Controller::take(Queue queue) {
   source::Batch batch = std::move(queue.last);
   batch.synced = queue.synced;
@@ -32,9 +40,10 @@ source::Batch Controller::take(Queue queue) {
 void Controller::run() {
   while (true) {
     std::optional<Queue> queue;
+    std::vector<preflight::Reply> replies;
     {
       std::unique_lock lock{mutex_};
-      const auto is_woken = [this] { return stopping_ || queue_.has_value(); };
+      const auto is_woken = [this] { return stopping_ || queue_.has_value() || !replies_.empty(); };
       if (const auto due = reconciler_.due()) {
         changed_.wait_until(lock, *due, is_woken);
       } else {
@@ -42,7 +51,9 @@ void Controller::run() {
       }
       if (stopping_) return;
       queue = std::exchange(queue_, std::nullopt);
+      replies.swap(replies_);
     }
+    for (preflight::Reply& reply : replies) reconciler_.on_reply(std::move(reply));
     if (queue) reconciler_.take(take(std::move(*queue)));
     reconciler_.work();
   }

@@ -4,7 +4,7 @@
 // What queues up while a round is under way becomes one batch, by object: the queue is never longer
 // than the objects that changed.
 //
-// Threading: on_batch(), stop() and is_ready() from any thread; run() on one. Ownership: borrows
+// Threading: on_batch(), on_reply() and stop() from any thread; run() on one. Ownership: borrows
 // the Reconciler, which is run()'s alone while that runs.
 
 #include <condition_variable>
@@ -13,6 +13,7 @@
 #include <optional>
 #include <vector>
 
+#include "controller/preflight/asker.h"
 #include "controller/reconcile/reconciler.h"
 #include "controller/source/source.h"
 
@@ -23,6 +24,7 @@ class Controller final : public source::Sink {
   explicit Controller(Reconciler& reconciler) : reconciler_(reconciler) {}
 
   void on_batch(source::Batch batch) override;
+  void on_reply(preflight::Reply reply);
 
   // Until stop(). A round that is under way ends first.
   void run();
@@ -40,8 +42,9 @@ class Controller final : public source::Sink {
   Reconciler& reconciler_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::optional<Queue> queue_;  // guarded by mutex_
-  bool stopping_ = false;       // guarded by mutex_
+  std::optional<Queue> queue_;             // guarded by mutex_
+  std::vector<preflight::Reply> replies_;  // guarded by mutex_
+  bool stopping_ = false;                  // guarded by mutex_
 };
 
 }  // namespace handfast::reconcile

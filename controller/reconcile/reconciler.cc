@@ -51,6 +51,7 @@ Reconciler::Reconciler(Parts parts, translate::Options options, translate::LastG
     : parts_(parts),
       last_good_(std::move(last_good)),
       translator_(state_, last_good_, std::move(options), parts.clock.unix_now()),
+      gate_({state_, parts.writer, parts.clock, parts.asker}),
       backoff_(kFirstBackoff) {}
 
 void Reconciler::take(source::Batch batch) {
@@ -86,9 +87,16 @@ void Reconciler::take(source::Batch batch) {
   if (!batch.events.empty()) want_status();
 }
 
+void Reconciler::on_reply(preflight::Reply reply) {
+  gate_.take(std::move(reply));
+  tell_preflights();
+}
+
 std::optional<Monotonic> Reconciler::due() const {
   if (!synced_) return std::nullopt;
-  return std::min({poll_at_, is_dirty_ ? retry_at_ : translate_at_, status_at_});
+  const Monotonic due = std::min({poll_at_, is_dirty_ ? retry_at_ : translate_at_, status_at_});
+  // What has to be written first is asked about after it.
+  return is_dirty_ ? due : std::min(due, gate_.due().value_or(due));
 }
 
 void Reconciler::work() {
@@ -99,7 +107,23 @@ void Reconciler::work() {
   } else if (now >= poll_at_) {
     poll();
   }
+  if (!is_dirty_) ask();
   if (now >= status_at_) tell_status();
+}
+
+void Reconciler::ask() {
+  gate_.ask();
+  tell_preflights();
+}
+
+// Makes a round due for what was decided.
+void Reconciler::tell_preflights() {
+  const preflight::Gate::News news = gate_.take_news();
+  tell_findings(news.over, news.added);
+  if (!news.over.empty() || !news.added.empty()) want_status();
+  if (!gate_.is_dirty() || is_dirty_) return;
+  is_dirty_ = true;
+  retry_at_ = {};
 }
 
 void Reconciler::publish() {
@@ -120,6 +144,8 @@ void Reconciler::publish() {
   }
   was_published_ = true;
   add_own_ticket_keys(change);
+  gate_.pass(change);
+  tell_preflights();
   tell_findings(change.findings_over, change.findings_new);
   tell_routes(change);
 

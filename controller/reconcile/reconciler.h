@@ -2,7 +2,7 @@
 // What the controller does, without threads and without waiting: takes batches of objects, and when
 // something is due translates, publishes and tells.
 //
-//   take(batch) -> work(now) -> … -> due(): when to call work() again
+//   take(batch), on_reply(reply) -> work() -> … -> due(): when to call work() again
 //
 // A round costs what changed since the one before. What a failed round did not do isn't lost: the
 // next one works on everything, after 0.5 s, doubling to 30 s, or at the next change.
@@ -11,6 +11,9 @@
 // round waits until it has looked: a Secret must not pass for missing because nobody asked for it
 // before. The first round waits for as long as it takes, later ones at most a second together, so
 // that what else has changed, perhaps a revocation, is not held up.
+//
+// What policies want asked before it takes effect goes through the preflight::Gate, and is asked
+// once its files are written.
 //
 // Threading: one thread's, but for is_ready(). Ownership: borrows its parts.
 
@@ -22,6 +25,7 @@
 #include <string>
 
 #include "controller/metrics/metrics.h"
+#include "controller/preflight/gate.h"
 #include "controller/publish/publisher.h"
 #include "controller/reconcile/findings_log.h"
 #include "controller/reconcile/last_good.h"
@@ -52,12 +56,14 @@ class Reconciler {
     TicketRing* ring = nullptr;        // null: each proxy makes a key of its own
     source::Source* source = nullptr;  // to tell what is referred to; null: it delivers everything
     StatusParts* status = nullptr;
+    preflight::Asker* asker = nullptr;  // null: what is new is promoted unasked
   };
 
   // `last_good`: of the generation that is current; see last_good.h.
   Reconciler(Parts parts, translate::Options options, translate::LastGood last_good);
 
   void take(source::Batch batch);
+  void on_reply(preflight::Reply reply);
 
   // Does what is due by now.
   void work();
@@ -76,6 +82,8 @@ class Reconciler {
   void poll();
   void settle(const publish::Outcome& outcome);
   void tell(const publish::Outcome& outcome);
+  void ask();
+  void tell_preflights();
   void tell_findings(const translate::Report& over, const translate::Report& added);
   void tell_routes(const translate::Change& change);
   void acknowledge_items();
@@ -88,6 +96,7 @@ class Reconciler {
   state::ClusterState state_;
   translate::LastGood last_good_;
   translate::Translator translator_;
+  preflight::Gate gate_;
   // Of what was written, until it is acknowledged or current.
   std::optional<WantedItems> written_items_;
   std::set<objects::ObjectKey> touched_;         // since the last translation

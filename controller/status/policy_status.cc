@@ -87,7 +87,7 @@ Verdict programmed(const PolicyView& view, const std::vector<ReplicaStatus>& rep
   return yes(kProgrammed, "The proxy of every replica serves it.");
 }
 
-Verdict verified(const std::vector<ReplicaStatus>& replicas) {
+Verdict verified(const PolicyView& view, const std::vector<ReplicaStatus>& replicas) {
   std::uint32_t good = 0;
   for (const ReplicaStatus& replica : replicas) {
     if (replica.failing > 0) {
@@ -99,6 +99,8 @@ Verdict verified(const std::vector<ReplicaStatus>& replicas) {
     }
     good = std::max(good, replica.verified);
   }
+  // A preflight's: the Service's next connections will fail.
+  if (const auto* finding = find_worst(view, "Verified")) return from_finding(*finding, "False");
   if (good == 0) return unknown("Unknown", "No endpoint has been connected to yet.");
   return yes("Verified", std::to_string(good) + " endpoint(s) passed verification.");
 }
@@ -282,7 +284,7 @@ std::vector<StatusCondition> policy_conditions(const PolicyView& view,
   add("Accepted", accepted(view));
   add("ResolvedRefs", resolved(view));
   add("Programmed", programmed(view, replicas));
-  add("Verified", verified(replicas));
+  add("Verified", verified(view, replicas));
   add("CredentialsHealthy", credentials(view));
   add("RevocationFresh", revocation(view));
   if (auto verdict = degraded(view)) add("Degraded", *std::move(verdict));

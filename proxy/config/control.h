@@ -3,6 +3,7 @@
 //
 //   POST /v1/load {"generation": N}  -> LoadAnswer   (200: every worker serves N; 409: rejected)
 //   GET  /v1/state                   -> StateAnswer
+//   POST /v1/preflight               -> preflight.h
 //
 // JSON out is written by us; JSON in is read by yaml-cpp (JSON is YAML), with the same errors as
 // text.h. Pure functions; thread-safe.

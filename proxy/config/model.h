@@ -86,6 +86,15 @@ struct Pin {
 // A stapled OCSP response (RFC 6066 section 8): not looked at; judged if there is one; demanded.
 enum class Ocsp : std::uint8_t { Off, IfPresent, Require };
 
+// What takes the place of identity or trust once a preflight has passed (POST /v1/preflight). It is
+// here so that its files are kept; the proxy serves nothing by it.
+struct Candidate {
+  std::optional<KeyPairRef> identity;  // none: the identity stays
+  std::vector<FileRef> ca;             // empty: trust stays
+  bool system_ca = false;              // with or instead of `ca`
+  friend bool operator==(const Candidate&, const Candidate&) = default;
+};
+
 // How one Service port is connected to by TLS: identity, trust and rules, each on its own. From the
 // annotations of one Ingress, or from one policy object.
 struct UpstreamTls {
@@ -129,6 +138,8 @@ struct UpstreamTls {
   // Until then (Unix seconds), what the verification refuses is forwarded and counted instead; 0:
   // never. The operator's, for migrations.
   std::int64_t audit_until = 0;
+
+  std::optional<Candidate> candidate;  // waits for a preflight
 
   std::optional<Refusal> refused;
   friend bool operator==(const UpstreamTls&, const UpstreamTls&) = default;

@@ -314,6 +314,18 @@ std::vector<TlsVersion> read_versions(Fields& fields) {
   return versions;
 }
 
+std::optional<Candidate> find_candidate(Fields& fields, Problem& problem) {
+  const Node* node = fields.find_map("candidate");
+  if (node == nullptr) return std::nullopt;
+  Fields inner{*node, fields.path_of("candidate"), problem};
+  Candidate candidate;
+  candidate.identity = find_key_pair(inner, "identity", problem);
+  candidate.ca = find_files(inner, "ca", problem);
+  candidate.system_ca = inner.flag_or("system_ca", false);
+  inner.done();
+  return candidate;
+}
+
 UpstreamTls read_tls(Fields& fields, Problem& problem) {
   UpstreamTls tls;
   tls.name = fields.text("name");
@@ -341,6 +353,7 @@ UpstreamTls read_tls(Fields& fields, Problem& problem) {
   tls.max_age_ms = fields.number32_or("max_age_ms", 0, 0);
   tls.audit_until = static_cast<std::int64_t>(
       fields.number_or("audit_until", 0, std::numeric_limits<std::int64_t>::max(), 0));
+  tls.candidate = find_candidate(fields, problem);
   tls.refused = find_refusal(fields, "refused", problem);
   return tls;
 }

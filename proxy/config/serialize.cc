@@ -98,6 +98,14 @@ void append_policy_rules(std::string& out, const UpstreamTls& tls) {
   }
 }
 
+void append_candidate(std::string& out, const std::optional<Candidate>& candidate) {
+  if (!candidate) return;
+  Lines{out, 0}.open("candidate");
+  append_key_pair(out, 2, "identity", candidate->identity);
+  append_files(out, 2, "ca", candidate->ca);
+  Lines{out, 2}.flag("system_ca", candidate->system_ca);
+}
+
 void append_retry(std::string& out, int indent, const RetryPolicy& retry) {
   if (retry == RetryPolicy{}) return;
   Lines{out, indent}.open("retry");
@@ -288,6 +296,7 @@ struct Serializer {
     append_versions(out, tls.versions);
     if (!tls.ciphers.empty()) lines.text("ciphers", tls.ciphers);
     append_policy_rules(out, tls);
+    append_candidate(out, tls.candidate);
     append_refusal(out, 0, "refused", tls.refused);
   }
 };

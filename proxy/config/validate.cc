@@ -284,6 +284,19 @@ Status check_versions(const std::vector<TlsVersion>& versions) {
   return {};
 }
 
+Status check(const Candidate& candidate, FilePaths paths) {
+  if (candidate.identity) {
+    if (Status good = validate(*candidate.identity, paths); !good) {
+      return within("candidate.identity", good.error());
+    }
+  }
+  if (Status good = check_files(candidate.ca, paths, "candidate.ca"); !good) return good;
+  if (!candidate.identity && candidate.ca.empty() && !candidate.system_ca) {
+    return bad("candidate", "holds nothing");
+  }
+  return {};
+}
+
 Status check(const UpstreamTls& tls, FilePaths paths) {
   if (!is_cluster_name(tls.name)) {
     return bad("name", "must be <namespace>/<ingress>/<service>:<port>");
@@ -310,6 +323,9 @@ Status check(const UpstreamTls& tls, FilePaths paths) {
     if (!is_sha256_hex(pin.sha256)) return bad("pins", "must be a sha256 in lower-case hex");
   }
   if (Status good = check_versions(tls.versions); !good) return good;
+  if (tls.candidate) {
+    if (Status good = check(*tls.candidate, paths); !good) return good;
+  }
   return tls.refused ? Status{} : check_trust(tls);
 }
 

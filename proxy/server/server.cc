@@ -60,6 +60,7 @@ Server::~Server() {
   // dropped with it.
   if (loader_ != nullptr) loader_->stop();
   for (auto& worker : workers_) worker->stop();
+  preflights_.reset();
   dns_.reset();
   resolver_.reset();
 }
@@ -90,6 +91,8 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
       server->clock_, [dns = server->dns_.get()](const std::string& name, auto answered) {
         dns->ask(name, std::move(answered));
       });
+  server->preflights_ = std::make_unique<Preflights>(server->options_.state_directory,
+                                                     server->clock_, *server->resolver_);
   server->connection_limits_ =
       std::make_unique<net::ConnectionLimits>(server->options_.address_connections);
   if (server->options_.session_resumption) {

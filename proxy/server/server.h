@@ -20,6 +20,7 @@
 #include "proxy/server/handshake_warnings.h"
 #include "proxy/server/http_service.h"
 #include "proxy/server/loader.h"
+#include "proxy/server/preflights.h"
 #include "proxy/server/worker.h"
 #include "proxy/upstream/dns_client.h"
 #include "proxy/upstream/resolver.h"
@@ -69,6 +70,7 @@ class Server {
 
   void answer_metrics(const HttpRequest& request, const HttpService::Answer& answer);
   void answer_control(const HttpRequest& request, HttpService::Answer answer);
+  void answer_preflight(const HttpRequest& request, HttpService::Answer answer);
   void answer_admin(const HttpRequest& request, const HttpService::Answer& answer);
   void answer_state(const HttpService::Answer& answer);
   [[nodiscard]] std::string metrics_text();
@@ -89,6 +91,7 @@ class Server {
   std::unique_ptr<upstream::Resolver> resolver_;
   std::unique_ptr<net::ConnectionLimits> connection_limits_;
   std::unique_ptr<upstream::DnsClient> dns_;  // answers to the resolver: ends before it
+  std::unique_ptr<Preflights> preflights_;    // asks the resolver, answers on the loop
   std::unique_ptr<tls::SessionStore> sessions_;
   std::vector<net::Address> own_listeners_;
   std::unique_ptr<TcpSockets> tcp_sockets_;

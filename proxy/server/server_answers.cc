@@ -135,7 +135,25 @@ void Server::answer_control(const HttpRequest& request, HttpService::Answer answ
                   });
     return;
   }
+  if (request.path == "/v1/preflight" && request.method == "POST") {
+    answer_preflight(request, std::move(answer));
+    return;
+  }
   answer_admin(request, answer);
+}
+
+void Server::answer_preflight(const HttpRequest& request, HttpService::Answer answer) {
+  auto wanted = config::parse_preflight_request(request.body);
+  if (!wanted) {
+    answer({400, "text/plain; charset=utf-8", wanted.error().detail + "\n"});
+    return;
+  }
+  preflights_->ask(*std::move(wanted),
+                   [this, answer = std::move(answer)](const config::PreflightAnswer& told) {
+                     loop_->post([answer, body = config::to_json(told)]() mutable {
+                       answer({200, kJson, std::move(body)});
+                     });
+                   });
 }
 
 void Server::answer_admin(const HttpRequest& request, const HttpService::Answer& answer) {

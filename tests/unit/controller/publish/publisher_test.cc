@@ -332,6 +332,29 @@ TEST_F(Publishing, ClosesAShardWhoseRefusalIsRejectedToo) {
   EXPECT_EQ(read_current(files_)->shards.count("host/pay.example"), 1u);
 }
 
+TEST_F(Publishing, KeepsTheFilesOfACandidateAndGoesOnWithoutThemIfTheyAreGone) {
+  const auto policy_of = [](Content& content) -> config::UpstreamTls& {
+    for (config::Shard& shard : content.shards) {
+      if (auto* tls = std::get_if<config::UpstreamTls>(&shard)) return *tls;
+    }
+    return std::get<config::UpstreamTls>(content.shards.front());
+  };
+  Content waiting = one_;
+  policy_of(waiting).candidate = config::Candidate{.identity = policy_of(two_).identity, .ca = {}};
+  waiting.files.insert(two_.files.begin(), two_.files.end());
+  EXPECT_EQ(publisher_.publish(waiting).kind, Kind::Acknowledged);
+  EXPECT_TRUE(writer_.read_item_file(served_policy().candidate->identity->key));
+
+  Content lost = one_;
+  policy_of(lost).candidate = config::Candidate{
+      .identity = config::KeyPairRef{"tls/shop/orders-tls/00000000000000ff/tls.crt",
+                                     "tls/shop/orders-tls/00000000000000ff/tls.key", "Secret/a/b"},
+      .ca = {}};
+  EXPECT_TRUE(publisher_.publish(lost).replaced.empty());
+  EXPECT_FALSE(served_policy().refused);
+  EXPECT_FALSE(served_policy().candidate);
+}
+
 TEST_F(Publishing, WritesFilesAnewThatTheProxyFindsDamaged) {
   ASSERT_EQ(publisher_.publish(one_).kind, Kind::Acknowledged);
   const std::string key = std::get<config::UpstreamTls>(one_.shards[2]).identity->key;

@@ -4,6 +4,8 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "controller/objects/decode.h"
 #include "controller/reconcile/reconciler.h"
@@ -39,6 +41,14 @@ class Proxy final : public publish::ProxyControl {
 
   publish::testing::ScriptedProxy script;
   std::function<void(std::uint64_t generation)> on_load;
+};
+
+// Whoever is asked answers when the test wants it.
+class RecordingAsker final : public preflight::Asker {
+ public:
+  void ask(preflight::Question question) override { questions.push_back(std::move(question)); }
+
+  std::vector<preflight::Question> questions;
 };
 
 // The objects of a YAML text as a source delivers them.
@@ -155,7 +165,9 @@ class ReconcileFixture : public ::testing::Test {
   ManualClock clock_;
   publish::Publisher publisher_{writer_, proxy_, clock_};
   metrics::Metrics metrics_;
-  Reconciler reconciler_{{writer_, publisher_, metrics_, clock_}, {}, {}};
+  RecordingAsker asker_;
+  Reconciler reconciler_{
+      {writer_, publisher_, metrics_, clock_, nullptr, nullptr, nullptr, &asker_}, {}, {}};
 };
 
 }  // namespace handfast::reconcile::testing

@@ -126,6 +126,18 @@ TEST_F(PolicyStatus, FindingsBecomeTheirConditions) {
   EXPECT_EQ(told.at("Degraded").status, "True");
 }
 
+TEST_F(PolicyStatus, APreflightThatFailsIsTold) {
+  find({"Verified", "HandshakeFailing"}, "Preflight: it was refused.",
+       translate::Severity::Warning);
+  EXPECT_EQ(conditions().at("Verified").status, "False");
+  EXPECT_EQ(conditions().at("Verified").reason, "HandshakeFailing");
+
+  findings.clear();
+  find({"Programmed", "LastKnownGood"}, "Preflight: it was refused.", translate::Severity::Warning);
+  EXPECT_EQ(conditions().at("Programmed").status, "False");
+  EXPECT_EQ(conditions().at("Programmed").reason, "LastKnownGood");
+}
+
 TEST_F(PolicyStatus, ABundleWithABadEntryStillResolves) {
   find({"ResolvedRefs", "PartiallyInvalidCertificateRef"}, "Entry 2 has expired.",
        translate::Severity::Warning);

@@ -41,6 +41,10 @@ inline UpstreamTls full_policy() {
   tls.drain_ms = 60'000;
   tls.max_age_ms = 3'600'000;
   tls.audit_until = 1'800'000'000;
+  tls.candidate =
+      Candidate{.identity = sample_pair(),
+                .ca = {{"tls/shop/orders-tls/aaaa456789abcdef/ca.crt", "Secret/shop/orders-tls"}},
+                .system_ca = true};
   return tls;
 }
 

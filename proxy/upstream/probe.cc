@@ -1,4 +1,4 @@
-#include "cmd/handfast/probe.h"
+#include "proxy/upstream/probe.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -19,7 +19,7 @@
 #include "proxy/pki/trust.h"
 #include "proxy/tls/tls_stream.h"
 
-namespace handfast {
+namespace handfast::upstream {
 namespace {
 
 constexpr std::chrono::seconds kConfirmation{1};
@@ -27,27 +27,38 @@ constexpr int kMostIssuers = 20;
 
 using tls::TlsStream;
 
-tls::Alpn alpn_of(upstream::Wire wire) {
+tls::Alpn alpn_of(Wire wire) {
   switch (wire) {
-    case upstream::Wire::Http1:
+    case Wire::Http1:
       return tls::Alpn::None;
-    case upstream::Wire::Http2:
+    case Wire::Http2:
       return tls::Alpn::Http2;
-    case upstream::Wire::Either:
+    case Wire::Either:
       return tls::Alpn::Either;
   }
   return tls::Alpn::None;
 }
 
+// How long to wait, and whether it was called off.
+struct Limit {
+  Monotonic deadline;
+  const Clock& clock;
+  const std::atomic<bool>* stopped;
+};
+
+// How soon a stop is noticed.
+constexpr long kSlice = 100;
+
 // Waits until the socket can do what is wanted. False: the deadline has passed.
-bool await(net::Socket& socket, bool to_write, Monotonic deadline, const Clock& clock) {
+bool await(net::Socket& socket, bool to_write, const Limit& limit) {
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock.now()).count();
-    if (left <= 0) return false;
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(limit.deadline - limit.clock.now()).count();
+    if (left <= 0 || (limit.stopped != nullptr && *limit.stopped)) return false;
     pollfd one{};
     one.fd = socket.fd();
     one.events = static_cast<short>((to_write ? POLLOUT : POLLIN) | POLLRDHUP);
-    const int ready = ::poll(&one, 1, static_cast<int>(std::min<long>(left, 60'000)));
+    const int ready = ::poll(&one, 1, static_cast<int>(std::min<long>(left, kSlice)));
     if (ready < 0 && errno != EINTR) return false;
     if (ready <= 0) continue;
     std::uint32_t events = 0;
@@ -62,7 +73,7 @@ bool await(net::Socket& socket, bool to_write, Monotonic deadline, const Clock& 
 }
 
 // Nothing when the handshake is done; the failure as Dial names it.
-Error shake_hands(TlsStream& stream, Monotonic deadline, const Clock& clock) {
+Error shake_hands(TlsStream& stream, const Limit& limit) {
   for (;;) {
     const TlsStream::State state = stream.advance_handshake();
     const net::FlushState flushed = stream.flush();
@@ -75,7 +86,7 @@ Error shake_hands(TlsStream& stream, Monotonic deadline, const Clock& clock) {
     }
     const bool unsent = flushed == net::FlushState::WouldBlock;
     if (state == TlsStream::State::Open && !unsent) return {Reason::Ok, {}};
-    if (!await(stream.socket(), unsent, deadline, clock)) {
+    if (!await(stream.socket(), unsent, limit)) {
       return {Reason::HandshakeTimeout, "the TLS handshake took too long"};
     }
   }
@@ -91,10 +102,9 @@ void on_message(int write, int /*version*/, int type, const void* bytes, std::si
 
 // After the handshake, of a backend that asked for our certificate.
 Acceptance await_confirmation(TlsStream& stream, const bool& ticket, ProbeResult& result,
-                              const Clock& clock) {
+                              const Limit& limit) {
   // Before TLS 1.3 a server's Finished answers ours.
   if (SSL_version(stream.ssl()) < TLS1_3_VERSION) return Acceptance::Finished;
-  const Monotonic deadline = clock.now() + kConfirmation;
   std::array<char, 4096> space{};
   for (;;) {
     const net::IoResult got = stream.read(space);
@@ -106,7 +116,7 @@ Acceptance await_confirmation(TlsStream& stream, const bool& ticket, ProbeResult
     }
     if (ticket) return Acceptance::Finished;
     if (got.state == net::IoState::End) return Acceptance::NotConfirmed;
-    if (!await(stream.socket(), false, deadline, clock)) return Acceptance::NotConfirmed;
+    if (!await(stream.socket(), false, limit)) return Acceptance::NotConfirmed;
   }
 }
 
@@ -196,11 +206,11 @@ void note_peer(const TlsStream& stream, const tls::UpstreamPolicy& policy, UnixS
 }  // namespace
 
 ProbeResult Prober::run(const net::Address& address,
-                        const std::shared_ptr<const tls::UpstreamPolicy>& policy,
-                        upstream::Wire wire, std::chrono::milliseconds timeout) {
+                        const std::shared_ptr<const tls::UpstreamPolicy>& policy, Wire wire,
+                        std::chrono::milliseconds timeout) {
   ProbeResult result;
   const Monotonic begin = clock_.now();
-  const Monotonic deadline = begin + timeout;
+  const Limit limit{begin + timeout, clock_, stopped_};
   const auto end = [this, begin, &result](Error verdict) {
     result.verdict = std::move(verdict);
     result.took = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - begin);
@@ -208,7 +218,7 @@ ProbeResult Prober::run(const net::Address& address,
   };
   auto socket = net::Socket::connect(address);
   if (!socket) return end(socket.error());
-  if (!await(*socket, true, deadline, clock_)) {
+  if (!await(*socket, true, limit)) {
     return end({Reason::ConnectTimeout, "no connection in time"});
   }
   if (const int error = socket->take_connect_error(); error != 0) {
@@ -223,9 +233,9 @@ ProbeResult Prober::run(const net::Address& address,
   SSL_set_msg_callback(stream.ssl(), on_message);
   SSL_set_msg_callback_arg(stream.ssl(), &ticket);
 
-  Error failure = shake_hands(stream, deadline, clock_);
+  Error failure = shake_hands(stream, limit);
   note_peer(stream, *policy, clock_.unix_now(), result);
-  if (failure.reason == Reason::Ok && wire == upstream::Wire::Http2 && stream.alpn() != "h2") {
+  if (failure.reason == Reason::Ok && wire == Wire::Http2 && stream.alpn() != "h2") {
     failure = {Reason::Alpn, "the backend doesn't speak HTTP/2"};
   }
   if (failure.reason != Reason::Ok) {
@@ -236,11 +246,12 @@ ProbeResult Prober::run(const net::Address& address,
   }
   result.took = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - begin);
   result.acceptance = result.certificate_requested
-                          ? await_confirmation(stream, ticket, result, clock_)
+                          ? await_confirmation(stream, ticket, result,
+                                               {clock_.now() + kConfirmation, clock_, stopped_})
                           : Acceptance::Unasked;
   stream.end_write();
   (void)stream.flush();
   return result;
 }
 
-}  // namespace handfast
+}  // namespace handfast::upstream

@@ -5,8 +5,10 @@
 // decides after our side is done. If it asked for one, its next bytes or its alert are waited for;
 // what comes in time decides, else the answer is "not confirmed".
 //
-// Threading: one thread's; run() blocks until its deadline at most.
+// Threading: one thread's; run() blocks until its deadline at most, or until `stopped` is set, from
+// any thread.
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -22,7 +24,7 @@
 #include "proxy/tls/upstream_policy.h"
 #include "proxy/upstream/channel.h"
 
-namespace handfast {
+namespace handfast::upstream {
 
 // What became of our certificate.
 enum class Acceptance : std::uint8_t {
@@ -57,18 +59,20 @@ struct ProbeResult {
 
 class Prober {
  public:
-  // `clock` must outlive it.
-  explicit Prober(const Clock& clock) : clock_(clock), context_(clock) {}
+  // Both must outlive it.
+  explicit Prober(const Clock& clock, const std::atomic<bool>* stopped = nullptr)
+      : clock_(clock), stopped_(stopped), context_(clock) {}
 
   // `timeout`: of connecting and the handshake together. Precondition: policy->usable().
   [[nodiscard]] ProbeResult run(const net::Address& address,
-                                const std::shared_ptr<const tls::UpstreamPolicy>& policy,
-                                upstream::Wire wire, std::chrono::milliseconds timeout);
+                                const std::shared_ptr<const tls::UpstreamPolicy>& policy, Wire wire,
+                                std::chrono::milliseconds timeout);
 
  private:
   const Clock& clock_;
+  const std::atomic<bool>* stopped_;
   BufferPool buffers_;
   tls::ClientContext context_;
 };
 
-}  // namespace handfast
+}  // namespace handfast::upstream
