@@ -93,9 +93,9 @@ constexpr const char* kControllerTexts[] = {"controller-class",
                                             "proxy-stream-next-upstream",
                                             "proxy-stream-next-upstream-tries",
                                             "proxy-stream-next-upstream-timeout"};
-constexpr const char* kControllerLists[] = {"allow-insecure-upstream",
-                                            "upstream-verification-audit", "minimum-upstream-tls",
-                                            "crl-fetch", "ocsp-stapling"};
+constexpr const char* kControllerLists[] = {
+    "allow-insecure-upstream", "allow-trust-drain", "upstream-verification-audit",
+    "minimum-upstream-tls",    "crl-fetch",         "ocsp-stapling"};
 
 OptionSet make_options() {
   OptionSet options{"handfast run", "serves the manifests in DIR: controller and proxy in one"};

@@ -96,11 +96,17 @@ PolicyRotation read_rotation(const Place& place, Fields& fields) {
                             "preflight"});
   rotation.on_identity_change = static_cast<OnIdentityChange>(
       fields.word(place.member("onIdentityChange"), {"Keep", "Drain", "Close"}, 0));
-  (void)fields.word(place.member("onTrustReduced"), {"Close"}, 0);
+  rotation.on_trust_reduced = static_cast<OnTrustReduced>(
+      fields.word(place.member("onTrustReduced"), {"Close", "Drain"}, 0));
   const Place drain = place.member("drainPeriod");
-  const bool is_drain = rotation.on_identity_change == OnIdentityChange::Drain;
-  if (is_drain && drain.absent()) fields.refuse(drain, "is missing: onIdentityChange is Drain");
-  if (!is_drain && !drain.absent()) fields.refuse(drain, "is only for onIdentityChange: Drain");
+  const bool is_drain = rotation.on_identity_change == OnIdentityChange::Drain ||
+                        rotation.on_trust_reduced == OnTrustReduced::Drain;
+  if (is_drain && drain.absent()) {
+    fields.refuse(drain, "is missing: onIdentityChange or onTrustReduced is Drain");
+  }
+  if (!is_drain && !drain.absent()) {
+    fields.refuse(drain, "is only for onIdentityChange or onTrustReduced: Drain");
+  }
   rotation.drain_ms = static_cast<std::uint32_t>(read_duration(drain, kHourMs, 0, fields));
   const Place age = place.member("maxConnectionAge");
   rotation.max_age_ms = static_cast<std::uint32_t>(read_duration(age, kMostAgeMs, 0, fields));

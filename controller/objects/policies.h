@@ -52,6 +52,7 @@ enum class OnUnavailable : std::uint8_t { Fail, AllowWithWarning };
 enum class PolicyScope : std::uint8_t { Chain, Leaf };
 enum class PolicyOcsp : std::uint8_t { Off, IfPresent, Require };
 enum class OnIdentityChange : std::uint8_t { Keep, Drain, Close };
+enum class OnTrustReduced : std::uint8_t { Close, Drain };
 enum class Preflight : std::uint8_t { Warn, Off, Enforce };
 enum class PolicyTlsVersion : std::uint8_t { Tls12, Tls13 };
 
@@ -102,7 +103,8 @@ struct PolicyProtocol {
 
 struct PolicyRotation {
   OnIdentityChange on_identity_change = OnIdentityChange::Keep;
-  std::uint32_t drain_ms = 0;    // with Drain
+  OnTrustReduced on_trust_reduced = OnTrustReduced::Close;
+  std::uint32_t drain_ms = 0;    // with Drain of either
   std::uint32_t max_age_ms = 0;  // 0: no limit
   Preflight preflight = Preflight::Warn;
   friend bool operator==(const PolicyRotation&, const PolicyRotation&) = default;

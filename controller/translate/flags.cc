@@ -28,6 +28,17 @@ Status read_name(const ParsedOptions& parsed, std::string_view flag,
   return {};
 }
 
+Status read_patterns(const ParsedOptions& parsed, std::string_view flag,
+                     std::vector<std::string>& patterns) {
+  for (const std::string& pattern : parsed.list(flag)) {
+    if (Status good = check_object_pattern(pattern); !good) {
+      return within("--" + std::string(flag), std::move(good.error()));
+    }
+    patterns.push_back(pattern);
+  }
+  return {};
+}
+
 void add_traffic_flags(OptionSet& options) {
   options.add_text("proxy-body-size", "SIZE", "1m",
                    "largest request body, like 8m; 0 for no limit");
@@ -143,6 +154,8 @@ void add_flags(OptionSet& options) {
                    "secret:ns/name, configmap:ns/name or system, if no CA is given");
   options.add_list("allow-insecure-upstream", "NS/NAME",
                    "Ingresses and policies that may go unverified");
+  options.add_list("allow-trust-drain", "NS/NAME",
+                   "policies whose connections may outlive their trust");
   options.add_list("upstream-verification-audit", "NS/NAME@DATE",
                    "verification only counts, until DATE");
   options.add_repeated("minimum-upstream-tls", "SPEC",
@@ -177,12 +190,9 @@ Result<Options> read_flags(const ParsedOptions& parsed) {
     if (!ca) return within("--default-upstream-ca", std::move(ca.error()));
     options.default_upstream_ca = std::move(*ca);
   }
-  for (const std::string& pattern : parsed.list("allow-insecure-upstream")) {
-    if (auto good = check_object_pattern(pattern); !good) {
-      return within("--allow-insecure-upstream", std::move(good.error()));
-    }
-    options.allow_insecure_upstream.push_back(pattern);
-  }
+  read = read_patterns(parsed, "allow-insecure-upstream", options.allow_insecure_upstream);
+  if (read) read = read_patterns(parsed, "allow-trust-drain", options.allow_trust_drain);
+  if (!read) return fail(std::move(read.error()));
   for (const std::string& spec : parsed.list("upstream-verification-audit")) {
     auto audit = parse_verification_audit(spec);
     if (!audit) return within("--upstream-verification-audit", std::move(audit.error()));

@@ -8,6 +8,13 @@ namespace {
 
 std::string full_name(const objects::Meta& meta) { return meta.ns + '/' + meta.name; }
 
+bool matches_any(const std::vector<std::string>& patterns, const objects::Meta& meta) {
+  const std::string name = full_name(meta);
+  return std::any_of(patterns.begin(), patterns.end(), [&name](const std::string& pattern) {
+    return matches_pattern(pattern, name);
+  });
+}
+
 }  // namespace
 
 const Floor* find_floor(const Options& options, std::string_view ns) {
@@ -23,10 +30,27 @@ bool demands_tls(const Options& options, std::string_view ns) {
 }
 
 bool may_be_insecure(const Options& options, const objects::Meta& meta) {
-  const std::string name = full_name(meta);
-  return std::any_of(
-      options.allow_insecure_upstream.begin(), options.allow_insecure_upstream.end(),
-      [&name](const std::string& pattern) { return matches_pattern(pattern, name); });
+  return matches_any(options.allow_insecure_upstream, meta);
+}
+
+void apply_trust_drain(const Options& options, const objects::Meta& meta, std::uint32_t drain_ms,
+                       config::UpstreamTls& rules, ObjectReport& report) {
+  const std::string field = "spec.rotation.onTrustReduced";
+  if (matches_any(options.allow_trust_drain, meta)) {
+    rules.trust_drain_ms = drain_ms;
+    report.as({"Degraded", "TrustDrain"})
+        .warn(
+            Reason::Weak, field,
+            "Connections in use to a Service that isn't trusted any more live on for drainPeriod.",
+            "Set it to Close.");
+    return;
+  }
+  keep_first(rules.refused,
+             report.as({"Accepted", "InsecureNotPermitted"})
+                 .refuse(Reason::NotPermitted, field,
+                         "Slower than at once is only where the operator allows it.",
+                         "Set it to Close, or start the controller with --allow-trust-drain=" +
+                             full_name(meta) + '.'));
 }
 
 std::string insecure_remedy(const objects::Meta& meta) {

@@ -27,6 +27,10 @@ namespace handfast::translate {
 // What to tell of one that may not: which flag would allow it.
 [[nodiscard]] std::string insecure_remedy(const objects::Meta& meta);
 
+// What a policy says with onTrustReduced: Drain: refused but for --allow-trust-drain.
+void apply_trust_drain(const Options& options, const objects::Meta& meta, std::uint32_t drain_ms,
+                       config::UpstreamTls& rules, ObjectReport& report);
+
 // Which field an object says it with, and what to write there.
 struct FloorWords {
   std::string_view field;

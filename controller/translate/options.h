@@ -80,6 +80,8 @@ struct Options {
   // --allow-insecure-upstream: "namespace/name" patterns of Ingresses and policies that may turn
   // verification off.
   std::vector<std::string> allow_insecure_upstream;
+  // --allow-trust-drain: the same of policies that may let connections in use outlive their trust.
+  std::vector<std::string> allow_trust_drain;
   std::vector<Floor> minimum_upstream_tls;
   std::vector<VerificationAudit> verification_audits;  // the first that matches decides
   TrafficDefaults traffic;

@@ -250,6 +250,9 @@ PolicyPlan UpstreamPolicies::judge(const PolicyRef& policy, Report& findings) {
   if (own != nullptr) {
     apply_protocol(own->protocol, plan, report);
     apply_rotation(own->rotation, rules);
+    if (own->rotation.on_trust_reduced == objects::OnTrustReduced::Drain) {
+      apply_trust_drain(options_, meta, own->rotation.drain_ms, rules, report);
+    }
     rules.resumption = own->resumption;
     if (own->client_certificate) {
       material.add_identity(*own);

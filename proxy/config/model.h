@@ -133,6 +133,9 @@ struct UpstreamTls {
   // After a change of identity, connections in use that present the old one are closed after this
   // long; none: they live until they end or their certificate expires.
   std::optional<std::uint32_t> drain_ms;
+  // After trust was reduced, connections in use whose peer isn't trusted any more are closed after
+  // this long; none: at once. Only where the operator permitted it.
+  std::optional<std::uint32_t> trust_drain_ms;
   std::uint32_t max_age_ms = 0;  // a connection takes no new request after this long; 0: no limit
 
   // Until then (Unix seconds), what the verification refuses is forwarded and counted instead; 0:

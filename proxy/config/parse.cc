@@ -350,6 +350,9 @@ UpstreamTls read_tls(Fields& fields, Problem& problem) {
   tls.groups = fields.text_or("groups", "");
   tls.resumption = fields.flag_or("resumption", true);
   if (fields.find("drain_ms") != nullptr) tls.drain_ms = fields.number32_or("drain_ms", 0, 0);
+  if (fields.find("trust_drain_ms") != nullptr) {
+    tls.trust_drain_ms = fields.number32_or("trust_drain_ms", 0, 0);
+  }
   tls.max_age_ms = fields.number32_or("max_age_ms", 0, 0);
   tls.audit_until = static_cast<std::int64_t>(
       fields.number_or("audit_until", 0, std::numeric_limits<std::int64_t>::max(), 0));

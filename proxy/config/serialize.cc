@@ -92,6 +92,7 @@ void append_policy_rules(std::string& out, const UpstreamTls& tls) {
   if (!tls.groups.empty()) lines.text("groups", tls.groups);
   if (!tls.resumption) lines.flag("resumption", false);
   if (tls.drain_ms) lines.number("drain_ms", std::uint64_t{*tls.drain_ms});
+  if (tls.trust_drain_ms) lines.number("trust_drain_ms", std::uint64_t{*tls.trust_drain_ms});
   if (tls.max_age_ms != 0) lines.number("max_age_ms", std::uint64_t{tls.max_age_ms});
   if (tls.audit_until != 0) {
     lines.number("audit_until", static_cast<std::uint64_t>(tls.audit_until));

@@ -198,6 +198,7 @@ Result<std::shared_ptr<const tls::UpstreamPolicy>> make_policy(const config::Ups
   policy->resumption = tls.resumption;
   policy->ocsp = ocsp_of(tls.ocsp);
   if (tls.drain_ms) policy->drain = std::chrono::milliseconds(*tls.drain_ms);
+  if (tls.trust_drain_ms) policy->trust_drain = std::chrono::milliseconds(*tls.trust_drain_ms);
   policy->max_age = std::chrono::milliseconds(tls.max_age_ms);
   policy->audit_until = tls.audit_until;
   policy->require_certificate_request = tls.require_certificate_request;

@@ -45,8 +45,10 @@ struct UpstreamPolicy {
   pki::OcspMode ocsp = pki::OcspMode::Off;
 
   std::optional<std::chrono::milliseconds> drain;  // after a change of identity; none: no end
-  std::chrono::milliseconds max_age{0};            // of a connection that takes requests; 0: none
-  UnixSeconds audit_until = 0;                     // 0: no audit
+  // After a verdict against the peer of a connection in use; none: it is closed at once.
+  std::optional<std::chrono::milliseconds> trust_drain;
+  std::chrono::milliseconds max_age{0};  // of a connection that takes requests; 0: none
+  UnixSeconds audit_until = 0;           // 0: no audit
 
   std::optional<Error> refused;  // then nothing above is usable
 

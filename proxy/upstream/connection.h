@@ -87,6 +87,12 @@ class Connection : public event::Handler, public event::RoundEnd, public ListNod
   Reason would_refuse_;
   Monotonic born_;
   std::optional<Monotonic> drain_at_;  // our identity was replaced, and this long it may live on
+  // The peer isn't trusted any more, and so long it may live on.
+  struct Distrust {
+    Error why;
+    Monotonic end;
+  };
+  std::optional<Distrust> distrusted_;
 };
 
 }  // namespace handfast::upstream

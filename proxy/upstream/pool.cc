@@ -466,14 +466,23 @@ void Pool::hold_to(Connection& connection, PolicyPtr policy, Review& review) {
        connection.tls_->stapled(), std::move(policy)});
 }
 
-void Pool::on_judged(std::uint64_t id, const std::string& epoch, const pki::Verdict& verdict) {
+void Pool::on_judged(std::uint64_t id, const tls::UpstreamPolicy& policy,
+                     const pki::Verdict& verdict) {
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return;
   Connection& connection = *found->second;
   if (verdict.ok()) {
-    connection.epoch_ = epoch;
+    connection.epoch_ = policy.epoch;
+    connection.distrusted_.reset();
     connection.valid_until_ = verdict.valid_until;
     connection.would_refuse_ = verdict.would_refuse;
+    return;
+  }
+  if (policy.trust_drain && connection.in_use()) {
+    connection.superseded_ = true;  // takes no new request
+    Monotonic end = loop_.now() + *policy.trust_drain;
+    if (connection.distrusted_) end = std::min(end, connection.distrusted_->end);
+    connection.distrusted_ = Connection::Distrust{{verdict.reason, verdict.detail}, end};
     return;
   }
   hooks_.on_closed_by_change("trust");
@@ -500,6 +509,9 @@ std::optional<Pool::Ending> Pool::ending_of(const Connection& connection) const 
     return Ending{{Reason::ClientCertificateExpired,
                    "our certificate was replaced, and its drain period is over"},
                   "drained"};
+  }
+  if (connection.distrusted_ && loop_.now() >= connection.distrusted_->end) {
+    return Ending{connection.distrusted_->why, "trust"};
   }
   if (!connection.in_use() && is_aged(connection, connection.facts_.policy.get())) {
     return Ending{{Reason::Expired, "the connection is as old as it may be"}, ""};

@@ -230,6 +230,33 @@ class UpstreamRules(unittest.TestCase):
                 self.assertEqual(long.is_closed(within=4), closed)
                 self.assert_answers(200)
 
+    def test_connections_to_a_revoked_backend_end_when_the_policy_says(self):
+        def half(connection, request):
+            connection.read_body(request)
+            if request.target == "/long":
+                connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+                time.sleep(9)
+            connection.reply(b"ok")
+
+        crl = {"crl": [{"path": "ca.crl", "source": "Secret/shop/ca"}]}
+        for drain in (None, 3000):
+            with self.subTest(drain):
+                backend = self.backend(handle=half)
+                self.proxy.write("ca.crl", self.ca.crl())
+                self.proxy.configure(backend.port, **self.trust, **crl, trust_drain_ms=drain)
+                long = self.begin_long_answer()
+                begun = time.monotonic()
+                self.proxy.write("ca.crl", self.ca.crl([self.leaf.serial]))
+                self.proxy.configure(backend.port, **self.trust, **crl, trust_drain_ms=drain)
+                self.assert_answers(502, "revoked")
+
+                self.assertTrue(long.is_closed(within=7))
+                lasted = time.monotonic() - begun
+                if drain:
+                    self.assertGreater(lasted, 2.9)
+                else:
+                    self.assertLess(lasted, 2.5)
+
     def test_post_goes_elsewhere_when_our_certificate_is_refused_after_the_handshake(self):
         client = self.ca.client("client")
         self.proxy.write("tls.key", client.key_pem)

@@ -181,6 +181,9 @@ its pod.
 {{- with .Values.upstreamTLS.allowInsecure }}
 - {{ printf "--allow-insecure-upstream=%s" (join "," .) | quote }}
 {{- end }}
+{{- with .Values.upstreamTLS.allowTrustDrain }}
+- {{ printf "--allow-trust-drain=%s" (join "," .) | quote }}
+{{- end }}
 {{- with .Values.upstreamTLS.audit }}
 - {{ printf "--upstream-verification-audit=%s" (join "," .) | quote }}
 {{- end }}

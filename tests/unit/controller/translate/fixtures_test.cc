@@ -82,6 +82,8 @@ void set_option(Options& options, const std::string& name, const objects::Value&
     options.enable_ssl_passthrough = text == "true";
   } else if (name == "allow-insecure-upstream") {
     options.allow_insecure_upstream = texts(value);
+  } else if (name == "allow-trust-drain") {
+    options.allow_trust_drain = texts(value);
   } else if (name == "upstream-verification-audit") {
     for (const std::string& each : texts(value)) {
       options.verification_audits.push_back(must(parse_verification_audit(each)));

@@ -65,8 +65,8 @@ TEST(Flags, NameTheOneWhoseValueIsNone) {
        {"--proxy-body-size=8mb", "--proxy-connect-timeout=0", "--proxy-read-timeout=1200h",
         "--proxy-send-timeout=0s", "--proxy-next-upstream=sometimes",
         "--proxy-next-upstream-tries=-1", "--proxy-next-upstream-timeout=never",
-        "--allow-insecure-upstream=shop", "--upstream-verification-audit=shop/*",
-        "--upstream-verification-audit=shop@2026-03-01",
+        "--allow-insecure-upstream=shop", "--allow-trust-drain=shop",
+        "--upstream-verification-audit=shop/*", "--upstream-verification-audit=shop@2026-03-01",
         "--upstream-verification-audit=shop/*@2026-02-30",
         "--upstream-verification-audit=shop/*@tomorrow"}) {
     const auto options = read({bad});

@@ -39,6 +39,7 @@ inline UpstreamTls full_policy() {
   tls.groups = "X25519:P-256";
   tls.resumption = false;
   tls.drain_ms = 60'000;
+  tls.trust_drain_ms = 30'000;
   tls.max_age_ms = 3'600'000;
   tls.audit_until = 1'800'000'000;
   tls.candidate =

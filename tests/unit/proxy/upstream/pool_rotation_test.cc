@@ -126,6 +126,67 @@ TEST_F(PoolRotationTest, AChangeOfRulesAloneStartsNoDrain) {
   EXPECT_EQ(judging_.size(), 1u);
 }
 
+// Trust was reduced, and the operator lets connections in use outlive it.
+class PoolTrustDrainTest : public PoolRotationTest {
+ protected:
+  void reduce_trust(std::optional<std::chrono::milliseconds> drain) {
+    auto policy = policy_with(policy_->key.c_str(), "epoch-2");
+    policy->identity = policy_->identity;
+    policy->trust_drain = drain;
+    pool_.on_snapshot(snapshot_with(policy), changed_);
+    ASSERT_EQ(judging_.size(), 1u);
+    pool_.on_judged(judging_[0].connection, *judging_[0].policy,
+                    {.reason = Reason::Revoked, .detail = "revoked"});
+    today_ = std::move(policy);
+  }
+
+  std::shared_ptr<const tls::UpstreamPolicy> today_;
+};
+
+TEST_F(PoolTrustDrainTest, OneInUseLivesOnForTheDrainPeriodAndTakesNoNewRequest) {
+  RecordingUser user;
+  open_busy(user);
+  reduce_trust(seconds(5));
+
+  EXPECT_EQ(user.reason(), Reason::Ok);
+  EXPECT_FALSE(takes(today_));
+  pass(seconds(4));
+  EXPECT_EQ(user.reason(), Reason::Ok);
+  EXPECT_TRUE(causes_.empty());
+  pass(seconds(1));
+  EXPECT_EQ(user.reason(), Reason::Revoked);
+  EXPECT_EQ(causes_, std::vector<std::string>{"trust"});
+}
+
+TEST_F(PoolTrustDrainTest, OneInUseEndsWithItsExchange) {
+  RecordingUser user;
+  open_busy(user);
+  reduce_trust(seconds(50));
+  tls_peers_.back()->send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  ASSERT_TRUE(driver_.until([&] { return user.ended; }));
+  std::exchange(user.channel, nullptr)->release();
+
+  EXPECT_EQ(pool_.total(), 0u);
+}
+
+TEST_F(PoolTrustDrainTest, AnIdleOneIsClosedAtOnce) {
+  RecordingUser user;
+  open_tls(user, policy_);
+  exchange_tls(user);
+  reduce_trust(seconds(50));
+  driver_.settle();
+
+  EXPECT_EQ(pool_.total(), 0u);
+}
+
+TEST_F(PoolTrustDrainTest, WithoutThePermissionOneInUseIsClosedAtOnce) {
+  RecordingUser user;
+  open_busy(user);
+  reduce_trust(std::nullopt);
+
+  EXPECT_EQ(user.reason(), Reason::Revoked);
+}
+
 class PoolAuditTest : public PoolRotationTest {
  protected:
   PoolAuditTest() {
@@ -181,7 +242,7 @@ TEST_F(PoolAuditTest, ANewTrustThatBelievesThePeerEndsItsAudit) {
   open_busy(user);
   pool_.on_snapshot(snapshot_with(policy_with("key-1", "epoch-2")), changed_);
   ASSERT_EQ(judging_.size(), 1u);
-  pool_.on_judged(judging_[0].connection, "epoch-2", {});
+  pool_.on_judged(judging_[0].connection, *judging_[0].policy, {});
   pass(seconds(31));
 
   EXPECT_EQ(user.reason(), Reason::Ok);
