@@ -40,7 +40,7 @@ class Commands(unittest.TestCase):
                 lines = out.splitlines()
                 self.assertIn("sage:", lines[0])
                 # `run` has the flags of both programs; the controller's are many.
-                most = {"run": 70, "handfast-controller": 56}.get(command[-1], 50)
+                most = {"run": 70, "handfast-controller": 60}.get(command[-1], 50)
                 self.assertLessEqual(len(lines), most)
                 self.assertLessEqual(max(map(len, lines)), 100)
 
