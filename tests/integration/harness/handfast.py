@@ -300,6 +300,8 @@ class Pair(Front):
             for process in (self.proxy, self.controller):
                 if process is None:
                     continue
+                # One that was started this moment knows of no signals yet, and dies of any.
+                eventually(process.err.text, f"the start of {process.name}")
                 codes[process.name] = process.stop(patience=60)
                 self.past.append(process)
             self.proxy = self.controller = None
