@@ -4,20 +4,16 @@
 //
 // Questions that something waits for come before those that only want to know.
 //
-// Threading: ask() from any thread; `ask_proxy` and `on_reply` run on ours. Ownership: what both
-// refer to must outlive stop().
+// Threading: ask() from any thread; `ask_proxy` and `on_reply` run on a crew's. Ownership: what
+// both refer to must outlive stop().
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
-#include <vector>
 
+#include "proxy/base/crew.h"
 #include "proxy/base/result.h"
 #include "proxy/config/preflight.h"
 
@@ -51,28 +47,17 @@ class AskerThreads final : public Asker {
   using OnReply = std::function<void(Reply reply)>;
 
   explicit AskerThreads(AskProxy ask_proxy) : ask_proxy_(std::move(ask_proxy)) {}
-  ~AskerThreads() override { stop(); }
-  AskerThreads(const AskerThreads&) = delete;
-  AskerThreads& operator=(const AskerThreads&) = delete;
 
   // Before the first question.
   void set_on_reply(OnReply on_reply) { on_reply_ = std::move(on_reply); }
   void ask(Question question) override;
   // Waits for what is under way; what is queued is dropped.
-  void stop();
+  void stop() { crew_.stop(); }
 
  private:
-  void run();
-
   const AskProxy ask_proxy_;
   OnReply on_reply_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<Question> awaited_;
-  std::deque<Question> others_;
-  std::vector<std::thread> threads_;
-  std::size_t idle_ = 0;
-  bool stopping_ = false;
+  Crew crew_{kThreads};
 };
 
 }  // namespace handfast::preflight

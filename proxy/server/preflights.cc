@@ -8,6 +8,7 @@
 #include "proxy/server/materials.h"
 #include "proxy/server/snapshot_builder.h"
 #include "proxy/upstream/channel.h"
+#include "proxy/upstream/probe.h"
 
 namespace handfast::server {
 namespace {
@@ -38,47 +39,14 @@ std::string text_of(const config::Endpoint& endpoint) {
 
 }  // namespace
 
-Preflights::~Preflights() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
-}
-
 void Preflights::ask(config::PreflightRequest request, Done done) {
-  {
-    const std::lock_guard lock(mutex_);
-    questions_.push_back({std::move(request), std::move(done)});
-    if (questions_.size() > idle_ && threads_.size() < kThreads) {
-      threads_.emplace_back([this] { run(); });
-    }
-  }
-  wake_.notify_one();
+  crew_.post([this, request = std::move(request), done = std::move(done)] {
+    const config::PreflightAnswer told = answer(request);
+    if (!crew_.stopping()) done(told);
+  });
 }
 
-void Preflights::run() {
-  upstream::Prober prober(clock_, &stopping_);
-  for (;;) {
-    Question question;
-    {
-      std::unique_lock lock(mutex_);
-      ++idle_;
-      wake_.wait(lock, [this] { return stopping_ || !questions_.empty(); });
-      --idle_;
-      if (stopping_) return;
-      question = std::move(questions_.front());
-      questions_.pop_front();
-    }
-    const config::PreflightAnswer told = answer(question.request, prober);
-    if (stopping_) return;
-    question.done(told);
-  }
-}
-
-config::PreflightAnswer Preflights::answer(const config::PreflightRequest& request,
-                                           upstream::Prober& prober) {
+config::PreflightAnswer Preflights::answer(const config::PreflightRequest& request) {
   config::PreflightAnswer answer;
   const auto refuse = [&answer](const Error& error) {
     answer.refused = error.reason;
@@ -92,8 +60,9 @@ config::PreflightAnswer Preflights::answer(const config::PreflightRequest& reque
   if (const Status usable = (*policy)->usable(clock_.unix_now()); !usable) {
     return refuse(usable.error());
   }
+  upstream::Prober prober(clock_, &crew_.stopping());
   for (const config::Endpoint& endpoint : request.endpoints) {
-    if (stopping_) break;
+    if (crew_.stopping()) break;
     config::PreflightVote vote;
     vote.address = text_of(endpoint);
     const auto address = locate(request, endpoint);
@@ -135,7 +104,7 @@ Result<net::Address> Preflights::locate(const config::PreflightRequest& request,
       endpoint.address, endpoint.port,
       [promise](upstream::Addresses addresses) { promise->set_value(std::move(addresses)); });
   const Monotonic deadline = clock_.now() + kTimeout;
-  while (found == nullptr && !stopping_ && clock_.now() < deadline) {
+  while (found == nullptr && !crew_.stopping() && clock_.now() < deadline) {
     if (coming.wait_for(kSlice) != std::future_status::ready) continue;
     found = coming.get();
     break;
