@@ -6,6 +6,18 @@
 
 namespace handfast::upstream {
 
+tls::Alpn alpn_of(Wire wire) {
+  switch (wire) {
+    case Wire::Http1:
+      return tls::Alpn::None;
+    case Wire::Http2:
+      return tls::Alpn::Http2;
+    case Wire::Either:
+      return tls::Alpn::Either;
+  }
+  return tls::Alpn::None;
+}
+
 Connection::Connection(Pool& pool, Established established, std::function<void()> on_timeout)
     : pool_(pool),
       facts_(std::move(established.peer)),

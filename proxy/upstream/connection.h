@@ -23,6 +23,9 @@
 
 namespace handfast::upstream {
 
+// What a backend is offered in the handshake.
+[[nodiscard]] tls::Alpn alpn_of(Wire wire);
+
 class Pool;
 
 // What a Dial hands over.

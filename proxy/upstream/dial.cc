@@ -9,21 +9,6 @@
 #include "proxy/upstream/pool.h"
 
 namespace handfast::upstream {
-namespace {
-
-tls::Alpn alpn_of(Wire wire) {
-  switch (wire) {
-    case Wire::Http1:
-      return tls::Alpn::None;
-    case Wire::Http2:
-      return tls::Alpn::Http2;
-    case Wire::Either:
-      return tls::Alpn::Either;
-  }
-  return tls::Alpn::None;
-}
-
-}  // namespace
 
 Dial::Dial(Pool& pool, const Target& target, std::string service, EndpointLoad::Place place)
     : pool_(pool), target_(target), timer_(pool.loop_.timers(), [this] { on_timeout(); }) {

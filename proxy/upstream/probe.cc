@@ -18,6 +18,7 @@
 #include "proxy/pki/openssl_ptr.h"
 #include "proxy/pki/trust.h"
 #include "proxy/tls/tls_stream.h"
+#include "proxy/upstream/connection.h"
 
 namespace handfast::upstream {
 namespace {
@@ -26,18 +27,6 @@ constexpr std::chrono::seconds kConfirmation{1};
 constexpr int kMostIssuers = 20;
 
 using tls::TlsStream;
-
-tls::Alpn alpn_of(Wire wire) {
-  switch (wire) {
-    case Wire::Http1:
-      return tls::Alpn::None;
-    case Wire::Http2:
-      return tls::Alpn::Http2;
-    case Wire::Either:
-      return tls::Alpn::Either;
-  }
-  return tls::Alpn::None;
-}
 
 // How long to wait, and whether it was called off.
 struct Limit {
