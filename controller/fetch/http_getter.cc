@@ -1,7 +1,5 @@
 #include "controller/fetch/http_getter.h"
 
-#define _TURN_OFF_PLATFORM_STRING
-#include <cpprest/http_client.h>
 #include <pplx/threadpool.h>
 
 #include <condition_variable>
@@ -10,12 +8,10 @@
 #include <optional>
 #include <utility>
 
-#include "controller/kube/body_sink.h"
+#include "controller/kube/http_exchange.h"
 
 namespace handfast::fetch {
 namespace {
-
-using web::http::http_response;
 
 tl::unexpected<Error> failed(const std::string& url, const std::string& why) {
   return fail(Reason::Io, url + ": " + why);
@@ -43,10 +39,9 @@ struct Exchange {
   std::string failure;
 };
 
-void on_end(Exchange& exchange, int status, std::string failure) {
+void on_end(Exchange& exchange, std::string failure) {
   const std::lock_guard lock{exchange.mutex};
   exchange.is_over = true;
-  if (status != 0) exchange.status = status;
   exchange.failure = std::move(failure);
   exchange.ended.notify_all();
 }
@@ -60,34 +55,21 @@ void send(const std::string& url, const GetLimits& limits,
   auto client = std::make_shared<web::http::client::http_client>(url, config);
   web::http::http_request message(web::http::methods::GET);
   message.headers().add("User-Agent", "handfast-controller/" HANDFAST_VERSION);
-  message.set_response_stream(
-      kube::body_stream([exchange, most = limits.bytes](std::string_view bytes) {
-        const std::lock_guard lock{exchange->mutex};
-        if (exchange->body.size() + bytes.size() > most) return false;
-        exchange->body += bytes;
-        return true;
-      }));
-  client->request(message, token)
-      .then([exchange](const pplx::task<http_response>& head) {
-        try {
-          const http_response response = head.get();
-          {
-            const std::lock_guard lock{exchange->mutex};
-            exchange->status = response.status_code();
-          }
-          return response.content_ready();
-        } catch (...) {
-          return pplx::task_from_exception<http_response>(std::current_exception());
-        }
-      })
-      .then([exchange, client](const pplx::task<http_response>& whole) {
-        try {
-          (void)whole.get();
-          on_end(*exchange, 0, {});
-        } catch (const std::exception& e) {
-          on_end(*exchange, 0, *e.what() == '\0' ? "it broke" : e.what());
-        }
-      });
+  kube::exchange(*client, std::move(message), token,
+                 {.on_head =
+                      [exchange](const auto& head) {
+                        const std::lock_guard lock{exchange->mutex};
+                        exchange->status = head.status_code();
+                      },
+                  .on_bytes =
+                      [exchange, most = limits.bytes](std::string_view bytes) {
+                        const std::lock_guard lock{exchange->mutex};
+                        if (exchange->body.size() + bytes.size() > most) return false;
+                        exchange->body += bytes;
+                        return true;
+                      },
+                  .on_end = [exchange, client](
+                                std::string failure) { on_end(*exchange, std::move(failure)); }});
 }
 
 }  // namespace
@@ -109,7 +91,7 @@ Result<std::string> HttpGetter::get(const std::string& url) {
     try {
       send(url, limits, exchange, source.get_token());
     } catch (const std::exception& e) {
-      on_end(*exchange, 0, e.what());
+      on_end(*exchange, e.what());
     }
   });
   std::unique_lock lock{exchange->mutex};

@@ -20,8 +20,8 @@
 #include <string_view>
 #include <utility>
 
-#include "controller/kube/body_sink.h"
 #include "controller/kube/credentials.h"
+#include "controller/kube/http_exchange.h"
 #include "controller/kube/tls_material.h"
 #include "controller/objects/names.h"
 #include "proxy/base/check.h"
@@ -269,26 +269,11 @@ Api::Id ApiClient::send(Request request, Callbacks callbacks) {
         headers.add("Authorization", "Bearer " + token);
       }
       if (!request.body.empty()) message.set_body(request.body, request.content_type);
-      message.set_response_stream(
-          body_stream([exchange](std::string_view bytes) { return exchange->on_bytes(bytes); }));
-      shared->client->request(message, source.get_token())
-          .then([exchange](const pplx::task<http_response>& head) {
-            try {
-              const http_response response = head.get();
-              exchange->on_head(response);
-              return response.content_ready();
-            } catch (...) {
-              return pplx::task_from_exception<http_response>(std::current_exception());
-            }
-          })
-          .then([exchange](const pplx::task<http_response>& whole) {
-            try {
-              (void)whole.get();
-              exchange->on_end({});
-            } catch (const std::exception& e) {
-              exchange->on_end(*e.what() == '\0' ? "it broke" : e.what());
-            }
-          });
+      kube::exchange(
+          *shared->client, std::move(message), source.get_token(),
+          {.on_head = [exchange](const auto& head) { exchange->on_head(head); },
+           .on_bytes = [exchange](auto bytes) { return exchange->on_bytes(bytes); },
+           .on_end = [exchange](std::string failure) { exchange->on_end(std::move(failure)); }});
     } catch (const std::exception& e) {
       exchange->on_end(e.what());
     }

@@ -11,6 +11,7 @@ MAY_CATCH = {
     "controller/source/yaml_piece.cc": "yaml-cpp",
     "controller/fetch/http_getter.cc": "cpprestsdk",
     "controller/kube/api_client.cc": "cpprestsdk",
+    "controller/kube/http_exchange.cc": "cpprestsdk",
     "controller/metrics/endpoint.cc": "cpprestsdk",
     "controller/metrics/listening.cc": "cpprestsdk",
     "controller/admission/server.cc": "cpprestsdk",

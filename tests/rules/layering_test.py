@@ -50,7 +50,7 @@ MAY_USE = {
 FOREIGN = {
     "yaml-cpp/*": ["proxy/config/*.cc", "controller/source/*.cc"],
     "prometheus/*": ["proxy/server/*metrics*.cc", "controller/metrics/*.cc"],
-    "cpprest/*": ["controller/kube/*.cc", "controller/kube/body_sink.h", "controller/metrics/*.cc",
+    "cpprest/*": ["controller/kube/*.cc", "controller/kube/http_exchange.h", "controller/metrics/*.cc",
                   "controller/admission/server.cc", "controller/fetch/http_getter.cc"],
     "pplx/*": ["controller/kube/*.cc", "controller/metrics/*.cc",
                "controller/fetch/http_getter.cc"],

@@ -1,4 +1,6 @@
-#include "controller/kube/body_sink.h"
+#include "controller/kube/http_exchange.h"
+
+#include <cpprest/streams.h>
 
 #include <cstdint>
 #include <exception>
@@ -67,9 +69,29 @@ class Body final : public concurrency::streams::details::streambuf_state_manager
 
 }  // namespace
 
-concurrency::streams::ostream body_stream(std::function<bool(std::string_view)> take) {
-  return concurrency::streams::ostream(
-      concurrency::streams::streambuf<uint8_t>(std::make_shared<Body>(std::move(take))));
+void exchange(web::http::client::http_client& client, web::http::http_request message,
+              const pplx::cancellation_token& token, HttpCallbacks callbacks) {
+  using web::http::http_response;
+  message.set_response_stream(concurrency::streams::ostream(
+      concurrency::streams::streambuf<uint8_t>(std::make_shared<Body>(callbacks.on_bytes))));
+  client.request(std::move(message), token)
+      .then([on_head = std::move(callbacks.on_head)](const pplx::task<http_response>& head) {
+        try {
+          const http_response response = head.get();
+          on_head(response);
+          return response.content_ready();
+        } catch (...) {
+          return pplx::task_from_exception<http_response>(std::current_exception());
+        }
+      })
+      .then([on_end = std::move(callbacks.on_end)](const pplx::task<http_response>& whole) {
+        try {
+          (void)whole.get();
+          on_end({});
+        } catch (const std::exception& e) {
+          on_end(*e.what() == '\0' ? "it broke" : e.what());
+        }
+      });
 }
 
 }  // namespace handfast::kube
