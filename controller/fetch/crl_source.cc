@@ -48,6 +48,7 @@ struct CrlSource::List {
   Monotonic due;
   int failures = 0;
   bool tried = false;
+  bool is_kept = false;  // on disk
 };
 
 CrlSource::CrlSource(std::vector<CrlPoint> points, std::unique_ptr<Getter> getter,
@@ -105,7 +106,9 @@ Monotonic CrlSource::fetch_due(source::Sink& sink) {
 void CrlSource::load(List& list) {
   auto bytes = cache_->read_file(list.name);
   if (!bytes || !*bytes) return;
-  if (const Status good = accept(list, std::move(**bytes)); !good) {
+  const Status good = accept(list, std::move(**bytes));
+  list.is_kept = good.has_value();
+  if (!good) {
     log(LogLevel::Warning, "a CRL that was kept can't be used",
         {{"url", list.point.url}, {"detail", good.error().detail}});
   }
@@ -120,7 +123,10 @@ void CrlSource::fetch(List& list) {
     list.problem.clear();
     list.due = clock_.now() +
                time_until_next(list.set->info().front().next_update, clock_.unix_now(), kLatest);
-    if (const Status kept = keep_file(*cache_, list.name, list.bytes); !kept) {
+    if (list.is_kept) return;
+    const Status kept = keep_file(*cache_, list.name, list.bytes);
+    list.is_kept = kept.has_value();
+    if (!kept) {
       log(LogLevel::Warning, "a CRL can't be kept on disk",
           {{"url", list.point.url}, {"detail", kept.error().detail}});
     }
@@ -132,7 +138,7 @@ void CrlSource::fetch(List& list) {
       {{"url", list.point.url}, {"detail", list.problem}});
 }
 
-Status CrlSource::accept(List& list, std::string bytes) const {
+Status CrlSource::accept(List& list, std::string bytes) {
   const auto refuse = [&list](const std::string& why) {
     return fail(Reason::BadCrl, list.point.url + ": " + why);
   };
@@ -152,22 +158,16 @@ Status CrlSource::accept(List& list, std::string bytes) const {
   if (list.set != nullptr && info.this_update < list.set->info().front().this_update) {
     return refuse("is older than the list that was there before");
   }
+  if (bytes == list.bytes) return {};
   list.bytes = std::move(bytes);
   list.set = std::move(*set);
+  list.is_kept = false;
+  is_changed_ = true;
   return {};
 }
 
 void CrlSource::tell(source::Sink& sink) {
   source::Batch batch;
-  objects::ConfigMap all;
-  all.meta.name = objects::kFetchedCrlsName;
-  all.meta.origin.file = "--crl-fetch";
-  std::string hashes;
-  for (const List& list : lists_) {
-    if (list.set == nullptr) continue;
-    all.data[list.name].bytes = list.bytes;
-    hashes += list.name + config::sha256_hex(list.bytes);
-  }
   for (const List& list : lists_) {
     if (list.problem.empty()) continue;
     objects::Decoded::Problem problem;
@@ -181,8 +181,13 @@ void CrlSource::tell(source::Sink& sink) {
   }
   const auto is_known = [](const List& list) { return list.tried || list.set != nullptr; };
   batch.synced = std::ranges::all_of(lists_, is_known) || clock_.now() - began_ >= kMostWait;
-  if (hashes != told_) {
-    told_ = std::move(hashes);
+  if (std::exchange(is_changed_, false)) {
+    objects::ConfigMap all;
+    all.meta.name = objects::kFetchedCrlsName;
+    all.meta.origin.file = "--crl-fetch";
+    for (const List& list : lists_) {
+      if (list.set != nullptr) all.data[list.name].bytes = list.bytes;
+    }
     batch.events.push_back({{"ConfigMap", {}, all.meta.name}, objects::Object(std::move(all))});
   }
   sink.on_batch(std::move(batch));

@@ -53,7 +53,7 @@ class CrlSource final : public source::Source {
 
   void load(List& list);
   void fetch(List& list);
-  Status accept(List& list, std::string bytes) const;
+  Status accept(List& list, std::string bytes);
   void tell(source::Sink& sink);
 
   const std::unique_ptr<Getter> getter_;
@@ -61,7 +61,7 @@ class CrlSource final : public source::Source {
   const Clock& clock_;
   std::vector<List> lists_;
   Monotonic began_;
-  std::string told_;  // the lists as they were last told, by hash
+  bool is_changed_ = false;  // a list, since they were told
 
   std::mutex mutex_;
   std::condition_variable stopping_;
