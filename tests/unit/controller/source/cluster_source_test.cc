@@ -274,6 +274,13 @@ class ClusterSourceTest : public ::testing::Test {
                    std::move(settings));
     thread = std::thread([this] { source->run(known); });
   }
+  // And watches what is on demand, of which nothing is wanted yet.
+  [[nodiscard]] bool start_on_demand() {
+    start();
+    if (!known.wait_for_sync()) return false;
+    (void)source->want({});
+    return api.wait_for_request("/api/v1/configmaps?watch");
+  }
   void TearDown() override {
     if (!source) return;
     source->stop();
@@ -374,10 +381,7 @@ TEST_F(ClusterSourceTest, FetchesASecretThatIsReferredToLater) {
 
 TEST_F(ClusterSourceTest, AnswersForASecretThatIsNotThereYetAndTellsWhenItComes) {
   api.set_answer("/api/v1/namespaces/shop/secrets/new", 404);
-  start();
-  ASSERT_TRUE(known.wait_for_sync());
-  (void)source->want({});
-  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+  ASSERT_TRUE(start_on_demand());
   (void)source->want({secret_key("new")});
   ASSERT_TRUE(known.wait_for_answer("Secret shop/new"));
 
@@ -400,10 +404,7 @@ TEST_F(ClusterSourceTest, LetsGoOfASecretThatNobodyRefersToAnymore) {
 
 TEST_F(ClusterSourceTest, TriesAFetchAgainThatFails) {
   api.set_answer("/api/v1/namespaces/shop/secrets/slow", 500);
-  start();
-  ASSERT_TRUE(known.wait_for_sync());
-  (void)source->want({});
-  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+  ASSERT_TRUE(start_on_demand());
   (void)source->want({secret_key("slow")});
   ASSERT_TRUE(api.wait_for_request("secrets/slow", 2));
 
@@ -414,10 +415,7 @@ TEST_F(ClusterSourceTest, TriesAFetchAgainThatFails) {
 
 TEST_F(ClusterSourceTest, DoesNotBringBackASecretThatGoesWhileItIsFetched) {
   api.set_answer("/api/v1/namespaces/shop/secrets/short", 404);
-  start();
-  ASSERT_TRUE(known.wait_for_sync());
-  (void)source->want({});
-  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+  ASSERT_TRUE(start_on_demand());
   api.hold("/api/v1/namespaces/shop/secrets/short");
   (void)source->want({secret_key("short")});
   ASSERT_TRUE(api.wait_for_request("secrets/short"));
@@ -432,10 +430,7 @@ TEST_F(ClusterSourceTest, DoesNotBringBackASecretThatGoesWhileItIsFetched) {
 
 TEST_F(ClusterSourceTest, DoesNotBringBackASecretThatGoesWhileItsKindIsListedAnew) {
   api.set_answer("/api/v1/namespaces/shop/secrets/short", 404);
-  start();
-  ASSERT_TRUE(known.wait_for_sync());
-  (void)source->want({});
-  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+  ASSERT_TRUE(start_on_demand());
   api.hold("/api/v1/namespaces/shop/secrets/short");
   (void)source->want({secret_key("short")});
   ASSERT_TRUE(api.wait_for_request("secrets/short"));
@@ -465,10 +460,7 @@ TEST_F(ClusterSourceTest, AsksAgainForASecretThatItMayNotRead) {
 
 TEST_F(ClusterSourceTest, SaysThatASecretMayNotBeRead) {
   api.set_answer("/api/v1/namespaces/shop/secrets/shy", 403, R"({"message":"secrets: no"})");
-  start();
-  ASSERT_TRUE(known.wait_for_sync());
-  (void)source->want({});
-  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+  ASSERT_TRUE(start_on_demand());
 
   (void)source->want({secret_key("shy")});
 
@@ -482,10 +474,7 @@ TEST_F(ClusterSourceTest, TakesAReleaseOfHelmForNone) {
   api.set_answer("/api/v1/namespaces/shop/secrets/release", 200,
                  object_of(added("Secret", "v1", "shop", "release", 5,
                                  R"(,"type":"helm.sh/release.v1","data":{"v":"YQ=="})")));
-  start();
-  ASSERT_TRUE(known.wait_for_sync());
-  (void)source->want({});
-  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+  ASSERT_TRUE(start_on_demand());
 
   (void)source->want({secret_key("release")});
 
@@ -494,10 +483,7 @@ TEST_F(ClusterSourceTest, TakesAReleaseOfHelmForNone) {
 }
 
 TEST_F(ClusterSourceTest, FetchesWhileOneWatchGetsNoAnswer) {
-  start();
-  ASSERT_TRUE(known.wait_for_sync());
-  (void)source->want({});
-  ASSERT_TRUE(api.wait_for_request("/api/v1/configmaps?watch"));
+  ASSERT_TRUE(start_on_demand());
   api.refuse("/api/v1/services");
   api.push("/api/v1/services", "no event");
   ASSERT_TRUE(known.wait_for_problem("can't be reached"));

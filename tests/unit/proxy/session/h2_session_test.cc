@@ -593,26 +593,31 @@ TEST_F(H2SessionTest, PassesOnThatTheBackendCancelsWhatItHasBegunToAnswer) {
   EXPECT_TRUE(hears(client, "1 closed 8"));
 }
 
-TEST_F(H2SessionTest, ACallWhoseBackendCancelsItIsCancelled) {
-  serve_h2();
-  Client& client = dial();
-  const std::array fields = {Header{"content-type", "application/grpc"},
-                             Header{"grpc-timeout", "2S"}};
-  client.ask("POST", "/svc/Do", fields, true);
-  Client& backend = h2_backend();
-  ASSERT_TRUE(hears(backend, "1 end"));
+// A call that its client waits two seconds for, at its backend.
+class H2CallTest : public H2SessionTest {
+ protected:
+  H2CallTest() : client(call()), backend(h2_backend()) {
+    check(hears(backend, "1 end"), "no call");
+  }
+  Client& call() {
+    serve_h2();
+    Client& caller = dial();
+    const std::array fields = {Header{"content-type", "application/grpc"},
+                               Header{"grpc-timeout", "2S"}};
+    caller.ask("POST", "/svc/Do", fields, true);
+    return caller;
+  }
+
+  Client& client;
+  Client& backend;
+};
+
+TEST_F(H2CallTest, IsCancelledIfItsBackendCancelsIt) {
   backend.codec.reset(1, http::H2Error::Cancel);
   EXPECT_TRUE(hears(client, "[grpc-status: 1]"));
 }
 
-TEST_F(H2SessionTest, ACallThatFailsAfterItsDeadlineHasExceededIt) {
-  serve_h2();
-  Client& client = dial();
-  const std::array fields = {Header{"content-type", "application/grpc"},
-                             Header{"grpc-timeout", "2S"}};
-  client.ask("POST", "/svc/Do", fields, true);
-  Client& backend = h2_backend();
-  ASSERT_TRUE(hears(backend, "1 end"));
+TEST_F(H2CallTest, HasExceededItsDeadlineIfItFailsAfterThat) {
   clock_.advance(std::chrono::seconds(2));
   backend.codec.reset(1, http::H2Error::Cancel);
   EXPECT_TRUE(hears(client, "[grpc-status: 4]"));
