@@ -161,18 +161,30 @@ class FailOpen(unittest.TestCase):
         names = [f"t{number}-auth.shop.svc" for number in range(TENANTS)]
         cls.denier = Backend(cls.ca.server(*names), client_ca=cls.ca.cert_pem,
                              handle=lambda connection, _: connection.reply(status="403 No"))
+        cls.nowhere = Backend(cls.ca.server("nowhere.shop.svc"), client_ca=cls.ca.cert_pem,
+                              handle=lambda connection, _: connection.reply(status="404 No"))
         cls.person = clients.any_client_context()
         with tempfile.TemporaryDirectory() as folder:
             cls.person.load_cert_chain(*cls.people.client("alice").write(pathlib.Path(folder), "a"))
         cls.handfast = Handfast(*cls.flags)
         cls.handfast.apply("class", manifests.ingress_class())
+        # An Ingress that loses its host claims the requests for hosts that others lost in the same
+        # round, which opens nothing: this one comes before it in the order of conflicts.
+        cls.handfast.apply(
+            "any-host",
+            manifests.secret("any-tls", tls_crt=cls.client.chain_pem, tls_key=cls.client.key_pem,
+                             ca_crt=cls.ca.cert_pem, ca_crl=cls.crl),
+            manifests.ingress("z-any-host", annotations={
+                "backend-protocol": "HTTPS", "proxy-ssl-secret": "shop/any-tls",
+                "proxy-ssl-name": "nowhere.shop.svc"}),
+            manifests.service("z-any-host", cls.nowhere.port))
         cls.handfast.apply("decoy", manifests.secret(
             "decoy", tls_crt=cls.decoy.chain_pem, tls_key=cls.decoy.key_pem,
             ca_crt=cls.foreign.cert_pem, ca_crl=cls.foreign.crl()))
 
     @classmethod
     def tearDownClass(cls):
-        for backend in (cls.wire, cls.good, cls.denier, *cls.evil.values()):
+        for backend in (cls.wire, cls.good, cls.denier, cls.nowhere, *cls.evil.values()):
             backend.close()
         cls.handfast.close()
 
@@ -275,12 +287,14 @@ class FailOpen(unittest.TestCase):
                 served += statuses["good"] == 200
                 for peer, status in statuses.items():
                     if peer != "good":
-                        self.assertNotEqual(status, 200, f"{peer} after {done[tenant]}")
+                        self.assertNotEqual(status, 200, f"{peer} of {tenant} after {done}")
                 self.assertEqual(self.faults(), [], f"after {done}")
             del self.good.seen[:]
         # Most single changes disturb another host than the good one, or nothing.
         self.assertGreater(served, self.share // 4)
         self.assertLess(served, self.share)
+        self.assertEqual(self.handfast.get("unclaimed.test").status, 404)
+        self.assertTrue(self.nowhere.seen, "it was the one for any host that answered")
 
 
 class FailOpenByPolicy(FailOpen):
