@@ -71,6 +71,12 @@ struct Metrics::Impl {
                                  "Generations written, by what became of them");
   Counters& rejected = counters(registry, "handfast_controller_rejected_shards_total",
                                 "Shards that the proxy would not take");
+  Counters& preflights = counters(registry, "handfast_controller_preflights_total",
+                                  "Preflights of rotation.preflight, by their verdict");
+  prometheus::Gauge& preflights_held =
+      gauges(registry, "handfast_controller_preflights_held",
+             "Certificates and CAs that wait for a preflight while the last good ones serve")
+          .Add({});
   prometheus::Gauge& replaced =
       gauges(registry, "handfast_controller_replaced_shards",
              "Shards at their last good form or refused because the proxy would not take them")
@@ -142,6 +148,14 @@ void Metrics::count_rejected_shard(std::string_view reason) {
 
 void Metrics::set_replaced_shards(std::size_t count) {
   impl_->replaced.Set(static_cast<double>(count));
+}
+
+void Metrics::count_preflight(std::string_view result) {
+  impl_->preflights.Add({{"result", std::string(result)}}).Increment();
+}
+
+void Metrics::set_preflights_held(std::size_t count) {
+  impl_->preflights_held.Set(static_cast<double>(count));
 }
 
 void Metrics::set_skipped_documents(std::size_t count) {

@@ -28,6 +28,8 @@ class Metrics {
   void set_generation(std::uint64_t acknowledged);
   void count_rejected_shard(std::string_view reason);
   void set_replaced_shards(std::size_t count);
+  void count_preflight(std::string_view result);
+  void set_preflights_held(std::size_t count);
 
   // Of an API server: the status of an answer, 0 for no connection; and the moment up to which all
   // that happened in the cluster is known. From any thread.

@@ -237,6 +237,7 @@ void Gate::take(Reply reply) {
 
 void Gate::settle(All::iterator pending, const Judgement& judgement) {
   Pending& one = pending->second;
+  news_.verdicts.push_back(judgement.verdict);
   switch (judgement.verdict) {
     case Verdict::Passed:
       promote(pending,
@@ -321,6 +322,11 @@ void Gate::withdraw(Pending& pending) {
 Gate::All::iterator Gate::forget(All::iterator pending) {
   withdraw(pending->second);
   return pending_.erase(pending);
+}
+
+std::size_t Gate::held_count() const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      pending_, [](const auto& pending) { return pending.second.keeps_any(); }));
 }
 
 Gate::News Gate::take_news() { return std::exchange(news_, {}); }

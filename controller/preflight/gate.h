@@ -32,6 +32,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "controller/objects/objects.h"
 #include "controller/preflight/asker.h"
@@ -67,12 +68,15 @@ class Gate {
 
   // Whether something was decided that has to be published.
   [[nodiscard]] bool is_dirty() const { return !promoted_.empty(); }
+  // Policies' ports whose new content waits for an answer while the last good one serves.
+  [[nodiscard]] std::size_t held_count() const;
   // When ask() has something to do.
   [[nodiscard]] std::optional<Monotonic> due() const;
 
   // Since the call before.
   struct News {
     translate::Report over, added;
+    std::vector<Verdict> verdicts;  // of the questions that were answered
   };
   [[nodiscard]] News take_news();
 

@@ -44,6 +44,20 @@ Word word_of(const config::PreflightVote& vote, bool is_trust_new) {
 
 }  // namespace
 
+std::string_view to_string(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::Passed:
+      return "passed";
+    case Verdict::Refused:
+      return "refused";
+    case Verdict::Unreached:
+      return "unreached";
+    case Verdict::Nobody:
+      break;
+  }
+  return "no_endpoint";
+}
+
 Judgement judge(const config::PreflightAnswer& answer, bool is_trust_new) {
   Judgement judgement;
   const auto say = [&judgement](Verdict verdict, const config::PreflightVote& vote) {

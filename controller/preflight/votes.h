@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "proxy/base/reason.h"
 #include "proxy/config/preflight.h"
@@ -28,6 +29,9 @@ struct Judgement {
   Reason reason = Reason::Ok;  // its word, of Refused and Unreached
   std::string detail;
 };
+
+// "passed", "refused", "unreached", "no_endpoint".
+[[nodiscard]] std::string_view to_string(Verdict verdict);
 
 [[nodiscard]] Judgement judge(const config::PreflightAnswer& answer, bool is_trust_new);
 

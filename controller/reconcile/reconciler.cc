@@ -119,6 +119,10 @@ void Reconciler::ask() {
 // Makes a round due for what was decided.
 void Reconciler::tell_preflights() {
   const preflight::Gate::News news = gate_.take_news();
+  for (const preflight::Verdict verdict : news.verdicts) {
+    parts_.metrics.count_preflight(preflight::to_string(verdict));
+  }
+  parts_.metrics.set_preflights_held(gate_.held_count());
   tell_findings(news.over, news.added);
   if (!news.over.empty() || !news.added.empty()) want_status();
   if (!gate_.is_dirty() || is_dirty_) return;

@@ -3,11 +3,13 @@
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
 #include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <ctime>
 #include <map>
@@ -21,6 +23,9 @@ namespace {
 
 using CounterFamily = prometheus::Family<prometheus::Counter>;
 using GaugeFamily = prometheus::Family<prometheus::Gauge>;
+
+constexpr std::array kAuthSeconds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                  0.1,   0.25,   0.5,   1.0,  5.0,   30.0};
 
 CounterFamily& counters(prometheus::Registry& registry, const char* name, const char* help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -135,6 +140,13 @@ struct ProcessMetrics::Impl {
   CounterFamily& auth =
       counters(registry, "handfast_auth_requests_total",
                "Requests about which an auth server was to be asked, by what came of it.");
+  prometheus::Histogram& auth_duration =
+      prometheus::BuildHistogram()
+          .Name("handfast_auth_request_duration_seconds")
+          .Help("From a question to an auth server to its answer.")
+          .Register(registry)
+          .Add({},
+               prometheus::Histogram::BucketBoundaries(kAuthSeconds.begin(), kAuthSeconds.end()));
   CounterFamily& floods =
       counters(registry, "handfast_http2_floods_total",
                "HTTP/2 connections of clients ended with ENHANCE_YOUR_CALM, by what they flooded.");
@@ -272,15 +284,18 @@ void ProcessMetrics::on_relay(const session::ExchangeRecord& record) {
   impl_->count(bytes, service, sent, static_cast<double>(record.response_body_bytes));
 }
 
-void ProcessMetrics::on_authorization(session::AuthResult result, Reason reason, bool cached) {
-  const auto row = static_cast<std::size_t>(result);
+void ProcessMetrics::on_authorization(const session::AuthOutcome& outcome) {
+  if (outcome.took) {
+    impl_->auth_duration.Observe(std::chrono::duration<double>(*outcome.took).count());
+  }
+  const auto row = static_cast<std::size_t>(outcome.result);
   std::atomic<prometheus::Counter*>& known =
-      impl_->auth_counters[row][static_cast<std::size_t>(reason)][cached ? 1 : 0];
+      impl_->auth_counters[row][static_cast<std::size_t>(outcome.reason)][outcome.cached ? 1 : 0];
   prometheus::Counter* counter = known.load(std::memory_order_acquire);
   if (counter == nullptr) {
-    counter = &impl_->auth.Add({{"result", std::string(session::to_string(result))},
-                                {"reason", std::string(to_string(reason))},
-                                {"cached", cached ? "true" : "false"}});
+    counter = &impl_->auth.Add({{"result", std::string(session::to_string(outcome.result))},
+                                {"reason", std::string(to_string(outcome.reason))},
+                                {"cached", outcome.cached ? "true" : "false"}});
     known.store(counter, std::memory_order_release);
   }
   counter->Increment();

@@ -28,7 +28,7 @@ class ProcessMetrics {
   void on_request_refused(session::RefusedRequest why);
   // A relayed connection ended.
   void on_relay(const session::ExchangeRecord& record);
-  void on_authorization(session::AuthResult result, Reason reason, bool cached);
+  void on_authorization(const session::AuthOutcome& outcome);
   // A listener found no descriptor or memory for a connection.
   void on_accept_pause();
   void on_load(bool accepted, double seconds, std::uint64_t generation);

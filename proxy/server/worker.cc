@@ -237,8 +237,8 @@ void Worker::tell_unwell(std::function<void(std::vector<config::UnwellEndpoint>)
 
 void Worker::on_http2_flood(http::H2Flood flood) { shared_.process_metrics.on_http2_flood(flood); }
 
-void Worker::on_authorization(session::AuthResult result, Reason reason, bool cached) {
-  shared_.process_metrics.on_authorization(result, reason, cached);
+void Worker::on_authorization(const session::AuthOutcome& outcome) {
+  shared_.process_metrics.on_authorization(outcome);
 }
 
 void Worker::on_request_refused(session::RefusedRequest why) {

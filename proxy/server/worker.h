@@ -152,7 +152,7 @@ class Worker final : private session::SessionOwner,
   void on_refused(session::RefusedConnection why) override;
   void on_http2_flood(http::H2Flood flood) override;
   void on_request_refused(session::RefusedRequest why) override;
-  void on_authorization(session::AuthResult result, Reason reason, bool cached) override;
+  void on_authorization(const session::AuthOutcome& outcome) override;
   void on_exchange(const session::ExchangeRecord& record) override;
   tls::Identities select_certificates(std::string_view server_name) override;
   std::shared_ptr<const tls::ClientPolicy> select_client_policy(

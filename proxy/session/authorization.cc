@@ -206,7 +206,8 @@ void Authorization::ask(const AuthQuestion& question) {
     fail(Reason::InvalidValue, "what the auth server is to be asked is too long", 503);
     return;
   }
-  timer_.set(context_.loop.now() + std::chrono::milliseconds(route.read_timeout_ms));
+  began_ = context_.loop.now();
+  timer_.set(began_ + std::chrono::milliseconds(route.read_timeout_ms));
   attempts_.next();
 }
 
@@ -433,7 +434,12 @@ void Authorization::fail(Reason reason, std::string_view detail, int status) {
 
 void Authorization::tell(AuthResult result) {
   result_ = result;
-  context_.observer.on_authorization(result, reason_, cached_);
+  AuthOutcome outcome;
+  outcome.result = result;
+  outcome.reason = reason_;
+  outcome.cached = cached_;
+  if (attempts_.tries() > 0) outcome.took = context_.loop.now() - began_;
+  context_.observer.on_authorization(outcome);
   user_.on_authorized();
 }
 

@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proxy/base/clock.h"
 #include "proxy/event/timer_wheel.h"
 #include "proxy/http/forwarding.h"
 #include "proxy/http/message.h"
@@ -103,6 +104,7 @@ class Authorization final : public AttemptUser {
   std::optional<AuthQuestion> asked_;
   upstream::Channel* channel_ = nullptr;
   std::shared_ptr<Authorization*> self_ = std::make_shared<Authorization*>(this);
+  Monotonic began_{};
   std::uint64_t serial_ = 0;  // tells late timeouts from this question's
   http::RequestHead head_;
   std::vector<http::Header> added_;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "proxy/base/reason.h"
@@ -81,6 +82,14 @@ enum class AuthResult : std::uint8_t {
 };
 [[nodiscard]] std::string_view to_string(AuthResult result);
 
+struct AuthOutcome {
+  AuthResult result = AuthResult::Failed;
+  Reason reason = Reason::Ok;  // Ok unless it failed
+  bool cached = false;         // by an answer that was kept
+  // From the question to its answer, connection and tries included; absent: nobody was asked.
+  std::optional<std::chrono::nanoseconds> took;
+};
+
 // Why a request was answered 503 though its route is well.
 enum class RefusedRequest : std::uint8_t {
   WorkerRequests,       // the worker has as many under way as it may
@@ -95,8 +104,8 @@ class ExchangeObserver {
   virtual void on_exchange(const ExchangeRecord& record) = 0;
   // A client's connection was ended because it made work for nothing.
   virtual void on_http2_flood(http::H2Flood /*flood*/) {}
-  // Beside its record. `reason` is Ok unless it failed.
-  virtual void on_authorization(AuthResult /*result*/, Reason /*reason*/, bool /*cached*/) {}
+  // Beside its record.
+  virtual void on_authorization(const AuthOutcome& /*outcome*/) {}
   virtual void on_request_refused(RefusedRequest /*why*/) {}
 };
 

@@ -168,6 +168,9 @@ class Verdicts(AuthCase):
             counted = [sum(value for _, value in one.all("handfast_auth_requests_total", **labels))
                        for one in (before, after)]
             self.assertEqual(counted[1] - counted[0], 1, labels)
+        times = [one.value("handfast_auth_request_duration_seconds_count")
+                 for one in (before, after)]
+        self.assertEqual(times[1] - times[0], 3)
 
 
 class Verification(AuthCase):

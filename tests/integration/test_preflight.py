@@ -16,6 +16,8 @@ from harness.waiting import eventually  # noqa: E402
 
 
 class Preflight(HandfastCase):
+    controller_metrics = True
+
     def setUp(self):
         super().setUp()
         self.first = self.ca.client("first")
@@ -77,10 +79,16 @@ class Enforced(Preflight):
         self.assertEqual(self.presented(), str(self.first.serial))
         self.assertIn("client_certificate_rejected", self.findings()[0])
         self.assertIn(f"127.0.0.1:{backend.port}", self.findings()[0])
+        metrics = self.handfast.controller_metrics()
+        self.assertEqual(metrics.value("handfast_controller_preflights_held"), 1)
+        self.assertGreaterEqual(
+            metrics.value("handfast_controller_preflights_total", result="refused"), 1)
 
         # The backend takes it now; the next question finds out.
         backend.context = server_context(self.leaf, self.ca.cert_pem + self.other_ca.cert_pem)
         eventually(lambda: self.presented() == str(refused.serial), "the new one", patience=30)
+        self.assertEqual(
+            self.handfast.controller_metrics().value("handfast_controller_preflights_held"), 0)
         requests.stop()
         self.assertEqual(requests.failures(), [])
 
