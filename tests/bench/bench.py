@@ -12,6 +12,7 @@ import os
 import pathlib
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -216,6 +217,12 @@ def close(contestants, backend):
     backend.process.stop()
 
 
+def unwind_when_told_to_end():
+    """SIGTERM and SIGHUP too end what this program started."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+
+
 def argument_parser(prog, rounds):
     """What every bench takes."""
     parser = argparse.ArgumentParser(prog=prog)
@@ -243,6 +250,7 @@ def parse_arguments():
 
 
 def main():
+    unwind_when_told_to_end()
     arguments = parse_arguments()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 20000)), hard))

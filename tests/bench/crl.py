@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import load  # noqa: E402
 import proxies  # noqa: E402
 from arithmetic import in_turn  # noqa: E402
-from bench import LEAD, argument_parser, close, pinned  # noqa: E402
+from bench import LEAD, argument_parser, close, pinned, unwind_when_told_to_end  # noqa: E402
 from material import Material  # noqa: E402
 
 SIZES = {"no list": None, "1 entry": 1, "100,000 entries": 100_000}
@@ -86,6 +86,7 @@ class Bench:
 
 
 def main():
+    unwind_when_told_to_end()
     arguments = argument_parser("./dev bench crl", 7).parse_args()
     found = {title: [] for title in SIZES}
     with tempfile.TemporaryDirectory(prefix="handfast-bench-") as folder:
