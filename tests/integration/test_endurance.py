@@ -157,6 +157,9 @@ class EnduranceCase(HandfastCase):
 
 
 class Idle(EnduranceCase):
+    # The first are to be there still when the last has come, however slow the machine is.
+    flags = (*EnduranceCase.flags, "--client-header-timeout", "15m", "--keep-alive", "15m")
+
     def setUp(self):
         super().setUp()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
