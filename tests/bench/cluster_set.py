@@ -17,6 +17,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 NAMESPACES = 100
 SLICES = 2
+# No API server takes an endpoint on loopback: the bench has a network where all of these are local.
+NETWORK = ipaddress.ip_network("100.64.0.0/10")
 BACKEND_NAME = "backend.scale.svc"
 _PREFIX = "nginx.ingress.kubernetes.io/"
 
@@ -136,8 +138,8 @@ def secret(number, pairs, pair=None):
 
 
 def address(number, which, turn=0):
-    """On loopback, another one for each endpoint and turn."""
-    return str(ipaddress.ip_address("127.1.0.0") + (number * SLICES + which) * 64 + turn % 64 + 1)
+    """Of the network namespace, another one for each endpoint and turn."""
+    return str(NETWORK[0] + (number * SLICES + which) * 64 + turn % 64 + 1)
 
 
 def endpoint_slice(number, which, port, turn=0):
@@ -163,11 +165,21 @@ def everything(count, pairs, port):
 class Directory:
     """Delivers as a directory of manifests: a file for each object, replaced by one rename."""
 
+    environment = {}
+
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self._staging = self.folder.parent / f"{self.folder.name}.staging"
         for each in (self.folder, self._staging):
             each.mkdir(parents=True)
+        self.controller_arguments = ("--manifests", self.folder)
+
+    def load(self, things):
+        for each in things:
+            self.put(each)
+
+    def close(self):
+        """The folder is the caller's."""
 
     def put(self, thing):
         meta = thing["metadata"]

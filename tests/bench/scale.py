@@ -1,9 +1,9 @@
 """`./dev bench scale`: what a large configuration costs, and what a change of it does.
 
-  scale.py --bin DIR [--apps N] [--changes N] [--seconds S] [--cache DIR] [--perf DIR] [--json FILE]
+  scale.py --bin DIR [--source manifests|api] [--apps N] [--changes N] [--seconds S] [--cache DIR] [--perf DIR] [--json FILE]
 
-Controller and proxy over N Ingresses, N Services, N TLS Secrets and 2 N EndpointSlices, the state
-directory on tmpfs: how long until the proxy is ready, how much memory the two take with it, how
+Controller and proxy over N Ingresses, N Services, N TLS Secrets and 2 N EndpointSlices, as a
+directory of manifests or in a real API server, the state directory on tmpfs: how long until the proxy is ready, how much memory the two take with it, how
 much CPU while 100 endpoints a second change, and how long a change takes from its delivery until
 the proxy enforces it, as the backend sees it: at another address, with another client
 certificate. docs/performance.md tells more."""
@@ -26,6 +26,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import cluster_set  # noqa: E402
+from cluster_api import ApiServer  # noqa: E402
 
 MEBI = 1024 * 1024
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -78,12 +79,13 @@ class Backend(socketserver.ThreadingTCPServer):
 
 
 class Program:
-    def __init__(self, folder, name, *command):
+    def __init__(self, folder, name, *command, environment=None):
         self.log = folder / f"{name}.log"
         self.began = time.monotonic()
         with open(self.log, "wb") as log:
             self.child = subprocess.Popen([str(part) for part in command], stderr=log,
-                                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                          env={**os.environ, **(environment or {})})
         self.pid = self.child.pid
 
     def cpu(self):
@@ -154,10 +156,12 @@ class Scale:
         self.pairs = cluster_set.Pairs(pathlib.Path(options.cache), options.apps + 1)
         self.backend = Backend(folder, self.pairs)
         self.port = self.backend.server_address[1]
-        self.delivery = cluster_set.Directory(folder / "manifests")
-        for _, thing in cluster_set.everything(options.apps, self.pairs, self.port):
-            self.delivery.put(thing)
+        self.delivery = (ApiServer() if options.source == "api" else
+                         cluster_set.Directory(folder / "manifests"))
+        self.delivery.load(
+            thing for _, thing in cluster_set.everything(options.apps, self.pairs, self.port))
         self.folder, self.turns = folder, {}
+        self.controller = self.proxy = None
         self.http, self.metrics = free_port(), free_port()
         self.connection = None
 
@@ -166,8 +170,9 @@ class Scale:
         control = self.folder / "control.sock"
         common = ("--state-dir", self.state, "--control", control)
         self.controller = Program(
-            self.folder, "controller", binaries / "handfast-controller", "--manifests",
-            self.delivery.folder, *common, "--metrics", "off")
+            self.folder, "controller", binaries / "handfast-controller",
+            *self.delivery.controller_arguments, *common, "--metrics", "off",
+            environment=self.delivery.environment)
         self.proxy = Program(
             self.folder, "proxy", binaries / "handfast-proxy", *common, "--workers", "1",
             "--http", f"127.0.0.1:{self.http}", "--https", "127.0.0.1:0", "--metrics",
@@ -203,8 +208,7 @@ class Scale:
             self.delivery.put(cluster_set.endpoint_slice(number, which, self.port, turn))
         return {cluster_set.address(number, which, turn) for which in range(cluster_set.SLICES)}
 
-    def seconds_until(self, number, is_seen):
-        began = time.monotonic()
+    def seconds_until(self, number, is_seen, began):
         while not is_seen(self.ask(number) or {}):
             if time.monotonic() - began > PATIENCE:
                 raise SystemExit("a change was never enforced")
@@ -215,8 +219,10 @@ class Scale:
         times = []
         for i in range(count):
             number = (i * 37 + 11) % self.options.apps
+            began = time.monotonic()
             wanted = self.move_endpoints(number)
-            times.append(self.seconds_until(number, lambda seen: seen.get("address") in wanted))
+            times.append(self.seconds_until(
+                number, lambda seen: seen.get("address") in wanted, began))
             time.sleep(0.02)
         return times
 
@@ -226,9 +232,10 @@ class Scale:
             number = (i * 53 + 5) % self.options.apps
             before = self.ask(number)["serial"]
             pair = (number + i + 1) % (self.options.apps + 1)
+            began = time.monotonic()
             self.delivery.put(cluster_set.secret(number, self.pairs, pair))
             times.append(self.seconds_until(
-                number, lambda seen: seen.get("serial", before) != before))
+                number, lambda seen: seen.get("serial", before) != before, began))
             time.sleep(0.02)
         return times
 
@@ -275,8 +282,10 @@ class Scale:
                 each.wait()
 
     def stop(self):
-        self.controller.stop()
-        self.proxy.stop()
+        for program in (self.controller, self.proxy):
+            if program is not None:
+                program.stop()
+        self.delivery.close()
 
 
 def spread(times):
@@ -285,9 +294,23 @@ def spread(times):
             "p99": ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] * 1000}
 
 
+def enter_namespace():
+    """Starts this program again in a network namespace in which all of cluster_set.NETWORK is."""
+    inside = "HANDFAST_BENCH_NAMESPACE"
+    if inside not in os.environ:
+        os.environ[inside] = "1"
+        rights = () if os.geteuid() == 0 else ("--map-root-user",)
+        os.execvp("unshare", ["unshare", "--net", *rights, sys.executable, "-B", *sys.argv])
+    own = cluster_set.NETWORK[-2]
+    for command in ("link set lo up", f"addr add {own}/32 dev lo",
+                    f"route add local {cluster_set.NETWORK} dev lo",
+                    f"route add default dev lo src {own}"):
+        subprocess.run(["ip", *command.split()], check=True)
+
+
 def measure(options, folder, state):
     scale = Scale(options, folder, state)
-    found = {"apps": options.apps}
+    found = {"apps": options.apps, "source": options.source}
     try:
         found["ready_s"] = scale.start()
         found["start_cpu_s"] = {name: each.cpu() for name, each in scale.programs().items()}
@@ -339,6 +362,7 @@ def table(found):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
+    parser.add_argument("--source", choices=("manifests", "api"), default="manifests")
     parser.add_argument("--apps", type=int, default=10_000)
     parser.add_argument("--changes", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=20)
@@ -348,6 +372,7 @@ def main():
     parser.add_argument("--keep-logs", help="folder for the programs' logs")
     parser.add_argument("--json")
     options = parser.parse_args()
+    enter_namespace()
     with tempfile.TemporaryDirectory(prefix="handfast-scale-") as folder, \
             tempfile.TemporaryDirectory(prefix="handfast-scale-", dir="/dev/shm") as state:
         found = measure(options, pathlib.Path(folder), pathlib.Path(state))
