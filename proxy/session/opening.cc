@@ -17,6 +17,7 @@
 namespace handfast::session {
 namespace {
 
+constexpr std::size_t kHearOutBytes = 64 * 1024;
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 }  // namespace
@@ -95,6 +96,9 @@ void Opening::advance() {
       break;
     case State::Relay:
       hand_over(/*http2=*/false);
+      break;
+    case State::Refused:
+      read_out();
       break;
     case State::Over:
       break;
@@ -175,23 +179,46 @@ void Opening::advance_handshake() {
     if (connection_.tls->failure().reason == Reason::NotTls) {
       owner_.on_refused(RefusedConnection::NotTls);
     }
-    report_refused();
-    close();
+    const bool has_alert = report_refused() && flushed == net::FlushState::Done;
+    has_alert ? hear_out() : close();
     return;
   }
   if (open) hand_over(connection_.tls->alpn() == "h2");
 }
 
 // A client that the port asked for a certificate and that failed for it. With HTTP each request
-// says so.
-void Opening::report_refused() {
+// says so. False: it failed for something else.
+bool Opening::report_refused() {
   const tls::TlsStream& stream = *connection_.tls;
   const tls::ClientCertificate* const client = stream.client_certificate();
-  if (stream.port() == nullptr || client == nullptr) return;
+  if (stream.port() == nullptr || client == nullptr) return false;
   const bool shown = client->leaf() != nullptr;
-  if (!shown && stream.failure().reason != Reason::NoClientCertificate) return;
-  if (const auto denied = deny_by_verdict(*client)) {
-    report_refused_client(context_, connection_.facts(), tcp_port_, *denied);
+  if (!shown && stream.failure().reason != Reason::NoClientCertificate) return false;
+  const auto denied = deny_by_verdict(*client);
+  if (!denied) return false;
+  report_refused_client(context_, connection_.facts(), tcp_port_, *denied);
+  return true;
+}
+
+// The alert has left, but the rest of the client's handshake comes still. Unread it would reset the
+// connection, and a client that writes first would never see the alert.
+void Opening::hear_out() {
+  state_ = State::Refused;
+  connection_.stream->socket().shutdown_write();
+  timer_.set(context_.loop.now() + context_.limits.linger);
+  read_out();
+}
+
+void Opening::read_out() {
+  std::array<char, 4096> space;
+  for (;;) {
+    const net::IoResult result = connection_.stream->socket().receive(space);
+    if (result.state == net::IoState::WouldBlock) return;
+    heard_out_ += result.bytes;
+    if (result.state != net::IoState::Data || heard_out_ > kHearOutBytes) {
+      close();
+      return;
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 //   [ProxyHeader] -> [ClientHello] -> Handshaking (TLS) -> the session
 //                 -> Preface (plain: HTTP/2 by prior knowledge or HTTP/1.1?) -> the session
 //                 -> Relay (a TCP port without TLS) -> the session
+//                    Handshaking -> Refused (its certificate; reads on for a moment) -> Over
 //
 // A peer whose PROXY header we believe must begin with one, and then is the client that it tells
 // of; one from anybody else closes the connection. It is looked at where it lies and taken out of
@@ -19,6 +20,7 @@
 //
 // Threading: one worker's. Ownership: the SessionOwner's.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -45,7 +47,15 @@ class Opening final : public Session {
   [[nodiscard]] tls::TlsStream* tls() override { return connection_.tls; }
 
  private:
-  enum class State : std::uint8_t { ProxyHeader, ClientHello, Handshaking, Preface, Relay, Over };
+  enum class State : std::uint8_t {
+    ProxyHeader,
+    ClientHello,
+    Handshaking,
+    Preface,
+    Relay,
+    Refused,
+    Over
+  };
 
   void read_proxy_header();
   [[nodiscard]] State after_proxy_header() const;
@@ -54,7 +64,9 @@ class Opening final : public Session {
   void advance();
   void read_client_hello();
   void advance_handshake();
-  void report_refused();
+  [[nodiscard]] bool report_refused();
+  void hear_out();
+  void read_out();
   void read_preface();
   void hand_over(bool http2);
   template <class Next, class... Arguments>
@@ -71,6 +83,7 @@ class Opening final : public Session {
   bool peer_is_believed_;       // what its PROXY header says counts
   event::Timer timer_;
   State state_;
+  std::size_t heard_out_ = 0;  // bytes read since Refused
 };
 
 }  // namespace handfast::session

@@ -3,6 +3,7 @@ becomes of open connections when trust changes."""
 
 import os
 import pathlib
+import select
 import ssl
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from harness.pki import Authority, from_now  # noqa: E402
 from harness.tcp_case import TcpCase, end_of_ours, is_open  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
+APPLICATION_DATA = 23  # the type of a record: what is encrypted
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
 
@@ -89,6 +91,38 @@ class Clients(TcpCase):
                         self.assert_refused(alert, "bad_client_certificate", leaf, "FAILED:",
                                             version)
                 self.assertEqual(backend.accepted, let_in)
+
+    def test_the_alert_reaches_who_has_not_said_all_of_its_handshake(self):
+        self.trust()
+        self.ask()
+        context = self.context(self.other_ca.client("stranger"), ssl.TLSVersion.TLSv1_3)
+        arrived, ours = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(arrived, ours, server_hostname="front.example")
+        sock = self.dial().sock
+        with self.assertRaises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        sock.sendall(ours.read())
+        while True:
+            arrived.write(sock.recv(65536))
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                continue
+        flight, end = ours.read(), 0
+        while flight[end] != APPLICATION_DATA:
+            end += 5 + int.from_bytes(flight[end + 3:end + 5], "big")
+        end += 5 + int.from_bytes(flight[end + 3:end + 5], "big")
+        sock.sendall(flight[:end])  # up to the certificate, which is judged at once
+        ended = select.poll()
+        ended.register(sock, select.POLLRDHUP)
+        self.assertTrue(ended.poll(30_000), "the proxy ends its side after the alert")
+        for byte in flight[end:] + b"hello":
+            sock.sendall(bytes([byte]))
+        arrived.write(sock.recv(65536))
+        with self.assertRaises(ssl.SSLError) as caught:
+            tls.read(1)
+        self.assertIn("UNKNOWN_CA", caught.exception.reason)
 
     def subject(self):
         return self.alice.certificate.subject.rfc4514_string()
