@@ -46,17 +46,33 @@ std::string to_string(const ObjectKey& key) {
   return text;
 }
 
-bool same_content(const Object& left, const Object& right) {
-  if (left.index() != right.index()) return false;
+template <class Kind>
+bool same_content(const Kind& left, const Kind& right) {
   if (left == right) return true;
-  Object moved = right;
-  std::visit(
-      [&left](auto& held) {
-        held.meta.origin = meta(left).origin;
-        copy_status(std::get<std::remove_reference_t<decltype(held)>>(left), held);
-      },
-      moved);
+  Kind moved = right;
+  moved.meta.origin = left.meta.origin;
+  copy_status(left, moved);
   return left == moved;
 }
+
+bool same_content(const Object& left, const Object& right) {
+  if (left.index() != right.index()) return false;
+  return std::visit(
+      [&right](const auto& held) {
+        return same_content(held, std::get<std::remove_cvref_t<decltype(held)>>(right));
+      },
+      left);
+}
+
+template bool same_content(const Ingress&, const Ingress&);
+template bool same_content(const IngressClass&, const IngressClass&);
+template bool same_content(const Secret&, const Secret&);
+template bool same_content(const ConfigMap&, const ConfigMap&);
+template bool same_content(const Service&, const Service&);
+template bool same_content(const EndpointSlice&, const EndpointSlice&);
+template bool same_content(const UpstreamTlsPolicy&, const UpstreamTlsPolicy&);
+template bool same_content(const BackendTlsPolicy&, const BackendTlsPolicy&);
+template bool same_content(const ReferenceGrant&, const ReferenceGrant&);
+template bool same_content(const ClusterTrustBundle&, const ClusterTrustBundle&);
 
 }  // namespace handfast::objects

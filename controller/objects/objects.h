@@ -162,5 +162,7 @@ struct ObjectKey {
 // Equal in everything but where they were read and their status: a line that moved is no change,
 // nor is what we wrote ourselves.
 [[nodiscard]] bool same_content(const Object& left, const Object& right);
+template <class Kind>
+[[nodiscard]] bool same_content(const Kind& left, const Kind& right);
 
 }  // namespace handfast::objects

@@ -1,44 +1,12 @@
 #include "controller/state/cluster_state.h"
 
 #include <algorithm>
-#include <tuple>
+#include <type_traits>
 #include <utility>
 
 namespace handfast::state {
-namespace {
 
 using objects::ObjectKey;
-
-using Objects = std::map<ObjectKey, objects::Object>;
-
-template <class T>
-const T* find(const Objects& objects, std::string_view kind, std::string_view ns,
-              std::string_view name) {
-  const auto found = objects.find(ObjectKey{std::string(kind), std::string(ns), std::string(name)});
-  return found == objects.end() ? nullptr : std::get_if<T>(&found->second);
-}
-
-// Every object of one kind: they stand together, since the kind comes first in the key.
-template <class T>
-std::vector<const T*> all(const Objects& objects, std::string_view kind) {
-  std::vector<const T*> found;
-  for (auto at = objects.lower_bound(ObjectKey{std::string(kind), {}, {}});
-       at != objects.end() && at->first.kind == kind; ++at) {
-    if (const T* object = std::get_if<T>(&at->second)) found.push_back(object);
-  }
-  return found;
-}
-
-template <class T>
-std::vector<const T*> all_by_age(const Objects& objects, std::string_view kind) {
-  auto found = all<T>(objects, kind);
-  std::ranges::stable_sort(found, {}, [](const T* object) -> std::string_view {
-    return object->meta.creation_timestamp;
-  });
-  return found;
-}
-
-}  // namespace
 
 objects::ObjectKey slices_of(std::string_view ns, std::string_view service) {
   return {"slices of", std::string(ns), std::string(service)};
@@ -50,21 +18,65 @@ objects::ObjectKey grants_of(std::string_view ns) {
 
 objects::ObjectKey of_kind(std::string_view kind) { return {std::string(kind), {}, {}}; }
 
+template <class Kind>
+const Kind* ClusterState::get_if(const Held& held) {
+  const auto* const kept = std::get_if<std::unique_ptr<const Kind>>(&held);
+  return kept == nullptr ? nullptr : kept->get();
+}
+
+template <class Kind>
+const Kind* ClusterState::find(std::string_view kind, std::string_view ns,
+                               std::string_view name) const {
+  const auto found =
+      objects_.find(ObjectKey{std::string(kind), std::string(ns), std::string(name)});
+  return found == objects_.end() ? nullptr : get_if<Kind>(found->second);
+}
+
+// Every object of one kind: they stand together, since the kind comes first in the key.
+template <class Kind>
+std::vector<const Kind*> ClusterState::all(std::string_view kind) const {
+  std::vector<const Kind*> found;
+  for (auto at = objects_.lower_bound(ObjectKey{std::string(kind), {}, {}});
+       at != objects_.end() && at->first.kind == kind; ++at) {
+    if (const Kind* object = get_if<Kind>(at->second)) found.push_back(object);
+  }
+  return found;
+}
+
+template <class Kind>
+std::vector<const Kind*> ClusterState::all_by_age(std::string_view kind) const {
+  auto found = all<Kind>(kind);
+  std::ranges::stable_sort(found, {}, [](const Kind* object) -> std::string_view {
+    return object->meta.creation_timestamp;
+  });
+  return found;
+}
+
 bool ClusterState::apply(objects::Object object) {
   const ObjectKey key = objects::key(object);
   const auto old = objects_.find(key);
-  const bool is_change = old == objects_.end() || !objects::same_content(old->second, object);
-  // Stored even then: its file and line may have changed, which findings name.
+  const bool is_change =
+      old == objects_.end() || !std::visit(
+                                   [&old](const auto& now) {
+                                     using Kind = std::remove_cvref_t<decltype(now)>;
+                                     const Kind* const before = get_if<Kind>(old->second);
+                                     return before != nullptr && same_content(*before, now);
+                                   },
+                                   object);
   if (old != objects_.end()) {
     touch(key, old->second);
     if (is_change) forget_slice(key, old->second);
-    old->second = std::move(object);
-  } else {
-    objects_.emplace(key, std::move(object));
   }
-  const objects::Object& stored = objects_.at(key);
-  touch(key, stored);
-  if (is_change) remember_slice(key, stored);
+  // Stored even then: its file and line may have changed, which findings name.
+  Held& held = objects_[key];
+  std::visit(
+      [&held](auto& now) {
+        using Kind = std::remove_cvref_t<decltype(now)>;
+        held = std::make_unique<const Kind>(std::move(now));
+      },
+      object);
+  touch(key, held);
+  if (is_change) remember_slice(key, held);
   return is_change;
 }
 
@@ -85,8 +97,8 @@ std::set<objects::ObjectKey> ClusterState::keys() const {
   return keys;
 }
 
-void ClusterState::touch(const ObjectKey& key, const objects::Object& object) {
-  if (const auto* const slice = std::get_if<objects::EndpointSlice>(&object)) {
+void ClusterState::touch(const ObjectKey& key, const Held& held) {
+  if (const auto* const slice = get_if<objects::EndpointSlice>(held)) {
     touched_.insert(slices_of(key.ns, slice->service));
     return;
   }
@@ -95,15 +107,15 @@ void ClusterState::touch(const ObjectKey& key, const objects::Object& object) {
   if (key.kind == "IngressClass") touched_.insert(of_kind(key.kind));
 }
 
-void ClusterState::remember_slice(const ObjectKey& key, const objects::Object& object) {
-  const auto* const slice = std::get_if<objects::EndpointSlice>(&object);
+void ClusterState::remember_slice(const ObjectKey& key, const Held& held) {
+  const auto* const slice = get_if<objects::EndpointSlice>(held);
   if (slice == nullptr || slice->service.empty()) return;
   auto& keys = slices_[{key.ns, slice->service}];
   keys.insert(std::ranges::lower_bound(keys, key), key);
 }
 
-void ClusterState::forget_slice(const ObjectKey& key, const objects::Object& object) {
-  const auto* const slice = std::get_if<objects::EndpointSlice>(&object);
+void ClusterState::forget_slice(const ObjectKey& key, const Held& held) {
+  const auto* const slice = get_if<objects::EndpointSlice>(held);
   if (slice == nullptr || slice->service.empty()) return;
   const auto found = slices_.find({key.ns, slice->service});
   if (found == slices_.end()) return;
@@ -111,23 +123,24 @@ void ClusterState::forget_slice(const ObjectKey& key, const objects::Object& obj
   if (found->second.empty()) slices_.erase(found);
 }
 
-const objects::Object* ClusterState::find_object(const ObjectKey& key) const {
+const objects::Meta* ClusterState::find_meta(const ObjectKey& key) const {
   const auto found = objects_.find(key);
-  return found == objects_.end() ? nullptr : &found->second;
+  if (found == objects_.end()) return nullptr;
+  return std::visit([](const auto& held) { return &held->meta; }, found->second);
 }
 
 const objects::Ingress* ClusterState::find_ingress(std::string_view ns,
                                                    std::string_view name) const {
-  return find<objects::Ingress>(objects_, "Ingress", ns, name);
+  return find<objects::Ingress>("Ingress", ns, name);
 }
 
 const objects::Secret* ClusterState::find_secret(std::string_view ns, std::string_view name) const {
-  return find<objects::Secret>(objects_, "Secret", ns, name);
+  return find<objects::Secret>("Secret", ns, name);
 }
 
 const objects::ConfigMap* ClusterState::find_config_map(std::string_view ns,
                                                         std::string_view name) const {
-  return find<objects::ConfigMap>(objects_, "ConfigMap", ns, name);
+  return find<objects::ConfigMap>("ConfigMap", ns, name);
 }
 
 const objects::ConfigMap* ClusterState::find_operator_crls(std::string_view name) const {
@@ -136,25 +149,25 @@ const objects::ConfigMap* ClusterState::find_operator_crls(std::string_view name
 
 const objects::Service* ClusterState::find_service(std::string_view ns,
                                                    std::string_view name) const {
-  return find<objects::Service>(objects_, "Service", ns, name);
+  return find<objects::Service>("Service", ns, name);
 }
 
 const objects::IngressClass* ClusterState::find_ingress_class(std::string_view name) const {
-  return find<objects::IngressClass>(objects_, "IngressClass", {}, name);
+  return find<objects::IngressClass>("IngressClass", {}, name);
 }
 
 const objects::ClusterTrustBundle* ClusterState::find_trust_bundle(std::string_view name) const {
-  return find<objects::ClusterTrustBundle>(objects_, "ClusterTrustBundle", {}, name);
+  return find<objects::ClusterTrustBundle>("ClusterTrustBundle", {}, name);
 }
 
 const objects::UpstreamTlsPolicy* ClusterState::find_upstream_tls_policy(
     std::string_view ns, std::string_view name) const {
-  return find<objects::UpstreamTlsPolicy>(objects_, "UpstreamTLSPolicy", ns, name);
+  return find<objects::UpstreamTlsPolicy>("UpstreamTLSPolicy", ns, name);
 }
 
 const objects::BackendTlsPolicy* ClusterState::find_backend_tls_policy(
     std::string_view ns, std::string_view name) const {
-  return find<objects::BackendTlsPolicy>(objects_, "BackendTLSPolicy", ns, name);
+  return find<objects::BackendTlsPolicy>("BackendTLSPolicy", ns, name);
 }
 
 std::vector<const objects::EndpointSlice*> ClusterState::endpoint_slices(
@@ -163,7 +176,7 @@ std::vector<const objects::EndpointSlice*> ClusterState::endpoint_slices(
   const auto keys = slices_.find({std::string(ns), std::string(service)});
   if (keys == slices_.end()) return found;
   for (const ObjectKey& key : keys->second) {
-    if (const auto* slice = std::get_if<objects::EndpointSlice>(&objects_.at(key))) {
+    if (const auto* slice = get_if<objects::EndpointSlice>(objects_.at(key))) {
       found.push_back(slice);
     }
   }
@@ -171,7 +184,7 @@ std::vector<const objects::EndpointSlice*> ClusterState::endpoint_slices(
 }
 
 std::vector<const objects::Ingress*> ClusterState::ingresses() const {
-  auto found = all<objects::Ingress>(objects_, "Ingress");
+  auto found = all<objects::Ingress>("Ingress");
   // "namespace/name" is compared as one text, as ingress-nginx does: '/' sorts after '-' and '.'.
   std::ranges::sort(found, [](const objects::Ingress* left, const objects::Ingress* right) {
     const objects::Meta& a = left->meta;
@@ -185,15 +198,15 @@ std::vector<const objects::Ingress*> ClusterState::ingresses() const {
 }
 
 std::vector<const objects::IngressClass*> ClusterState::ingress_classes() const {
-  return all<objects::IngressClass>(objects_, "IngressClass");
+  return all<objects::IngressClass>("IngressClass");
 }
 
 std::vector<const objects::UpstreamTlsPolicy*> ClusterState::upstream_tls_policies() const {
-  return all_by_age<objects::UpstreamTlsPolicy>(objects_, "UpstreamTLSPolicy");
+  return all_by_age<objects::UpstreamTlsPolicy>("UpstreamTLSPolicy");
 }
 
 std::vector<const objects::BackendTlsPolicy*> ClusterState::backend_tls_policies() const {
-  return all_by_age<objects::BackendTlsPolicy>(objects_, "BackendTLSPolicy");
+  return all_by_age<objects::BackendTlsPolicy>("BackendTLSPolicy");
 }
 
 std::vector<const objects::ReferenceGrant*> ClusterState::reference_grants(
@@ -201,7 +214,7 @@ std::vector<const objects::ReferenceGrant*> ClusterState::reference_grants(
   std::vector<const objects::ReferenceGrant*> found;
   for (auto at = objects_.lower_bound(grants_of(ns));
        at != objects_.end() && at->first.kind == "ReferenceGrant" && at->first.ns == ns; ++at) {
-    if (const auto* grant = std::get_if<objects::ReferenceGrant>(&at->second)) {
+    if (const auto* grant = get_if<objects::ReferenceGrant>(at->second)) {
       found.push_back(grant);
     }
   }

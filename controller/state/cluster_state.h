@@ -5,10 +5,12 @@
 // next apply().
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "controller/objects/objects.h"
@@ -27,7 +29,7 @@ class ClusterState {
   // Takes it out. Answers whether it was there.
   bool remove(const objects::ObjectKey& key);
 
-  [[nodiscard]] const objects::Object* find_object(const objects::ObjectKey& key) const;
+  [[nodiscard]] const objects::Meta* find_meta(const objects::ObjectKey& key) const;
   [[nodiscard]] bool contains(const objects::ObjectKey& key) const {
     return objects_.contains(key);
   }
@@ -71,11 +73,30 @@ class ClusterState {
       std::string_view ns) const;
 
  private:
-  void touch(const objects::ObjectKey& key, const objects::Object& object);
-  void remember_slice(const objects::ObjectKey& key, const objects::Object& object);
-  void forget_slice(const objects::ObjectKey& key, const objects::Object& object);
+  // One of the kinds. Not an Object, whose every kind takes the room of the largest.
+  template <class>
+  struct HeldOf;
+  template <class... Kinds>
+  struct HeldOf<std::variant<Kinds...>> {
+    using Type = std::variant<std::unique_ptr<const Kinds>...>;
+  };
+  using Held = HeldOf<objects::Object>::Type;
 
-  std::map<objects::ObjectKey, objects::Object> objects_;
+  template <class Kind>
+  [[nodiscard]] static const Kind* get_if(const Held& held);
+  template <class Kind>
+  [[nodiscard]] const Kind* find(std::string_view kind, std::string_view ns,
+                                 std::string_view name) const;
+  template <class Kind>
+  [[nodiscard]] std::vector<const Kind*> all(std::string_view kind) const;
+  template <class Kind>
+  [[nodiscard]] std::vector<const Kind*> all_by_age(std::string_view kind) const;
+
+  void touch(const objects::ObjectKey& key, const Held& held);
+  void remember_slice(const objects::ObjectKey& key, const Held& held);
+  void forget_slice(const objects::ObjectKey& key, const Held& held);
+
+  std::map<objects::ObjectKey, Held> objects_;
   // (namespace, service) -> keys of its slices, sorted.
   std::map<std::pair<std::string, std::string>, std::vector<objects::ObjectKey>> slices_;
   std::set<objects::ObjectKey> touched_;

@@ -169,8 +169,8 @@ void StatusReporter::tell_ingresses(const Round& round) {
 void StatusReporter::tell_events(const Round& round) {
   const Monotonic now = clock_.now();
   for (auto& [about, findings] : findings_) {
-    const objects::Object* object = round.state.find_object(about);
-    const std::string uid = object == nullptr ? std::string{} : objects::meta(*object).uid;
+    const objects::Meta* const meta = round.state.find_meta(about);
+    const std::string uid = meta == nullptr ? std::string{} : meta->uid;
     for (Standing& one : findings) {
       if (one.uid != uid) {
         if (!one.event.empty()) wishes_.forget(std::exchange(one.event, {}));

@@ -190,8 +190,7 @@ Topic Tracer::id(objects::ObjectKey key) {
     topic = free_.back();
     free_.pop_back();
   }
-  entries_[topic].key = key;
-  ids_.emplace(std::move(key), topic);
+  entries_[topic].id = ids_.emplace(std::move(key), topic).first;
   note_change(topic);
   return topic;
 }
@@ -202,12 +201,13 @@ Tracer::References Tracer::take_references() {
     Entry& entry = entries_[topic];
     entry.is_changed = false;
     const bool is_asked = !entry.units.empty();
-    if (holds_data(entry.key) && is_asked != entry.is_told) {
-      (is_asked ? changes.added : changes.gone).push_back(entry.key);
+    const objects::ObjectKey& key = entry.id->first;
+    if (holds_data(key) && is_asked != entry.is_told) {
+      (is_asked ? changes.added : changes.gone).push_back(key);
       entry.is_told = is_asked;
     }
     if (is_asked) continue;
-    ids_.erase(entry.key);
+    ids_.erase(entry.id);
     entry = {};
     free_.push_back(topic);
   }

@@ -140,8 +140,9 @@ class Tracer final : public state::Book {
   [[nodiscard]] std::set<objects::ObjectKey> references() const;
 
  private:
+  using Ids = std::map<objects::ObjectKey, Topic>;
   struct Entry {
-    objects::ObjectKey key;
+    Ids::iterator id{};  // the key stands there alone: there are many
     std::vector<Unit*> units;
     bool is_told = false;     // as a reference
     bool is_changed = false;  // listed
@@ -155,7 +156,7 @@ class Tracer final : public state::Book {
 
   std::int64_t now_;
   Scope* innermost_ = nullptr;
-  std::map<objects::ObjectKey, Topic> ids_;
+  Ids ids_;
   std::vector<Entry> entries_;
   std::vector<Topic> free_;
   std::vector<Topic> changed_;  // who gained or lost a unit, or were asked for the first time
