@@ -179,7 +179,7 @@ void Opening::advance_handshake() {
     if (connection_.tls->failure().reason == Reason::NotTls) {
       owner_.on_refused(RefusedConnection::NotTls);
     }
-    const bool has_alert = report_refused() && flushed == net::FlushState::Done;
+    const bool has_alert = report_refused() && connection_.stream->queued() == 0;
     has_alert ? hear_out() : close();
     return;
   }
