@@ -1,6 +1,7 @@
 // The floor of `./dev bench`: a relay that parses nothing and only moves bytes between a client and
 // a backend over mutual TLS, one backend connection for each client connection. What a proxy costs
-// above it is the price of being one.
+// above it is the price of being one. A client that ends leaves its backend connection to the next,
+// as pools do: a hundred handshakes would be most of a short measurement.
 //
 // One thread, level-triggered epoll, one read and one write a message: the four system calls that
 // nobody can avoid, and the fifth, epoll_wait, shared by what is ready together. Errors end the
@@ -24,6 +25,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -55,6 +57,7 @@ struct End {
 
 struct Pair {
   std::array<End, 2> ends;  // client, backend
+  bool waits = false;       // for an answer: the client spoke last
 };
 
 enum class Moved { Some, Nothing, Over };
@@ -96,18 +99,29 @@ class Relay {
   void accept_one() {
     const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK);
     if (fd < 0) return;
+    if (!parked_.empty()) {
+      Pair& pair = *parked_.back();
+      parked_.pop_back();
+      take_client(pair, fd);
+      return;
+    }
     const int backend = ::socket(AF_INET, SOCK_STREAM, 0);
     const sockaddr_in address = loopback(backend_port_);
     // Blocking until its handshake is done: connections are opened before the measurement begins.
     require(::connect(backend, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0,
             "can't reach the backend");
     auto* pair = new Pair;
-    open(*pair, 0, fd, front_);
     open(*pair, 1, backend, client_);
     require(SSL_connect(pair->ends[1].ssl) == 1, "handshake with the backend");
     BIO_socket_nbio(backend, 1);
-    if (front_ != nullptr) SSL_set_accept_state(pair->ends[0].ssl);
-    for (End& end : pair->ends) watch(EPOLL_CTL_ADD, end.fd, &end, EPOLLIN);
+    watch(EPOLL_CTL_ADD, backend, &pair->ends[1], EPOLLIN);
+    take_client(*pair, fd);
+  }
+
+  void take_client(Pair& pair, int fd) {
+    open(pair, 0, fd, front_);
+    if (front_ != nullptr) SSL_set_accept_state(pair.ends[0].ssl);
+    watch(EPOLL_CTL_ADD, fd, &pair.ends[0], EPOLLIN);
   }
 
   static void open(Pair& pair, std::size_t side, int fd, SSL_CTX* context) {
@@ -142,6 +156,8 @@ class Relay {
       const Moved read = receive(end, got);
       if (read == Moved::Over) return close(end);
       if (read == Moved::Nothing) return;
+      if (to.fd < 0) return close(end);  // parked, and nobody asked
+      end.pair->waits = &end == &end.pair->ends[0];
       if (send(to, std::string(bytes_.data(), got)) == Moved::Over) return close(end);
     } while (end.ssl != nullptr && SSL_has_pending(end.ssl) == 1);
   }
@@ -187,12 +203,16 @@ class Relay {
   }
 
   void close(End& end) {
-    for (End& one : end.pair->ends) {
-      if (one.ssl != nullptr) SSL_free(one.ssl);
-      ::close(one.fd);
-      one.fd = -1;
+    Pair& pair = *end.pair;
+    const bool parks =
+        &end == &pair.ends[0] && !pair.waits && pair.ends[1].unsent.empty() && end.unsent.empty();
+    std::erase(parked_, &pair);
+    for (End& one : pair.ends) {
+      if (one.fd < 0 || (parks && &one != &end)) continue;
+      SSL_free(std::exchange(one.ssl, nullptr));
+      ::close(std::exchange(one.fd, -1));
     }
-    closed_.emplace_back(end.pair);
+    parks ? parked_.push_back(&pair) : static_cast<void>(closed_.emplace_back(&pair));
   }
 
   const int backend_port_;
@@ -202,6 +222,7 @@ class Relay {
   int listener_ = -1;
   std::array<char, 16384> bytes_;
   std::vector<std::unique_ptr<Pair>> closed_;
+  std::vector<Pair*> parked_;  // without a client
 };
 
 SSL_CTX* make_context(const SSL_METHOD* method, const char* certificate, const char* key) {
