@@ -143,7 +143,8 @@ void Dial::finish() {
   note_peer();
   pool_.hooks_.on_handshake({&made_.service, &target_.address, made_.tls != nullptr,
                              made_.peer.tls.resumed, Reason::Ok,
-                             made_.tls == nullptr ? nullptr : &made_.tls->verdict()});
+                             made_.tls == nullptr ? nullptr : &made_.tls->verdict(),
+                             policy_key_of(target_.policy.get())});
   pool_.on_dialled(*this);
 }
 
@@ -157,7 +158,8 @@ void Dial::on_timeout() {
 void Dial::fail(Error error) {
   if (state_ == State::Handshaking) note_peer();  // whom we refused, or who refused us
   pool_.hooks_.on_handshake({&made_.service, &target_.address, target_.policy != nullptr,
-                             made_.peer.tls.resumed, error.reason});
+                             made_.peer.tls.resumed, error.reason, nullptr,
+                             policy_key_of(target_.policy.get()), error.detail});
   pool_.close(*this);  // lives on until the end of the round
   while (!waiting_.empty()) {
     ChannelUser& user = waiting_.front();

@@ -365,7 +365,8 @@ std::vector<std::shared_ptr<const tls::UpstreamPolicy>> H1Connection::policies_t
 void H1Connection::fail(Error error) {
   if (closed_) return;
   if (error.reason == Reason::ClientCertificateRejected) {
-    pool_.hooks_.on_handshake({&service_, &facts_.address, true, facts_.tls.resumed, error.reason});
+    pool_.hooks_.on_handshake({&service_, &facts_.address, true, facts_.tls.resumed, error.reason,
+                               nullptr, policy_key_of(facts_.policy.get()), error.detail});
   }
   const bool unprocessed = !request_flushed_ || was_refused_at_once(error);
   pool_.close(*this);

@@ -373,7 +373,8 @@ void H2Connection::fail(Error error) {
   const bool rejected = error.reason == Reason::ClientCertificateRejected;
   if (rejected) {
     // TLS 1.3: the refusal arrives after our side of the handshake was done.
-    pool_.hooks_.on_handshake({&service_, &facts_.address, true, facts_.tls.resumed, error.reason});
+    pool_.hooks_.on_handshake({&service_, &facts_.address, true, facts_.tls.resumed, error.reason,
+                               nullptr, policy_key_of(facts_.policy.get()), error.detail});
   }
   if (codec_.failed()) {
     codec_.produce(plain_, kFlushMark);  // a GOAWAY that says why

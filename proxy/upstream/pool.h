@@ -42,7 +42,13 @@ struct HandshakeOutcome {
   bool resumed = false;
   Reason reason = Reason::Ok;
   const pki::Verdict* verdict = nullptr;  // of an established TLS connection
+  std::string_view policy_key{};          // tls::UpstreamPolicy::key; empty: plain
+  std::string_view detail{};              // of a failure: a sentence
 };
+
+[[nodiscard]] inline std::string_view policy_key_of(const tls::UpstreamPolicy* policy) {
+  return policy == nullptr ? std::string_view() : std::string_view(policy->key);
+}
 
 // A chain to judge again under a policy's new trust, off the event loop.
 struct JudgeRequest {

@@ -103,6 +103,8 @@ TEST_F(H1ConnectionTest, SaysThatNobodyListens) {
   EXPECT_FALSE(user.failure) << "never from inside connect()";
   EXPECT_TRUE(driver_.until([&] { return user.reason() == Reason::ConnectRefused; }));
   EXPECT_EQ(outcomes_, std::vector<Reason>{Reason::ConnectRefused});
+  EXPECT_EQ(last_policy_key_, "") << "plain";
+  EXPECT_NE(last_detail_.find(backend_.address().to_string()), std::string::npos);
 }
 
 TEST_F(H1ConnectionTest, GivesUpOnABackendThatNeverAnswers) {
@@ -195,6 +197,8 @@ TEST_F(H1ConnectionTest, NotesWhatTheHandshakeAgreed) {
   EXPECT_EQ(user.channel->peer().tls.version, "TLSv1.3");
   EXPECT_EQ(user.channel->peer().tls.peer_subject, "CN=orders.shop.svc");
   EXPECT_EQ(user.channel->peer().tls.peer_serial, leaf_.serial());
+  EXPECT_EQ(last_policy_key_, policy_->key);
+  EXPECT_EQ(last_detail_, "");
 }
 
 TEST_F(H1ConnectionTest, ARefusalOfOurCertificateAfterTheHandshakeIsCountedAndNamed) {
@@ -209,6 +213,8 @@ TEST_F(H1ConnectionTest, ARefusalOfOurCertificateAfterTheHandshakeIsCountedAndNa
 
   EXPECT_TRUE(driver_.until([&] { return user.reason() == Reason::ClientCertificateRejected; }));
   EXPECT_EQ(outcomes_.back(), Reason::ClientCertificateRejected);
+  EXPECT_EQ(last_policy_key_, policy_->key);
+  EXPECT_NE(last_detail_, "");
   EXPECT_TRUE(user.unprocessed);  // it is a connect that failed, whatever was sent already
 }
 

@@ -79,6 +79,8 @@ class PoolFixture : public ::testing::Test {
                 [this](const upstream::HandshakeOutcome& outcome) {
                   outcomes_.push_back(outcome.reason);
                   resumed_.push_back(outcome.resumed);
+                  last_policy_key_ = outcome.policy_key;
+                  last_detail_ = outcome.detail;
                 },
             .judge =
                 [this](std::vector<upstream::JudgeRequest> requests) {
@@ -170,6 +172,8 @@ class PoolFixture : public ::testing::Test {
   tls::ClientContext tls_{clock_, &sessions_};
   upstream::PoolLimits limits_;
   std::vector<Reason> outcomes_;
+  std::string last_policy_key_;
+  std::string last_detail_;
   std::vector<bool> resumed_;  // of each outcome
   std::vector<upstream::JudgeRequest> judging_;
   std::vector<std::string> causes_;
