@@ -1,5 +1,6 @@
 // handfast-proxy: serves traffic by the files of a state directory. Parses options, builds, runs.
 
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <fstream>
 #include <string>
@@ -117,6 +119,14 @@ OptionSet make_options() {
   return options;
 }
 
+// In a cluster the pod's.
+std::string name_of_machine() {
+  std::string name = handfast::environment("POD_NAME");
+  std::array<char, HOST_NAME_MAX + 1> host{};
+  if (name.empty() && ::gethostname(host.data(), host.size() - 1) == 0) name = host.data();
+  return name;
+}
+
 // "off", or addresses with commas between.
 handfast::Result<std::vector<handfast::net::Address>> addresses_of(const ParsedOptions& parsed,
                                                                    const char* name) {
@@ -199,6 +209,7 @@ handfast::Result<handfast::server::ServerOptions> read_options(const ParsedOptio
   options.drain_timeout = parsed.duration("drain-timeout");
   options.session_resumption = parsed.text("upstream-session-resumption") == "on";
   options.access_log = parsed.text("access-log");
+  options.name = name_of_machine();
   if (parsed.text("metrics-compatibility") == "ingress-nginx") {
     options.nginx_labels = handfast::server::nginx_labels(handfast::environment("POD_NAMESPACE"),
                                                           handfast::environment("POD_NAME"));

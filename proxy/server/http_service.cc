@@ -86,7 +86,11 @@ class HttpService::Session final : public event::Handler, public event::RoundEnd
       reply({result.http_status, "text/plain; charset=utf-8", std::string(result.error) + "\n"});
       return true;
     }
-    HttpRequest request{std::string(head_.method), std::string(head_.path), {}};
+    HttpRequest request{std::string(head_.method),
+                        std::string(head_.path),
+                        {},
+                        std::string(head_.query),
+                        std::string(head_.host)};
     http::BodyDecoder body(head_.framing, head_.content_length);
     std::string_view rest = in_.view().substr(result.consumed);
     while (!body.done()) {
@@ -114,7 +118,7 @@ class HttpService::Session final : public event::Handler, public event::RoundEnd
     text.append(http::reason_phrase(answer.status));
     text.append("\r\nContent-Type: ").append(answer.content_type);
     text.append("\r\nContent-Length: ").append(std::to_string(answer.body.size()));
-    text.append("\r\nConnection: close\r\n\r\n");
+    text.append("\r\nConnection: close\r\n").append(answer.headers).append("\r\n");
     if (head_.method != "HEAD") text.append(answer.body);
     stream_.write(text);
     stream_.end_write();

@@ -20,12 +20,15 @@ struct HttpRequest {
   std::string method;
   std::string path;
   std::string body;
+  std::string query{};  // without '?'
+  std::string host{};   // of its Host, without the port
 };
 
 struct HttpReply {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
+  std::string headers{};  // more lines, each with its end
 };
 
 class HttpService {

@@ -163,6 +163,9 @@ bool Loader::publish(GenerationReader::Outcome& outcome, Monotonic began) {
   latch->wait();
   sweep_sessions(outcome.publication);
   process_metrics_.forget_services(outcome.publication.changes->services_gone);
+  if (handshakes_ != nullptr) {
+    handshakes_->forget_services(outcome.publication.changes->services_gone);
+  }
   {
     const std::lock_guard lock(mutex_);
     std::swap(served_, outcome.publication.snapshot);  // the old one is dropped with the outcome
@@ -189,7 +192,19 @@ void Loader::sweep_sessions(const Publication& publication) {
   });
 }
 
+std::optional<RefusedLoad> Loader::last_refused() const {
+  const std::lock_guard lock(mutex_);
+  return last_refused_;
+}
+
 void Loader::report(const std::vector<config::Rejection>& rejected, std::uint64_t number) {
+  if (rejected.empty()) return;
+  RefusedLoad refused{number, clock_.unix_now(), rejected, rejected.size()};
+  if (refused.rejected.size() > RefusedLoad::kMost) refused.rejected.resize(RefusedLoad::kMost);
+  {
+    const std::lock_guard lock(mutex_);
+    last_refused_ = std::move(refused);
+  }
   for (const config::Rejection& rejection : rejected) {
     log(LogLevel::Error, "part of a generation can't be loaded",
         {{"generation", std::to_string(number)},

@@ -8,6 +8,7 @@
 // Threading: post(), load() and served() from any thread.
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -20,11 +21,22 @@
 
 #include "proxy/config/control.h"
 #include "proxy/server/generation_reader.h"
+#include "proxy/server/last_handshakes.h"
 #include "proxy/server/snapshot_builder.h"
 #include "proxy/server/worker.h"
 #include "proxy/tls/session_store.h"
 
 namespace handfast::server {
+
+// What wasn't taken of a generation.
+struct RefusedLoad {
+  static constexpr std::size_t kMost = 100;
+
+  std::uint64_t generation = 0;  // 0: a file of --config
+  UnixSeconds time = 0;
+  std::vector<config::Rejection> rejected;  // kMost of them at most
+  std::size_t rejected_total = 0;
+};
 
 class Loader {
  public:
@@ -42,6 +54,8 @@ class Loader {
   void set_workers(std::vector<Worker*> workers) { workers_ = std::move(workers); }
   // Swept of what each generation leaves without a use. Outlives the thread.
   void set_sessions(tls::SessionStore* sessions) { sessions_ = sessions; }
+  // Told which Services are gone. Outlives the thread.
+  void set_handshakes(LastHandshakes* handshakes) { handshakes_ = handshakes; }
   void start();
   void stop();  // joins; what was posted before still runs
 
@@ -56,6 +70,9 @@ class Loader {
   // What every worker serves; null before the first generation. Never dropped by the caller's
   // thread alone: hand it back with post() if it may be the last reference.
   [[nodiscard]] std::shared_ptr<const route::Snapshot> served() const;
+
+  // The last load of which something wasn't taken.
+  [[nodiscard]] std::optional<RefusedLoad> last_refused() const;
 
  private:
   void run();
@@ -74,6 +91,7 @@ class Loader {
   GenerationReader reader_;
   std::vector<Worker*> workers_;
   tls::SessionStore* sessions_ = nullptr;  // with backends
+  LastHandshakes* handshakes_ = nullptr;
   std::vector<config::Rejection> refused_at_start_;
   std::optional<std::uint64_t> last_seen_current_;
 
@@ -81,6 +99,7 @@ class Loader {
   std::condition_variable wake_;
   std::deque<std::function<void()>> tasks_;
   std::shared_ptr<const route::Snapshot> served_;
+  std::optional<RefusedLoad> last_refused_;
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -18,8 +18,6 @@ namespace {
 
 // The proxy also looks for itself: a notice may be lost.
 constexpr std::chrono::seconds kLookInterval{2};
-// More endpoints than this aren't remembered one by one.
-constexpr std::size_t kMaxHandshakes = 100'000;
 
 Result<UniqueFd> open_access_log(const std::string& path) {
   if (path == "off") return UniqueFd();
@@ -60,6 +58,7 @@ Server::~Server() {
   // dropped with it.
   if (loader_ != nullptr) loader_->stop();
   for (auto& worker : workers_) worker->stop();
+  status_page_.reset();
   preflights_.reset();
   dns_.reset();
   resolver_.reset();
@@ -84,6 +83,7 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
   server->loader_ = std::make_unique<Loader>(
       Loader::Source{server->options_.state_directory, server->options_.config_file},
       server->clock_, *server->route_metrics_, *server->process_metrics_, std::move(*certificate));
+  server->loader_->set_handshakes(&server->handshakes_);
   auto dns = upstream::DnsClient::create({});
   if (!dns) return fail(dns.error());
   server->dns_ = std::move(*dns);
@@ -180,6 +180,8 @@ Status Server::make_workers() {
 
 Status Server::open_services() {
   http_service_ = std::make_unique<HttpService>(*loop_, buffers_);
+  status_page_ = std::make_unique<StatusPage>(*loader_, *loop_, handshakes_,
+                                              [this] { return status_facts(); });
   const auto serve = [this](const std::vector<net::Address>& addresses, const char* name,
                             const HttpService::Handle& handle) -> Status {
     for (const net::Address& address : addresses) {
@@ -277,10 +279,7 @@ void Server::drain_workers() {
 void Server::on_handshake(const upstream::HandshakeOutcome& outcome) {
   process_metrics_->on_handshake(outcome);
   warnings_.on_handshake(outcome);
-  const std::lock_guard lock(handshakes_mutex_);
-  if (handshakes_.size() >= kMaxHandshakes) handshakes_.clear();
-  handshakes_[{*outcome.service, outcome.address->to_string()}] = {outcome.reason,
-                                                                   clock_.unix_now()};
+  handshakes_.on_handshake(outcome);
 }
 
 bool Server::ready() const { return !shutting_down_ && loader_->served() != nullptr; }

@@ -6,9 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,8 +17,10 @@
 #include "proxy/net/connection_limits.h"
 #include "proxy/server/handshake_warnings.h"
 #include "proxy/server/http_service.h"
+#include "proxy/server/last_handshakes.h"
 #include "proxy/server/loader.h"
 #include "proxy/server/preflights.h"
+#include "proxy/server/status_page.h"
 #include "proxy/server/worker.h"
 #include "proxy/upstream/dns_client.h"
 #include "proxy/upstream/resolver.h"
@@ -43,6 +43,7 @@ struct ServerOptions {
   std::uint32_t address_connections = 0;  // of one client address; 0: no limit
   upstream::PoolLimits pool_limits;
   bool session_resumption = true;  // with backends
+  std::string name;                // of the pod or the machine, for the status page
   // With a value, series of ingress-nginx too, with these labels (nginx_metrics.h).
   std::optional<std::string> nginx_labels;
 };
@@ -74,6 +75,8 @@ class Server {
   void answer_admin(const HttpRequest& request, const HttpService::Answer& answer);
   void answer_state(const HttpService::Answer& answer);
   [[nodiscard]] std::string metrics_text();
+  [[nodiscard]] ProcessMetrics::Gauges gauges() const;
+  [[nodiscard]] StatusFacts status_facts() const;
   void write_nginx_metrics(std::string& text, const ProcessMetrics::Gauges& gauges) const;
   [[nodiscard]] config::StateAnswer state();
   [[nodiscard]] bool ready() const;
@@ -99,6 +102,7 @@ class Server {
   std::vector<WorkerSockets> worker_sockets_;  // until the workers have them
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<HttpService> http_service_;
+  std::unique_ptr<StatusPage> status_page_;
   std::unique_ptr<SignalHandler> signals_;
   std::unique_ptr<event::Timer> poll_timer_;
   std::unique_ptr<event::Timer> shutdown_timer_;
@@ -106,13 +110,8 @@ class Server {
   bool shutting_down_ = false;
   std::size_t drained_ = 0;
 
-  struct LastHandshake {
-    Reason reason;
-    UnixSeconds time;
-  };
   HandshakeWarnings warnings_{clock_};
-  std::mutex handshakes_mutex_;
-  std::map<std::pair<std::string, std::string>, LastHandshake> handshakes_;
+  LastHandshakes handshakes_{clock_};
 };
 
 }  // namespace handfast::server

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -51,7 +52,7 @@ config::PolicyState describe_policy(const tls::UpstreamPolicy& policy) {
 
 }  // namespace
 
-std::string Server::metrics_text() {
+ProcessMetrics::Gauges Server::gauges() const {
   ProcessMetrics::Gauges gauges;
   for (const auto& worker : workers_) {
     const std::uint64_t idle = worker->upstream_idle();
@@ -68,6 +69,29 @@ std::string Server::metrics_text() {
     gauges.tls_session_bytes = sessions_->bytes();
   }
   gauges.access_log_dropped = access_log_->dropped();
+  return gauges;
+}
+
+StatusFacts Server::status_facts() const {
+  const ProcessMetrics::Gauges now = gauges();
+  const ProcessMetrics::Loads loads = process_metrics_->loads();
+  return {.name = options_.name,
+          .now = clock_.unix_now(),
+          .start = start_,
+          .ready = ready(),
+          .draining = shutting_down_,
+          .workers = workers_.size(),
+          .connections = now.downstream_connections,
+          .requests = now.requests_in_flight,
+          .upstream_connections = now.upstream_active + now.upstream_idle,
+          .loads_accepted = loads.accepted,
+          .loads_rejected = loads.rejected,
+          .last_load = loads.last,
+          .refused = loader_->last_refused()};
+}
+
+std::string Server::metrics_text() {
+  const ProcessMetrics::Gauges gauges = this->gauges();
   process_metrics_->set(gauges);
   std::string text;
   process_metrics_->write(text);
@@ -139,7 +163,11 @@ void Server::answer_control(const HttpRequest& request, HttpService::Answer answ
     answer_preflight(request, std::move(answer));
     return;
   }
-  answer_admin(request, answer);
+  if (request.path == "/v1/state" && request.method == "GET") {
+    answer_state(answer);
+  } else {
+    answer(not_found());
+  }
 }
 
 void Server::answer_preflight(const HttpRequest& request, HttpService::Answer answer) {
@@ -157,19 +185,14 @@ void Server::answer_preflight(const HttpRequest& request, HttpService::Answer an
 }
 
 void Server::answer_admin(const HttpRequest& request, const HttpService::Answer& answer) {
-  if (request.method != "GET" && request.method != "HEAD") {
-    answer({405, "text/plain; charset=utf-8", "only GET\n"});
+  if (!is_own_host(request.host)) {
+    answer({421, "text/plain; charset=utf-8", "only by localhost or an address\n"});
+  } else if (request.method != "GET" && request.method != "HEAD") {
+    answer({405, "text/plain; charset=utf-8", "only GET\n", "Allow: GET, HEAD\r\n"});
   } else if (request.path == "/v1/state") {
     answer_state(answer);
-  } else if (request.path == "/") {
-    const auto snapshot = loader_->served();
-    std::string text = "handfast-proxy\n";
-    text += snapshot == nullptr ? "no generation yet\n"
-                                : "generation " + std::to_string(snapshot->generation) + "\n";
-    text += "state as JSON: /v1/state\n";
-    answer({200, "text/plain; charset=utf-8", std::move(text)});
   } else {
-    answer(not_found());
+    status_page_->answer(request, answer);
   }
 }
 
@@ -207,10 +230,18 @@ config::StateAnswer Server::state() {
       policies.emplace(name, describe_policy(*policy));
   }
   for (auto& [name, policy] : policies) state.policies.push_back(std::move(policy));
-  const std::lock_guard lock(handshakes_mutex_);
-  for (const auto& [key, last] : handshakes_) {
-    state.endpoints.push_back(
-        {key.first, key.second, std::string(to_string(last.reason)), last.time});
+  // The newest of an endpoint, whatever was presented to it; they come together.
+  for (const LastHandshake& last : handshakes_.all()) {
+    config::EndpointState told{last.service, last.address.to_string(),
+                               std::string(to_string(last.reason)), last.time};
+    const bool is_same = !state.endpoints.empty() &&
+                         state.endpoints.back().service == told.service &&
+                         state.endpoints.back().address == told.address;
+    if (!is_same) {
+      state.endpoints.push_back(std::move(told));
+    } else if (told.time >= state.endpoints.back().time) {
+      state.endpoints.back() = std::move(told);
+    }
   }
   return state;
 }

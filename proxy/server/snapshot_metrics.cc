@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "proxy/server/closed_routes.h"
 #include "proxy/server/process_metrics.h"
 #include "proxy/server/route_metrics.h"
 
@@ -75,34 +76,17 @@ void collect_policy(const tls::UpstreamPolicy& policy, Collected& all) {
   collect_trust(policy, all);
 }
 
-void collect_backend(const route::Snapshot& snapshot, const config::Route& route, Collected& all) {
-  if (route.refused) {
-    all.count_refused(route.refused->reason);
+void collect_route(const route::Snapshot& snapshot, const config::Route& route,
+                   const tls::ClientPolicy* clients, Collected& all) {
+  if (const auto closed = closed_by(snapshot, route, clients)) {
+    all.count_refused(closed->reason);
     return;
-  }
-  if (const auto* service = snapshot.find_service(route.service);
-      service != nullptr && service->config.refused) {
-    all.count_refused(service->config.refused->reason);
   }
   if (!config::is_tls(route.protocol)) return;
   const auto policy = snapshot.find_policy(route.upstream_tls);
-  if (policy == nullptr) return;
-  if (policy->refused) {
-    all.count_refused(policy->refused->reason);
-  } else if (!policy->verify) {
+  if (policy != nullptr && !policy->verify) {
     all.insecure["namespace=\"" + escape_label(route.ingress_namespace) + "\",ingress=\"" +
                  escape_label(route.ingress) + "\""] += 1;
-  }
-}
-
-void collect_auth(const route::Snapshot& snapshot, const config::ExternalAuth& auth,
-                  Collected& all) {
-  const auto* service = snapshot.find_service(auth.service);
-  const auto policy = snapshot.find_policy(auth.upstream_tls);
-  if (service != nullptr && service->config.refused) {
-    all.count_refused(service->config.refused->reason);
-  } else if (policy != nullptr && policy->refused) {
-    all.count_refused(policy->refused->reason);
   }
 }
 
@@ -115,16 +99,9 @@ void collect_host(const route::Snapshot& snapshot, const route::HostEntry& host,
   }
   if (host.client != nullptr && !host.client->refused) collect_trust(*host.client, all);
   if (host.config.certificate_problem) all.front_problems[name] = 1;
-  if (host.passthrough) collect_backend(snapshot, *host.passthrough, all);
+  if (host.passthrough) collect_route(snapshot, *host.passthrough, nullptr, all);
   for (const config::Route& route : host.config.routes) {
-    if (!route.refused && route.client && route.client->refused) {
-      all.count_refused(route.client->refused->reason);
-    } else if (!route.refused && route.client && host.client != nullptr && host.client->refused) {
-      all.count_refused(host.client->refused->reason);
-    } else {
-      collect_backend(snapshot, route, all);
-      if (!route.refused && route.auth) collect_auth(snapshot, *route.auth, all);
-    }
+    collect_route(snapshot, route, route.client ? host.client.get() : nullptr, all);
   }
 }
 
@@ -135,7 +112,7 @@ void collect_port(const route::Snapshot& snapshot, const route::TcpEntry& port, 
               static_cast<double>(port.certificate->info().not_after));
   }
   if (port.client != nullptr) collect_trust(*port.client, all);
-  collect_backend(snapshot, port.route, all);
+  collect_route(snapshot, port.route, nullptr, all);
 }
 
 }  // namespace

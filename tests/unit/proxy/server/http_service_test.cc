@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "tests/unit/proxy/event/loop_driver.h"
 #include "tests/unit/proxy/net/peer.h"
 
@@ -38,8 +40,14 @@ class HttpServiceTest : public ::testing::Test {
     clients_.back()->send(text);
     return *clients_.back();
   }
-  std::string answer_to(std::string_view text) {
+  // `meanwhile`: once the request is there.
+  std::string answer_to(std::string_view text, const std::function<void()>& meanwhile = {}) {
     Peer& client = send(text);
+    if (meanwhile) {
+      const std::size_t before = requests_.size();
+      EXPECT_TRUE(driver_.until([&] { return requests_.size() > before; }));
+      meanwhile();
+    }
     EXPECT_TRUE(driver_.until([&] { return client.ended; }));
     return client.received;
   }
@@ -62,6 +70,18 @@ TEST_F(HttpServiceTest, AnswersOneRequestAndCloses) {
   EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 OK\r\n"));
   EXPECT_TRUE(answer.ends_with("hello you"));
   EXPECT_EQ(requests_[0].method, "POST");
+}
+
+TEST_F(HttpServiceTest, TellsHostAndQueryAndSendsTheHeadersOfAReply) {
+  const std::string answer = answer_to("GET /later HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", [&] {
+    loop_->post([&] { later_({200, "text/plain", "x", "X-One: 1\r\nX-Two: 2\r\n"}); });
+  });
+
+  EXPECT_NE(answer.find("\r\nX-One: 1\r\nX-Two: 2\r\n\r\nx"), std::string::npos);
+  answer_to("GET /a?q=%20&b HTTP/1.1\r\nHost: [::1]:80\r\n\r\n");
+  EXPECT_EQ(requests_[1].path, "/a");
+  EXPECT_EQ(requests_[1].query, "q=%20&b");
+  EXPECT_EQ(requests_[1].host, "[::1]");
 }
 
 TEST_F(HttpServiceTest, AnswersLater) {
