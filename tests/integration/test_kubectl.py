@@ -109,7 +109,7 @@ class Pods(unittest.TestCase):
         kubectl = pathlib.Path(cls.temporary.name) / "kubectl"
         kubectl.write_text(f"""#!/bin/sh
 case "$*" in
-  *"get pods"*) echo "handfast-1 {proxy} {controller}" ;;
+  *"get pods"*) echo 'handfast-1 {proxy} {controller} ["--admin=127.0.0.1:10365","--x=y"]' ;;
   *"get --raw /api/v1/namespaces/edge/pods/handfast-1:"*)
     port=${{*##*handfast-1:}}
     exec curl -s "http://127.0.0.1:${{port%%/*}}/metrics" ;;
@@ -144,6 +144,8 @@ esac
             self.assertIn("  routes refused: secret_missing (1)\n", done.stdout)
             self.assertIn("  routes without verification: shop/loose (1)\n", done.stdout)
             self.assertRegex(done.stdout, r"handshakes failed: shop/fails: untrusted_issuer \(\d+\)")
+            self.assertIn("kubectl -n edge port-forward handfast-1 10365, then "
+                          "http://localhost:10365/\n", done.stdout)
             return True
 
         eventually(check, "the status")
