@@ -21,7 +21,7 @@ from harness.cluster import ApiError, Cluster, ClusterPair  # noqa: E402
 from harness.pki import Authority  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
-from test_values import INGRESS_NGINX  # noqa: E402
+from ingress_nginx import INGRESS_NGINX  # noqa: E402
 
 cluster.skip_without_programs()
 if not (chart.BIN / "handfast-controller").exists():

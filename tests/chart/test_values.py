@@ -5,67 +5,11 @@ import unittest
 
 import chart
 from chart import Objects, flags
+from ingress_nginx import INGRESS_NGINX
 
 chart.skip_without("helm")
 
 SCHEMA = json.loads((chart.CHART / "values.schema.json").read_text())
-
-# The values of ingress-nginx that people set most, each with a value that isn't its default.
-INGRESS_NGINX = {
-    "controller": {
-        "replicaCount": 3,
-        "kind": "Deployment",
-        "config": {"proxy-body-size": "8m", "use-forwarded-headers": "true",
-                   "proxy-real-ip-cidr": "10.0.0.0/8", "ssl-protocols": "TLSv1.2 TLSv1.3",
-                   "keep-alive": 75},
-        "extraArgs": {"default-ssl-certificate": "ingress/wildcard", "v": 2,
-                      "enable-ssl-passthrough": True},
-        "ingressClassResource": {"name": "nginx-internal", "enabled": True, "default": True,
-                                 "controllerValue": "k8s.io/internal-ingress-nginx"},
-        "ingressClass": "nginx-internal",
-        "watchIngressWithoutClass": True,
-        "service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local",
-                    "annotations": {"service.beta.kubernetes.io/aws-load-balancer-type": "nlb"},
-                    "loadBalancerSourceRanges": ["192.0.2.0/24"], "nodePorts": {"https": 30443},
-                    "internal": {"enabled": True, "annotations": {"internal": "true"}}},
-        "hostPort": {"enabled": False},
-        "publishService": {"enabled": True},
-        "metrics": {"enabled": True, "port": 10254,
-                    "serviceMonitor": {"enabled": True, "additionalLabels": {"release": "prometheus"}},
-                    "prometheusRule": {"enabled": True, "rules": []}},
-        "admissionWebhooks": {"enabled": True, "failurePolicy": "Fail",
-                              "patch": {"enabled": True, "image": {"tag": "v1.6.9"}}},
-        "allowSnippetAnnotations": True,
-        "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}},
-        "autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 9,
-                        "targetCPUUtilizationPercentage": 70},
-        "minAvailable": 2,
-        "nodeSelector": {"node-role.kubernetes.io/edge": ""},
-        "tolerations": [{"key": "edge", "operator": "Exists"}],
-        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
-            {"weight": 1, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname"}}]}},
-        "topologySpreadConstraints": [
-            {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone",
-             "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {
-                 "app.kubernetes.io/instance": "{{ .Release.Name }}"}}}],
-        "podAnnotations": {"linkerd.io/inject": "enabled"},
-        "podLabels": {"team": "edge"},
-        "priorityClassName": "system-cluster-critical",
-        "terminationGracePeriodSeconds": 120,
-        "lifecycle": {"preStop": {"exec": {"command": ["/wait-shutdown"]}}},
-        "image": {"registry": "mirror.example", "tag": "v1.15.1", "digest": "sha256:00"},
-        "livenessProbe": {"httpGet": {"path": "/healthz", "port": 10254}, "periodSeconds": 20},
-        "addHeaders": {"X-Frame-Options": "DENY"},
-        "extraEnvs": [{"name": "TZ", "value": "UTC"}],
-        "containerPort": {"http": 80, "https": 443},
-    },
-    "tcp": {"9000": "shop/orders:9000"},
-    "udp": {"53": "kube-system/kube-dns:53"},
-    "defaultBackend": {"enabled": True, "image": {"image": "defaultbackend"}},
-    "rbac": {"create": True}, "serviceAccount": {"create": True, "name": "edge"},
-    "imagePullSecrets": [{"name": "mirror"}],
-    "dhParam": "LS0t",
-}
 
 IGNORED = ["controller.addHeaders", "controller.allowSnippetAnnotations",
            "controller.admissionWebhooks.patch", "controller.image", "controller.lifecycle",
