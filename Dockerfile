@@ -9,7 +9,13 @@ FROM ${BASE} AS build
 WORKDIR /src
 COPY dev ./
 RUN ./dev install build
-COPY . .
+# What it is built of, and no more: a change of a test or a document builds nothing anew.
+COPY CMakeLists.txt CMakePresets.json ./
+COPY cmake cmake
+COPY tests/bench tests/bench
+COPY proxy proxy
+COPY controller controller
+COPY cmd cmd
 RUN ./dev build release \
  && strip build/release/bin/handfast* \
  # The packages of the shared libraries that the programs load; their names differ by release.
@@ -17,7 +23,9 @@ RUN ./dev build release \
   | while read -r library; do dpkg-query -S "*/$(basename "$library")"; done \
   | cut -d: -f1 | sort -u > runtime-packages
 
+# Built only when it is asked for; Docker before 23 needs DOCKER_BUILDKIT=1 for that.
 FROM build AS test
+COPY . .
 RUN ./dev test
 
 FROM ${BASE} AS runtime
@@ -31,7 +39,8 @@ LABEL org.opencontainers.image.title="Handfast" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="${BASE}"
-COPY --from=build /src/runtime-packages /src/image/sbom.sh /tmp/
+COPY --from=build /src/runtime-packages /tmp/
+COPY image/sbom.sh /tmp/
 # ca-certificates: whom `wellKnownCACertificates: System` believes. What is deleted differs from one
 # build to the next, or is of no use without a package manager at work.
 RUN apt-get update \
