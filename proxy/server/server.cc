@@ -256,6 +256,7 @@ void Server::begin_shutdown() {
   if (options_.shutdown_delay.count() == 0) {
     drain_workers();
   } else {
+    for (auto& worker : workers_) worker->take_leave();
     shutdown_timer_->set(loop_->now() + options_.shutdown_delay);
   }
 }

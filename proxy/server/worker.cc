@@ -354,6 +354,10 @@ void Worker::give_memory_back() {
   shared_.off_loop([] { ::malloc_trim(0); });
 }
 
+void Worker::take_leave() {
+  loop_->post([this] { context_.draining = true; });
+}
+
 void Worker::drain(std::function<void()> done) {
   loop_->post([this, done = std::move(done)]() mutable {
     context_.draining = true;

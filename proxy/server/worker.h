@@ -67,6 +67,10 @@ class Worker final : private session::SessionOwner,
   // Swaps the snapshot; from the first on, connections are accepted. `done` runs on the worker's
   // thread once no request can begin under the one before.
   void publish(Publication publication, std::function<void()> done);
+  // From now on each answer says that its connection ends, and nothing is closed: clients go
+  // elsewhere by themselves. At a drain an idle connection is closed without a word, and a client
+  // that asks over it at that moment has lost its request.
+  void take_leave();
   // Finishes what is under way, then `done`; connections that come meanwhile are served and closed.
   void drain(std::function<void()> done);
   void stop();  // joins

@@ -548,6 +548,20 @@ class Shutdown(unittest.TestCase):
         self.assertEqual(self.handfast.get("a.test").status, 200)
         self.assertEqual(self.handfast.proxy.wait(30), 0)
 
+    def test_delay_says_goodbye_over_connections_that_are_open(self):
+        self.start("--shutdown-delay", "3s")
+        with self.handfast.connect() as asking, self.handfast.connect() as silent:
+            for connection in (asking, silent):
+                self.assertIsNone(connection.request("a.test").header("connection"))
+            self.handfast.proxy.signal(signal.SIGTERM)
+            eventually(lambda: not self.handfast.is_ready(), "not ready", patience=2.5)
+
+            answer = asking.request("a.test")
+            self.assertEqual((answer.status, answer.header("connection")), (200, "close"))
+            self.assertTrue(asking.is_closed())
+            self.assertEqual(silent.request("a.test").status, 200)
+        self.assertEqual(self.handfast.proxy.wait(30), 0)
+
     def test_no_child_is_left(self):
         self.start()
         children = [self.handfast.child("handfast-proxy"),
