@@ -202,8 +202,8 @@ def state():
     """What a person would look at first."""
     words = []
     for command in (("get", "pods", "-A", "-o", "wide"),
-                    ("-n", "handfast", "get", "events"),
-                    ("-n", "handfast", "logs", "-l", OURS, "--all-containers", "--tail=40")):
+                    ("get", "events", "-A", "--field-selector=type=Warning"),
+                    ("-n", "handfast", "logs", "-l", OURS, "--all-containers", "--tail=10")):
         try:
             words.append(kubectl(*command))
         except kube.Refused as error:

@@ -19,13 +19,19 @@ class Result(unittest.TextTestResult):
 
     def addFailure(self, test, err):
         super().addFailure(test, err)
-        self.stream.writeln(case.state())
+        self._tell(self.failures)
 
     def addError(self, test, err):
         super().addError(test, err)
+        self._tell(self.errors)
+
+    def _tell(self, found):
+        """At once, and how things stand in the cluster: in the end that is gone."""
+        self.stream.writeln(found[-1][1])
         self.stream.writeln(case.state())
+        self.stream.flush()
 
 
 if __name__ == "__main__":
-    unittest.main(module=None, argv=["e2e", "-v", *sys.argv[1:]],
-                  testRunner=unittest.TextTestRunner(resultclass=Result, stream=sys.stdout))
+    unittest.main(module=None, argv=["e2e", *sys.argv[1:]], testRunner=unittest.TextTestRunner(
+        resultclass=Result, stream=sys.stdout, verbosity=2))
