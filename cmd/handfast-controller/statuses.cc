@@ -39,6 +39,7 @@ void add_status_flags(OptionSet& options) {
                      "write where Ingresses are reached");
   options.add_text("publish-service", "NS/NAME", "", "the Service whose address that is");
   options.add_list("publish-status-address", "ADDR,...", "that address itself");
+  options.add_flag("report-node-internal-ip-address", "else of nodes: not the external addresses");
   options.add_text("election-id", "NAME", "ingress-controller-leader",
                    "Lease of who writes status");
   options.add_duration("election-ttl", "30s", "how long it holds");
@@ -65,6 +66,7 @@ Result<StatusSettings> read_status_flags(const ParsedOptions& parsed) {
     return refuse("--publish-service and --publish-status-address exclude each other");
   }
   std::ranges::sort(settings.addresses);
+  settings.internal_addresses = parsed.flag("report-node-internal-ip-address");
   settings.election_id = parsed.text("election-id");
   if (!objects::is_dns_subdomain(settings.election_id)) {
     return refuse("--election-id: " + settings.election_id + " is no name of a Lease");
@@ -85,6 +87,7 @@ Statuses::Statuses(StatusSettings settings, kube::Api& api, publish::ProxyContro
                    const translate::Options& options, const Clock& clock)
     : settings_(std::move(settings)),
       pods_(api, clock, settings_.ns),
+      nodes_(api, clock, {settings_.ns, settings_.pod, settings_.internal_addresses}),
       keeper_(api, clock, election_of(settings_)),
       reporter_(keeper_, clock, options,
                 {.reporter = {options.controller_name, settings_.pod},
@@ -92,7 +95,8 @@ Statuses::Statuses(StatusSettings settings, kube::Api& api, publish::ProxyContro
                  .addresses = settings_.addresses,
                  .service = settings_.publish_service}),
       parts_{reporter_, proxy,
-             [this](const std::string& pod) { return keeper_.leads() && pods_.is_gone(pod); }} {}
+             [this](const std::string& pod) { return keeper_.leads() && pods_.is_gone(pod); },
+             [this] { return keeper_.leads() ? nodes_.find() : status::Addresses{}; }} {}
 
 Statuses::~Statuses() { stop(); }
 

@@ -14,6 +14,7 @@
 #include "controller/status/ingress_status.h"
 #include "controller/status/keeper.h"
 #include "controller/status/live_pods.h"
+#include "controller/status/node_addresses.h"
 #include "controller/status/status_reporter.h"
 #include "controller/translate/options.h"
 #include "proxy/base/clock.h"
@@ -26,6 +27,7 @@ struct StatusSettings {
   bool update = true;                                        // --update-status
   status::Addresses addresses;                               // --publish-status-address
   std::optional<translate::NamespacedName> publish_service;  // --publish-service
+  bool internal_addresses = false;  // --report-node-internal-ip-address
   std::string election_id;
   std::chrono::seconds election_ttl{};
   bool is_alone = false;  // --disable-leader-election
@@ -54,6 +56,7 @@ class Statuses {
  private:
   const StatusSettings settings_;
   status::LivePods pods_;
+  status::NodeAddresses nodes_;
   status::Keeper keeper_;
   status::StatusReporter reporter_;
   reconcile::StatusParts parts_;

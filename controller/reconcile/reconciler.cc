@@ -304,7 +304,8 @@ void Reconciler::tell_status() {
        .is_served = parts_.publisher.acknowledged() == parts_.writer.newest(),
        .rejected = rejected_,
        .proxy = proxy ? &*proxy : nullptr,
-       .is_gone = parts_.status->is_gone});
+       .is_gone = parts_.status->is_gone,
+       .node_addresses = parts_.status->node_addresses});
 }
 
 bool Reconciler::is_on_disk(const std::string& directory) const {

@@ -44,6 +44,7 @@ struct StatusParts {
   status::StatusReporter& reporter;
   publish::ProxyControl& proxy;
   std::function<bool(const std::string& pod)> is_gone;  // of a replica
+  std::function<status::Addresses()> node_addresses{};
 };
 
 class Reconciler {

@@ -91,7 +91,8 @@ StatusReporter::StatusReporter(Wishes& wishes, const Clock& clock,
     : wishes_(wishes), clock_(clock), options_(options), settings_(std::move(settings)) {}
 
 void StatusReporter::tell(const Round& round) {
-  if (round.are_ingresses_touched) tell_ingresses(round);
+  const bool has_moved = note_node_addresses(round);
+  if (has_moved || round.are_ingresses_touched) tell_ingresses(round);
   tell_events(round);
 
   const auto policies = round.state.upstream_tls_policies();
@@ -137,9 +138,20 @@ void StatusReporter::note(const translate::Report& over, const translate::Report
   }
 }
 
+bool StatusReporter::note_node_addresses(const Round& round) {
+  if (!settings_.update_ingresses || !settings_.addresses.empty() || settings_.service ||
+      !round.node_addresses) {
+    return false;
+  }
+  Addresses now = round.node_addresses();
+  if (now == node_addresses_) return false;
+  node_addresses_ = std::move(now);
+  return true;
+}
+
 void StatusReporter::tell_ingresses(const Round& round) {
   if (!settings_.update_ingresses) return;
-  Addresses addresses = settings_.addresses;
+  Addresses addresses = settings_.addresses.empty() ? node_addresses_ : settings_.addresses;
   if (addresses.empty() && settings_.service) {
     const auto* service = round.state.find_service(settings_.service->ns, settings_.service->name);
     // Not there (yet), or without an address: what the Ingresses say stays.

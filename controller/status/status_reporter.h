@@ -43,6 +43,8 @@ class StatusReporter {
     const std::map<std::string, config::Rejection, std::less<>>& rejected;  // by shard
     const config::StateAnswer* proxy = nullptr;             // null: it didn't answer
     std::function<bool(const std::string& pod)> is_gone{};  // replicas that live; none: unknown
+    // Of the nodes, for where nothing else is named; none: unknown.
+    std::function<Addresses()> node_addresses{};
   };
 
   // What only changed in how handshakes went is written this often.
@@ -67,6 +69,8 @@ class StatusReporter {
     Monotonic told_at;
   };
 
+  // Whether those of the nodes are others than in the round before.
+  bool note_node_addresses(const Round& round);
   void tell_ingresses(const Round& round);
   void tell_events(const Round& round);
   void tell_policy(const Round& round, const objects::UpstreamTlsPolicy& policy,
@@ -82,6 +86,7 @@ class StatusReporter {
   std::map<std::string, Monotonic> handshakes_told_;  // by policy
   // Keys of writes that are wanted: what isn't any more must not be sent by who leads later.
   std::set<std::string> ingresses_;
+  Addresses node_addresses_;
   std::set<std::string> leaders_;  // about policies, of the round under way
 };
 

@@ -40,8 +40,8 @@ class EachRule(RbacCase):
         super().prepare()
         cls.cluster.apply(*(manifests.crd(*names) for names in GATEWAY_KINDS))
 
-    def start_controller(self):
-        pair = ClusterPair(self.pair.kubeconfig)
+    def start_controller(self, *flags):
+        pair = ClusterPair(self.pair.kubeconfig, *flags)
         self.addCleanup(pair.close)
         pair.start_controller()
         eventually(pair.state.exists, "the state directory")
@@ -75,6 +75,17 @@ class EachRule(RbacCase):
                     self.assertFalse(pair.is_ready())
                     self.put_role(role, role["rules"])
                     eventually(pair.is_ready, f"readiness with {missing}", patience=60)
+
+    def test_without_the_rule_for_nodes_it_is_told_which_is_missing(self):
+        role = self.role()
+        self.put_role(role, [rule for rule in role["rules"] if rule["resources"] != ["nodes"]])
+        self.addCleanup(self.put_role, role, role["rules"])
+        self.cluster.add_pod("handfast-0")
+        self.addCleanup(self.cluster.delete_pod, "handfast-0")
+        pair = self.start_controller("--disable-leader-election")
+        told = eventually(lambda: pair.controller.logged(
+            message="it isn't known where Ingresses are reached"), "the warning", patience=60)
+        self.assertIn("GET /api/v1/nodes/node-1 answered 403", json.dumps(told))
 
     def test_rule_that_is_removed_while_it_runs_is_told_and_serving_goes_on(self):
         backend = self.use(Backend(address="0.0.0.0"))
@@ -278,7 +289,7 @@ class Audit(unittest.TestCase):
 
     @staticmethod
     def let_it_write(case):
-        """Statuses, an Event, the Lease, and a look for a replica that isn't there."""
+        """Statuses, an Event, the Lease, and looks for a replica that isn't there and for nodes."""
         policy = f"/apis/handfast.dev/v1alpha1/namespaces/shop/upstreamtlspolicies/{case.name}"
         case.cluster.request("PATCH", f"{policy}/status?fieldManager=gone&force=true", {
             "apiVersion": "handfast.dev/v1alpha1", "kind": "UpstreamTLSPolicy",
@@ -293,7 +304,7 @@ class Audit(unittest.TestCase):
                    "a renewal")
         ingress = case.cluster.path_of(case.plain_ingress())
         eventually(lambda: case.cluster.request("GET", ingress)["status"]["loadBalancer"],
-                   "an address")
+                   "an address", patience=90)
 
     def run_once(self, *flags):
         """Answers what the controller's account asked for."""
@@ -312,9 +323,10 @@ class Audit(unittest.TestCase):
                 def prepare(cls):
                     super().prepare()
                     cls.cluster.apply(*(manifests.crd(*names) for names in GATEWAY_KINDS))
+                    cls.cluster.add_node("node-1", ExternalIP="203.0.113.7")
+                    cls.cluster.add_pod("handfast-0")
 
-                controller_flags = ("--publish-status-address", "203.0.113.7",
-                                    "--election-ttl", "4s")
+                controller_flags = ("--election-ttl", "4s")
 
                 def runTest(self):  # noqa: N802, unittest's name
                     pass

@@ -102,6 +102,43 @@ class Ingresses(StatusCase):
         self.assertEqual(len(events()), 1)
 
 
+class Nodes(StatusCase):
+    """Neither a Service nor an address is named: pods are reached at their nodes."""
+
+    controller_flags = ("--election-ttl", "4s")
+    expected = ["10.0.0.2", "203.0.113.1"]
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.cluster.add_node("node-1", ExternalIP="203.0.113.1", InternalIP="10.0.0.1")
+        for number in (2, 3, 4):
+            cls.cluster.add_node(f"node-{number}", InternalIP=f"10.0.0.{number}")
+        cls.cluster.add_pod("handfast-0")
+        cls.cluster.add_pod("handfast-1", "node-2", host_ip="10.0.0.2", hostNetwork=True)
+        cls.cluster.add_pod("handfast-2", "node-3", host_ip="10.0.0.3", ready=False)
+        cls.cluster.add_pod("handfast-3", "node-4", host_ip="10.0.0.4",
+                            containers=[{"name": "proxy", "image": "handfast"}])
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            for number in range(4):
+                cls.cluster.delete_pod(f"handfast-{number}")
+        finally:
+            super().tearDownClass()
+
+    def test_ingress_is_reached_at_the_nodes_whose_ports_lead_to_ready_pods(self):
+        self.cluster.apply(self.plain_ingress())
+        eventually(lambda: sorted(one["ip"] for one in self.addresses()) == self.expected,
+                   "the nodes' addresses", patience=60)
+
+
+class InternalNodes(Nodes):
+    controller_flags = ("--election-ttl", "4s", "--report-node-internal-ip-address")
+    expected = ["10.0.0.1", "10.0.0.2"]
+
+
 class Policies(StatusCase):
     def test_policy_is_programmed_and_verified_by_what_the_proxy_does(self):
         self.serve_policy()

@@ -106,7 +106,7 @@ Flags of ingress-nginx that handfast-controller doesn't know yet: they are left 
 come from. A test fails as soon as one of them is known; then it leaves this list.
 */}}
 {{- define "handfast.missingFlags" -}}
-ingress-class-by-name update-status-on-shutdown status-update-interval report-node-internal-ip-address
+ingress-class-by-name update-status-on-shutdown status-update-interval
 {{- end }}
 
 {{/*
@@ -125,11 +125,10 @@ its pod.
 {{- if $c.ingressClassByName }}
 - --ingress-class-by-name
 {{- end }}
-{{- if $c.publishService.pathOverride }}
-- --publish-service={{ $c.publishService.pathOverride }}
-{{- else if and $c.publishService.enabled $c.service.enabled $c.service.external.enabled (not (hasKey $c.extraArgs "publish-status-address")) }}
-- --publish-service={{ include "handfast.namespace" . }}/{{ include "handfast.fullname" . }}
-{{- else if $c.reportNodeInternalIp }}
+{{- with include "handfast.publishedService" . }}
+- --publish-service={{ . }}
+{{- end }}
+{{- if and $c.reportNodeInternalIp (include "handfast.publishesNodes" .) }}
 - --report-node-internal-ip-address
 {{- end }}
 - --election-id={{ default (printf "%s-leader" (include "handfast.fullname" .)) $c.electionID }}

@@ -38,6 +38,24 @@
 {{- end }}
 {{- end }}
 
+{{/* The Service whose address the Ingresses' status has; empty for none. */}}
+{{- define "handfast.publishedService" -}}
+{{- $c := .Values.controller }}
+{{- if $c.publishService.pathOverride }}
+{{- $c.publishService.pathOverride }}
+{{- else if and $c.publishService.enabled $c.service.enabled $c.service.external.enabled (not (hasKey $c.extraArgs "publish-status-address")) }}
+{{- include "handfast.namespace" . }}/{{ include "handfast.fullname" . }}
+{{- end }}
+{{- end }}
+
+{{/* Whether it has the addresses of nodes. */}}
+{{- define "handfast.publishesNodes" -}}
+{{- $extra := .Values.controller.extraArgs }}
+{{- if not (or (include "handfast.publishedService" .) (hasKey $extra "publish-service") (hasKey $extra "publish-status-address") (eq (get $extra "update-status" | toString) "false")) }}
+{{- true }}
+{{- end }}
+{{- end }}
+
 {{- define "handfast.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "handfast.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -43,10 +43,11 @@
   resources: [namespaces]
   verbs: [list, watch]
 {{- end }}
-{{- if .Values.controller.reportNodeInternalIp }}
+{{- if and (include "handfast.publishesNodes" .) (not .Values.controller.reportNodeInternalIp) }}
+# External addresses of those that our pods run on.
 - apiGroups: [""]
-  resources: [nodes, pods]
-  verbs: [get, list, watch]
+  resources: [nodes]
+  verbs: [get]
 {{- end }}
 {{- end }}
 
@@ -62,5 +63,5 @@
 # Its own.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get]
+  verbs: [get{{ if include "handfast.publishesNodes" . }}, list{{ end }}]
 {{- end }}

@@ -65,6 +65,7 @@ PATHS = {
     "Service": ("api/v1", "services", True),
     "ServiceAccount": ("api/v1", "serviceaccounts", True),
     "Pod": ("api/v1", "pods", True),
+    "Node": ("api/v1", "nodes", False),
     "EndpointSlice": ("apis/discovery.k8s.io/v1", "endpointslices", True),
     "Ingress": ("apis/networking.k8s.io/v1", "ingresses", True),
     "IngressClass": ("apis/networking.k8s.io/v1", "ingressclasses", False),
@@ -242,6 +243,33 @@ class Cluster:
     def namespace(self, name, **labels):
         self.apply({"apiVersion": "v1", "kind": "Namespace",
                     "metadata": {"name": name, "labels": labels}})
+
+    def set_status(self, one, status):
+        """As whoever runs such objects would, in a cluster that has them."""
+        self.request("PATCH", self.path_of(one) + "/status", {"status": status},
+                     content_type="application/merge-patch+json")
+
+    def add_node(self, name, **addresses):
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
+        self.apply(node)
+        self.set_status(node, {"addresses": [{"type": kind, "address": address}
+                                             for kind, address in addresses.items()]})
+
+    def add_pod(self, name, node="node-1", *, ready=True, host_ip="10.0.0.1", **spec):
+        """One of ours that nobody runs. On a port of its node, unless told otherwise."""
+        spec.setdefault("containers", [{"name": "proxy", "image": "handfast", "ports": [
+            {"containerPort": 443, "hostPort": 443}]}])
+        pod = {"apiVersion": "v1", "kind": "Pod",
+               "metadata": {"name": name, "namespace": NAMESPACE, "labels": {
+                   "app": "handfast", "pod-template-hash": name}},
+               "spec": {"nodeName": node, **spec}}
+        self.apply(pod)
+        self.set_status(pod, {"phase": "Running", "hostIP": host_ip, "conditions": [
+            {"type": "Ready", "status": str(ready)}]})
+
+    def delete_pod(self, name):
+        """At once, as nobody is there who would end it."""
+        self.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}?gracePeriodSeconds=0")
 
     def kubectl(self, *arguments, stdin=None):
         done = subprocess.run([self.bin / "kubectl", "--kubeconfig", self.kubeconfig, *arguments],

@@ -168,6 +168,29 @@ TEST_F(StatusReporterTest, IngressesAreLookedAtWhenOneOfThemIsTouched) {
   EXPECT_EQ(wanted.writes.size(), 1U) << "what is wanted stays so";
 }
 
+TEST_F(StatusReporterTest, NodesCountWhereNothingElseIsNamed) {
+  StatusReporter by_nodes{wanted, clock, options, {.reporter = {}, .addresses = {}, .service = {}}};
+  Addresses nodes;
+  const auto tell_it = [&](bool is_touched) {
+    by_nodes.tell({.state = state,
+                   .are_ingresses_touched = is_touched,
+                   .manifest = manifest,
+                   .rejected = rejected,
+                   .node_addresses = [&nodes] { return nodes; }});
+  };
+  add_ingress("one");
+  tell_it(true);
+  EXPECT_TRUE(wanted.writes.empty());
+
+  nodes = {{"203.0.113.1", ""}};
+  tell_it(false);
+  EXPECT_THAT(wanted.body("status Ingress shop/one"), HasSubstr("203.0.113.1"));
+
+  nodes.clear();  // another replica leads
+  tell_it(false);
+  EXPECT_TRUE(wanted.writes.empty());
+}
+
 TEST_F(StatusReporterTest, AnObjectMadeAnewHasItsOwnEvents) {
   add_ingress("one");
   translate::Finding finding;
