@@ -196,6 +196,9 @@ Object decode_backend_tls_policy(const Place& root, Meta meta, Fields& fields) {
   BackendTlsPolicy policy;
   policy.meta = std::move(meta);
   check_root(root, fields);
+  const std::string version = fields.text(root.member("apiVersion"));
+  policy.version = version.substr(version.rfind('/') + 1);
+  policy.status = read_ancestors(root.member("metadata").value(), root.member("status").value());
   const Place spec = root.member("spec");
   const Place targets = spec.member("targetRefs");
   policy.targets = read_targets(targets, fields);

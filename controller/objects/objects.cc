@@ -23,6 +23,7 @@ void copy_status(const T&, T&) {}
 void copy_status(const Ingress& from, Ingress& to) { to.addresses = from.addresses; }
 void copy_status(const Service& from, Service& to) { to.addresses = from.addresses; }
 void copy_status(const UpstreamTlsPolicy& from, UpstreamTlsPolicy& to) { to.status = from.status; }
+void copy_status(const BackendTlsPolicy& from, BackendTlsPolicy& to) { to.status = from.status; }
 
 }  // namespace
 

@@ -134,6 +134,8 @@ struct BackendTlsPolicy {
   std::optional<PolicyFault> fault;
   PolicyValidation validation;
   std::vector<std::string> options;  // keys of spec.options: none has a meaning here
+  std::string version;               // "v1": under which its status is written
+  AncestorsStatus status;
   friend bool operator==(const BackendTlsPolicy&, const BackendTlsPolicy&) = default;
 };
 

@@ -59,6 +59,71 @@ ReplicaStatus read_replica(const Value& item) {
           .last_failure = text(item, "lastFailure")};
 }
 
+void append_string(std::string& out, std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  out += '"';
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20) {
+      out.append("\\u00").append(1, kHex[byte >> 4U]).append(1, kHex[byte & 0xfU]);
+    } else {
+      if (c == '"' || c == '\\') out += '\\';
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+// As it was read: a number stays one, and so does what we don't know.
+void append_json(std::string& out, const Value& value) {
+  const char* between = "";
+  switch (value.kind) {
+    case Value::Kind::Null:
+      out += "null";
+      return;
+    case Value::Kind::Scalar:
+      if (!value.quoted) {
+        out += value.scalar;
+      } else {
+        append_string(out, value.scalar);
+      }
+      return;
+    case Value::Kind::List:
+      out += '[';
+      for (const Value& item : value.list) {
+        out += std::exchange(between, ",");
+        append_json(out, item);
+      }
+      out += ']';
+      return;
+    case Value::Kind::Map:
+      out += '{';
+      for (const auto& [key, member] : value.map) {
+        out += std::exchange(between, ",");
+        append_string(out, key);
+        out += ':';
+        append_json(out, member);
+      }
+      out += '}';
+      return;
+  }
+}
+
+AncestorStatus read_ancestor(const Value& item) {
+  AncestorStatus ancestor;
+  ancestor.controller = text(item, "controllerName");
+  if (const Value* ref = item.find("ancestorRef"); ref != nullptr) {
+    ancestor.group = text(*ref, "group");
+    ancestor.kind = text(*ref, "kind");
+    ancestor.name = text(*ref, "name");
+  }
+  each(&item, "conditions", [&ancestor](const Value& condition) {
+    ancestor.conditions.push_back(read_condition(condition));
+  });
+  append_json(ancestor.text, item);
+  return ancestor;
+}
+
 // A text that is the same for the same value, however it was written and in whatever order.
 void append_canonical(std::string& out, const Value& value) {
   switch (value.kind) {
@@ -111,6 +176,14 @@ PolicyStatus read_policy_status(const Value* status) {
     result.rest.append(key).append("=");
     append_canonical(result.rest, *part);
   }
+  return result;
+}
+
+AncestorsStatus read_ancestors(const Value* metadata, const Value* status) {
+  AncestorsStatus result;
+  if (metadata != nullptr) result.resource_version = text(*metadata, "resourceVersion");
+  each(status, "ancestors",
+       [&result](const Value& item) { result.ancestors.push_back(read_ancestor(item)); });
   return result;
 }
 

@@ -42,6 +42,21 @@ struct PolicyStatus {
   friend bool operator==(const PolicyStatus&, const PolicyStatus&) = default;
 };
 
+// An entry of status.ancestors[] of a Gateway API policy: what one controller says of it.
+struct AncestorStatus {
+  std::string controller;         // controllerName
+  std::string group, kind, name;  // of its ancestorRef
+  std::vector<StatusCondition> conditions;
+  std::string text;  // the whole entry, JSON: the list is written as one, with those of others
+  friend bool operator==(const AncestorStatus&, const AncestorStatus&) = default;
+};
+
+struct AncestorsStatus {
+  std::vector<AncestorStatus> ancestors;
+  std::string resource_version;  // of the object that has it
+  friend bool operator==(const AncestorsStatus&, const AncestorsStatus&) = default;
+};
+
 // Of an Ingress or a Service: status.loadBalancer.ingress[]; one of the two is set.
 struct LoadBalancerAddress {
   std::string ip;
@@ -53,6 +68,7 @@ struct LoadBalancerAddress {
 [[nodiscard]] std::int64_t read_generation(const Value* metadata);
 // `status`: the object's; null for none. What is malformed is left out.
 [[nodiscard]] PolicyStatus read_policy_status(const Value* status);
+[[nodiscard]] AncestorsStatus read_ancestors(const Value* metadata, const Value* status);
 [[nodiscard]] std::vector<LoadBalancerAddress> read_load_balancer(const Value* status);
 
 }  // namespace handfast::objects

@@ -40,28 +40,33 @@ Verdict unknown(std::string_view reason, std::string message) {
   return {"Unknown", std::string(reason), std::move(message)};
 }
 
+using Findings = std::vector<const translate::Finding*>;
+
 // The worst finding that this condition tells.
-const translate::Finding* find_worst(const PolicyView& view, std::string_view type) {
+const translate::Finding* find_worst(const Findings& findings, std::string_view type) {
   const translate::Finding* worst = nullptr;
-  for (const translate::Finding* finding : view.findings) {
+  for (const translate::Finding* finding : findings) {
     if (finding->condition.type != type) continue;
     if (worst == nullptr || finding->severity > worst->severity) worst = finding;
   }
   return worst;
+}
+const translate::Finding* find_worst(const PolicyView& view, std::string_view type) {
+  return find_worst(view.findings, type);
 }
 
 Verdict from_finding(const translate::Finding& finding, std::string_view status) {
   return {std::string(status), std::string(finding.condition.reason), translate::sentence(finding)};
 }
 
-Verdict accepted(const PolicyView& view) {
-  const auto* finding = find_worst(view, "Accepted");
+Verdict accepted(const Findings& findings) {
+  const auto* finding = find_worst(findings, "Accepted");
   return finding != nullptr ? from_finding(*finding, "False")
                             : yes("Accepted", "It decides on TLS to its targets.");
 }
 
-Verdict resolved(const PolicyView& view) {
-  const auto* finding = find_worst(view, "ResolvedRefs");
+Verdict resolved(const Findings& findings) {
+  const auto* finding = find_worst(findings, "ResolvedRefs");
   if (finding == nullptr) return yes("ResolvedRefs", "All that it names is there and good.");
   // A bundle with one bad entry serves with the others.
   return from_finding(*finding, finding->severity == translate::Severity::Error ? "False" : "True");
@@ -128,6 +133,29 @@ std::optional<Verdict> degraded(const PolicyView& view) {
   if (finding == nullptr) return std::nullopt;
   return from_finding(*finding, "True");
 }
+
+// One that didn't change keeps its time.
+struct Conditions {
+  void add(std::string_view type, Verdict verdict) {
+    StatusCondition condition{.type = std::string(type),
+                              .status = std::move(verdict.status),
+                              .reason = std::move(verdict.reason),
+                              .message = translate::clip(verdict.message, kMaxMessage),
+                              .observed_generation = generation,
+                              .last_transition = translate::utc_time(now)};
+    const auto before = std::ranges::find(old, type, &StatusCondition::type);
+    if (before != old.end() && before->status == condition.status &&
+        !before->last_transition.empty()) {
+      condition.last_transition = before->last_transition;
+    }
+    made.push_back(std::move(condition));
+  }
+
+  std::int64_t generation;
+  const std::vector<StatusCondition>& old;
+  UnixSeconds now;
+  std::vector<StatusCondition> made{};
+};
 
 // The first certificate that the proxy has loaded for it.
 const config::PolicyState* find_certificate(const PolicyView& view) {
@@ -265,40 +293,55 @@ ReplicaStatus replica_status(const PolicyView& view, std::string_view pod) {
 std::vector<StatusCondition> policy_conditions(const PolicyView& view,
                                                const std::vector<ReplicaStatus>& replicas,
                                                UnixSeconds now) {
-  std::vector<StatusCondition> conditions;
-  const auto add = [&](std::string_view type, Verdict verdict) {
-    StatusCondition condition{.type = std::string(type),
-                              .status = std::move(verdict.status),
-                              .reason = std::move(verdict.reason),
-                              .message = translate::clip(verdict.message, kMaxMessage),
-                              .observed_generation = view.policy.meta.generation,
-                              .last_transition = translate::utc_time(now)};
-    const auto& old = view.policy.status.conditions;
-    const auto before = std::ranges::find(old, type, &StatusCondition::type);
-    if (before != old.end() && before->status == condition.status &&
-        !before->last_transition.empty()) {
-      condition.last_transition = before->last_transition;
-    }
-    conditions.push_back(std::move(condition));
-  };
-  add("Accepted", accepted(view));
-  add("ResolvedRefs", resolved(view));
-  add("Programmed", programmed(view, replicas));
-  add("Verified", verified(view, replicas));
-  add("CredentialsHealthy", credentials(view));
-  add("RevocationFresh", revocation(view));
-  if (auto verdict = degraded(view)) add("Degraded", *std::move(verdict));
-  return conditions;
+  Conditions conditions{view.policy.meta.generation, view.policy.status.conditions, now};
+  conditions.add("Accepted", accepted(view.findings));
+  conditions.add("ResolvedRefs", resolved(view.findings));
+  conditions.add(kProgrammed, programmed(view, replicas));
+  conditions.add("Verified", verified(view, replicas));
+  conditions.add("CredentialsHealthy", credentials(view));
+  conditions.add("RevocationFresh", revocation(view));
+  if (auto verdict = degraded(view)) conditions.add("Degraded", *std::move(verdict));
+  return std::move(conditions.made);
 }
 
-bool is_told(const objects::PolicyStatus& told, const objects::PolicyStatus& wanted) {
-  return told.observed_generation == wanted.observed_generation && told.rest == wanted.rest &&
-         std::ranges::equal(told.conditions, wanted.conditions,
+std::vector<StatusCondition> ancestor_conditions(const Findings& findings, std::int64_t generation,
+                                                 const std::vector<StatusCondition>& old,
+                                                 UnixSeconds now) {
+  Conditions conditions{generation, old, now};
+  Verdict is_accepted = accepted(findings);
+  Verdict is_resolved = resolved(findings);
+  if (is_accepted.status == "True" && is_resolved.status == "False") {
+    is_accepted = no("NoValidCACertificate", is_resolved.message);
+  }
+  conditions.add("Accepted", std::move(is_accepted));
+  conditions.add("ResolvedRefs", std::move(is_resolved));
+  return std::move(conditions.made);
+}
+
+void append_conditions(std::string& out, const std::vector<StatusCondition>& conditions) {
+  config::append_list(out, conditions, [](std::string& list, const StatusCondition& condition) {
+    JsonObject entry{list};
+    entry.text("type", condition.type);
+    entry.text("status", condition.status);
+    entry.text("reason", condition.reason);
+    entry.text("message", condition.message);
+    entry.number("observedGeneration", condition.observed_generation);
+    entry.text("lastTransitionTime", condition.last_transition);
+  });
+}
+
+bool is_told(const std::vector<StatusCondition>& told, const std::vector<StatusCondition>& wanted) {
+  return std::ranges::equal(told, wanted,
                             [](const StatusCondition& left, const StatusCondition& right) {
                               return left.type == right.type && left.status == right.status &&
                                      left.reason == right.reason && left.message == right.message &&
                                      left.observed_generation == right.observed_generation;
                             });
+}
+
+bool is_told(const objects::PolicyStatus& told, const objects::PolicyStatus& wanted) {
+  return told.observed_generation == wanted.observed_generation && told.rest == wanted.rest &&
+         is_told(told.conditions, wanted.conditions);
 }
 
 std::string replica_body(const objects::Meta& meta, const ReplicaStatus& replica) {
@@ -326,16 +369,7 @@ std::string policy_body(const PolicyView& view, const std::vector<StatusConditio
                         const std::vector<ReplicaStatus>& replicas) {
   return apply_body(view.policy.meta, [&](JsonObject& status) {
     status.number("observedGeneration", view.policy.meta.generation);
-    config::append_list(status.key("conditions"), conditions,
-                        [](std::string& out, const StatusCondition& condition) {
-                          JsonObject entry{out};
-                          entry.text("type", condition.type);
-                          entry.text("status", condition.status);
-                          entry.text("reason", condition.reason);
-                          entry.text("message", condition.message);
-                          entry.number("observedGeneration", condition.observed_generation);
-                          entry.text("lastTransitionTime", condition.last_transition);
-                        });
+    append_conditions(status.key("conditions"), conditions);
     add_client(status, view);
     add_trust(status, view);
     add_replicas(status, view, replicas);

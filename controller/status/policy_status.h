@@ -39,6 +39,12 @@ struct PolicyView {
 [[nodiscard]] std::vector<objects::StatusCondition> policy_conditions(
     const PolicyView& view, const std::vector<objects::ReplicaStatus>& replicas, UnixSeconds now);
 
+// Accepted and ResolvedRefs in the words of Gateway API, where a policy that can't be satisfied
+// isn't accepted. `old`: what our entry said before.
+[[nodiscard]] std::vector<objects::StatusCondition> ancestor_conditions(
+    const std::vector<const translate::Finding*>& findings, std::int64_t generation,
+    const std::vector<objects::StatusCondition>& old, UnixSeconds now);
+
 // Bodies for server-side apply to .../status.
 [[nodiscard]] std::string replica_body(const objects::Meta& meta,
                                        const objects::ReplicaStatus& replica);
@@ -48,7 +54,12 @@ struct PolicyView {
                                       const std::vector<objects::StatusCondition>& conditions,
                                       const std::vector<objects::ReplicaStatus>& replicas);
 
+// A list of them, as JSON.
+void append_conditions(std::string& out, const std::vector<objects::StatusCondition>& conditions);
+
 // Whether a status says already what a policy_body() would make it say. Times are not compared.
+[[nodiscard]] bool is_told(const std::vector<objects::StatusCondition>& told,
+                           const std::vector<objects::StatusCondition>& wanted);
 [[nodiscard]] bool is_told(const objects::PolicyStatus& told, const objects::PolicyStatus& wanted);
 
 }  // namespace handfast::status

@@ -49,13 +49,14 @@ std::string key_of(std::string_view what, const objects::Meta& meta) {
 
 // "shop/api:443" and "shop/api:https" for each port of the Services that it targets: what its
 // shards and the endpoints behind them may be called.
-std::vector<objects::ServiceBackend> backends_of(const UpstreamTlsPolicy& policy,
+std::vector<objects::ServiceBackend> backends_of(const std::string& ns,
+                                                 const std::vector<objects::PolicyTarget>& targets,
                                                  const state::ClusterState& state) {
   std::vector<objects::ServiceBackend> backends;
   std::set<std::string_view> seen;
-  for (const objects::PolicyTarget& target : policy.targets) {
+  for (const objects::PolicyTarget& target : targets) {
     if (!seen.insert(target.service).second) continue;
-    const objects::Service* service = state.find_service(policy.meta.ns, target.service);
+    const objects::Service* service = state.find_service(ns, target.service);
     if (service == nullptr) continue;
     for (const objects::ServicePort& port : service->ports) {
       backends.push_back({target.service, {port.port, {}}});
@@ -107,6 +108,9 @@ void StatusReporter::tell(const Round& round) {
     if (policy->meta.uid.empty()) continue;
     tell_policy(round, *policy, loaded);
     there.insert(key_of("replica", policy->meta));
+  }
+  for (const objects::BackendTlsPolicy* policy : round.state.backend_tls_policies()) {
+    if (!policy->meta.uid.empty()) tell_gateway_policy(round, *policy);
   }
   for (const std::string& key : before) {
     if (!leaders_.contains(key)) wishes_.forget(key);
@@ -201,11 +205,10 @@ void StatusReporter::tell_events(const Round& round) {
 void StatusReporter::tell_policy(const Round& round, const UpstreamTlsPolicy& policy,
                                  const Loaded& loaded) {
   PolicyView view{.policy = policy, .findings = {}, .shards = {}, .loaded = {}, .endpoints = {}};
-  if (const auto found = findings_.find(objects::key(policy)); found != findings_.end()) {
-    for (const Standing& one : found->second) view.findings.push_back(&one.finding);
-  }
+  view.findings = findings_about(objects::key(policy));
   view.is_served = round.is_served;
-  for (const objects::ServiceBackend& backend : backends_of(policy, round.state)) {
+  for (const objects::ServiceBackend& backend :
+       backends_of(policy.meta.ns, policy.targets, round.state)) {
     const std::string name =
         translate::policy_shard_name(translate::PolicyRef{.upstream = &policy}, backend);
     const std::string shard = "tls/" + name;
@@ -226,6 +229,33 @@ void StatusReporter::tell_policy(const Round& round, const UpstreamTlsPolicy& po
   const ReplicaStatus own = replica_status(view, settings_.reporter.instance);
   tell_own(view, own);
   tell_leaders(round, view, own);
+}
+
+std::vector<const translate::Finding*> StatusReporter::findings_about(
+    const objects::ObjectKey& object) const {
+  std::vector<const translate::Finding*> about;
+  const auto found = findings_.find(object);
+  if (found == findings_.end()) return about;
+  for (const Standing& one : found->second) about.push_back(&one.finding);
+  return about;
+}
+
+void StatusReporter::tell_gateway_policy(const Round& round,
+                                         const objects::BackendTlsPolicy& policy) {
+  const auto backends = backends_of(policy.meta.ns, policy.targets, round.state);
+  const bool is_used = std::ranges::any_of(backends, [&](const objects::ServiceBackend& backend) {
+    return round.manifest.find("service/" + translate::cluster_name(policy.meta.ns, backend)) !=
+           nullptr;
+  });
+  auto write =
+      ancestor_write(policy, is_used, findings_about(objects::key(policy)),
+                     {options_.controller_name, options_.ingress_class}, clock_.unix_now());
+  if (!write) {
+    wishes_.forget(ancestor_key(policy));
+    return;
+  }
+  leaders_.insert(write->key);
+  wishes_.want(*std::move(write));
 }
 
 void StatusReporter::tell_own(const PolicyView& view, const ReplicaStatus& own) {

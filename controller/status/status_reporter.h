@@ -1,6 +1,6 @@
 #pragma once
 // From a round of the controller to what is to be written: statuses of Ingresses and of
-// UpstreamTLSPolicies, and Events. It compares with what the API server shows and wants only what
+// policies, and Events. It compares with what the API server shows and wants only what
 // differs; the Keeper sends.
 //
 // A round looks at everything, so it costs what there is: call it once a second at most.
@@ -18,6 +18,7 @@
 
 #include "controller/publish/manifest.h"
 #include "controller/state/cluster_state.h"
+#include "controller/status/ancestor_status.h"
 #include "controller/status/events.h"
 #include "controller/status/ingress_status.h"
 #include "controller/status/policy_status.h"
@@ -75,6 +76,9 @@ class StatusReporter {
   void tell_events(const Round& round);
   void tell_policy(const Round& round, const objects::UpstreamTlsPolicy& policy,
                    const Loaded& loaded);
+  void tell_gateway_policy(const Round& round, const objects::BackendTlsPolicy& policy);
+  [[nodiscard]] std::vector<const translate::Finding*> findings_about(
+      const objects::ObjectKey& object) const;
   void tell_own(const PolicyView& view, const objects::ReplicaStatus& own);
   void tell_leaders(const Round& round, const PolicyView& view, const objects::ReplicaStatus& own);
 

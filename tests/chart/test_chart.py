@@ -176,6 +176,7 @@ class Access(unittest.TestCase):
     """What the controller may do; never more than it needs."""
 
     WRITES = {("networking.k8s.io", "ingresses/status"), ("handfast.dev", "upstreamtlspolicies/status"),
+              ("gateway.networking.k8s.io", "backendtlspolicies/status"),
               ("events.k8s.io", "events"), ("coordination.k8s.io", "leases")}
 
     @staticmethod
@@ -195,6 +196,18 @@ class Access(unittest.TestCase):
             self.assertLessEqual(set(rule["verbs"]),
                                  {"get", "list", "watch", "create", "update", "patch"})
             self.assertNotIn("*", rule["resources"] + rule["apiGroups"])
+
+    def test_nodes_are_read_only_where_their_addresses_are_published(self):
+        nodes = {"publishService": {"enabled": False}}
+        for controller, expected in (({}, (False, False)), (nodes, (True, True)),
+                                     ({**nodes, "reportNodeInternalIp": True}, (False, True)),
+                                     ({**nodes, "extraArgs": {"update-status": "false"}},
+                                      (False, False))):
+            rules = self.rules(Objects.of({"controller": controller}))
+            found = (any(rule["resources"] == ["nodes"] for rule in rules),
+                     any(rule["resources"] == ["pods"] and "list" in rule["verbs"]
+                         for rule in rules))
+            self.assertEqual(found, expected, controller)
 
     def test_lease_is_named(self):
         rules = [rule for rule in self.rules(Objects.of()) if "leases" in rule["resources"]]

@@ -47,7 +47,8 @@ class Manifests(unittest.TestCase):
                             found.setdefault((group, resource), set()).update(rule["verbs"])
             return found
 
-        ours = verbs(Objects.of().all)
+        # It knows nobody's flags: the status may have a Service's address or the nodes'.
+        ours = verbs(Objects.of({"controller": {"publishService": {"enabled": False}}}).all)
         for what, needed in verbs(filter(None, yaml.safe_load_all(path.read_text()))).items():
             self.assertLessEqual(needed, ours.get(what, set()), what)
 

@@ -305,6 +305,11 @@ class Audit(unittest.TestCase):
         ingress = case.cluster.path_of(case.plain_ingress())
         eventually(lambda: case.cluster.request("GET", ingress)["status"]["loadBalancer"],
                    "an address", patience=90)
+        other = manifests.backend_tls_policy(f"{case.name}-b", case.name, [
+            manifests.material_ref("ConfigMap", f"{case.name}-ca")])
+        case.cluster.apply(other)
+        eventually(lambda: case.cluster.request("GET", case.cluster.path_of(other))["status"],
+                   "an entry of its ancestors", patience=60)
 
     def run_once(self, *flags):
         """Answers what the controller's account asked for."""
@@ -322,7 +327,8 @@ class Audit(unittest.TestCase):
                 @classmethod
                 def prepare(cls):
                     super().prepare()
-                    cls.cluster.apply(*(manifests.crd(*names) for names in GATEWAY_KINDS))
+                    cls.cluster.apply(manifests.backend_tls_policy_crd(),
+                                      manifests.crd(*GATEWAY_KINDS[1]))
                     cls.cluster.add_node("node-1", ExternalIP="203.0.113.7")
                     cls.cluster.add_pod("handfast-0")
 

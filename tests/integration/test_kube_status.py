@@ -179,6 +179,69 @@ class Policies(StatusCase):
         self.wait_for_condition("Programmed", "True", "Programmed")
 
 
+class GatewayPolicies(StatusCase):
+    """BackendTLSPolicies of Gateway API, whose status others write too."""
+
+    FOREIGN = {"ancestorRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway",
+                               "name": "edge"},
+               "controllerName": "example.net/gateway",
+               "conditions": [{"type": "Accepted", "status": "True", "reason": "Accepted",
+                               "message": "fine", "observedGeneration": 1,
+                               "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.cluster.apply(manifests.backend_tls_policy_crd())
+        eventually(lambda: cls.cluster.request("GET", "/apis/gateway.networking.k8s.io/v1"),
+                   "the definition")
+
+    def ancestors(self):
+        return self.status("BackendTLSPolicy").get("ancestors", [])
+
+    def wait_for_ancestors(self, *expected):
+        """In this order: controller, and what it says of Accepted and of ResolvedRefs."""
+        def check():
+            found = [(one["controllerName"], *(
+                next((c["reason"] for c in one["conditions"] if c["type"] == kind), None)
+                for kind in ("Accepted", "ResolvedRefs"))) for one in self.ancestors()]
+            return found == list(expected)
+
+        eventually(check, f"the ancestors {expected}", patience=60)
+
+    def test_policy_that_serves_has_our_entry_beside_those_of_others(self):
+        foreign = (self.FOREIGN["controllerName"], "Accepted", None)
+        ours = "handfast.dev/ingress-controller"
+        backend = self.use(Backend(self.server(), address="0.0.0.0"))
+        ca = manifests.config_map(f"{self.name}-ca", ca_crt=self.ca.cert_pem)
+        policy = manifests.backend_tls_policy(
+            self.name, self.name, [manifests.material_ref("ConfigMap", f"{self.name}-ca")])
+        self.cluster.apply(ca, policy, manifests.service(self.name, backend.port))
+        self.cluster.set_status(policy, {"ancestors": [self.FOREIGN]})
+        self.assertEqual(self.ancestors(), [self.FOREIGN])
+
+        self.cluster.apply(self.plain_ingress())
+        self.wait_for(200)
+        self.wait_for_ancestors(foreign, (ours, "Accepted", "ResolvedRefs"))
+        self.assertEqual(self.ancestors()[0], self.FOREIGN)
+        self.assertEqual(self.ancestors()[1]["ancestorRef"], {
+            "group": "networking.k8s.io", "kind": "IngressClass", "name": "handfast"})
+
+        self.cluster.delete(ca)
+        self.wait_for_ancestors(foreign, (ours, "NoValidCACertificate",
+                                          "InvalidCACertificateRef"))
+        # Whoever writes the list without us, as others' patches may, is put right.
+        self.cluster.set_status(policy, {"ancestors": [self.FOREIGN]})
+        self.wait_for_ancestors(foreign, (ours, "NoValidCACertificate",
+                                          "InvalidCACertificateRef"))
+        self.cluster.apply(ca)
+        self.wait_for_ancestors(foreign, (ours, "Accepted", "ResolvedRefs"))
+
+        self.cluster.delete(self.plain_ingress())
+        self.wait_for_ancestors(foreign)
+        self.assertEqual(self.ancestors(), [self.FOREIGN])
+
+
 class Replicas(StatusCase):
     POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": NAMESPACE,
                                                            "name": "handfast-0"},

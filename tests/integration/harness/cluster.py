@@ -70,6 +70,7 @@ PATHS = {
     "Ingress": ("apis/networking.k8s.io/v1", "ingresses", True),
     "IngressClass": ("apis/networking.k8s.io/v1", "ingressclasses", False),
     "UpstreamTLSPolicy": ("apis/handfast.dev/v1alpha1", "upstreamtlspolicies", True),
+    "BackendTLSPolicy": ("apis/gateway.networking.k8s.io/v1", "backendtlspolicies", True),
     "ClusterRole": ("apis/rbac.authorization.k8s.io/v1", "clusterroles", False),
     "ClusterRoleBinding": ("apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
     "Role": ("apis/rbac.authorization.k8s.io/v1", "roles", True),

@@ -137,6 +137,33 @@ def cluster_trust_bundle(name, pem):
             "metadata": {"name": name}, "spec": {"trustBundle": pem}}
 
 
+def backend_tls_policy_crd():
+    """Of Gateway API's definition what its status needs: a subresource, and an atomic list."""
+    text = {"type": "string"}
+    conditions = {"type": "array", "x-kubernetes-list-type": "map",
+                  "x-kubernetes-list-map-keys": ["type"], "maxItems": 8, "items": {
+                      "type": "object",
+                      "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+                      "properties": {"lastTransitionTime": {"type": "string",
+                                                            "format": "date-time"},
+                                     "observedGeneration": {"type": "integer", "minimum": 0},
+                                     **{name: text for name in ("type", "status", "reason",
+                                                                "message")}}}}
+    entry = {"type": "object", "required": ["ancestorRef", "conditions", "controllerName"],
+             "properties": {"controllerName": text, "conditions": conditions, "ancestorRef": {
+                 "type": "object", "required": ["name"], "properties": {
+                     name: text for name in ("group", "kind", "namespace", "name")}}}}
+    definition = crd("BackendTLSPolicy", "backendtlspolicies")
+    version = definition["spec"]["versions"][0]
+    version["subresources"] = {"status": {}}
+    version["schema"]["openAPIV3Schema"] = {"type": "object", "properties": {
+        "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        "status": {"type": "object", "required": ["ancestors"], "properties": {
+            "ancestors": {"type": "array", "x-kubernetes-list-type": "atomic", "maxItems": 16,
+                          "items": entry}}}}}
+    return definition
+
+
 def crd(kind, plural, group="gateway.networking.k8s.io", version="v1"):
     """A definition that takes anything: that the kind exists is what matters."""
     return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",

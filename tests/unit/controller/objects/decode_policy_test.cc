@@ -97,6 +97,31 @@ TEST(DecodePolicy, ReadsBothVersionsOfABackendTlsPolicy) {
   }
 }
 
+TEST(DecodePolicy, ReadsWhatControllersSayOfABackendTlsPolicy) {
+  const std::string text =
+      "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\n"
+      "metadata: {name: orders, namespace: shop, resourceVersion: \"7\"}\n"
+      "spec:\n  targetRefs: [{name: orders}]\n"
+      "  validation: {hostname: orders.svc, wellKnownCACertificates: System}\n";
+  const Decoded without = decode_yaml(text);
+  const Decoded with =
+      decode_yaml(text +
+                  "status:\n  ancestors:\n"
+                  "  - {controllerName: a/b, ancestorRef: {kind: Gateway, name: g, port: 443},\n"
+                  "     conditions: [{type: Accepted, status: \"True\"}]}\n");
+
+  const auto* read = only<BackendTlsPolicy>(with);
+  ASSERT_NE(read, nullptr);
+  EXPECT_EQ(read->version, "v1");
+  EXPECT_EQ(read->status.resource_version, "7");
+  ASSERT_EQ(read->status.ancestors.size(), 1U);
+  EXPECT_EQ(read->status.ancestors[0].controller, "a/b");
+  EXPECT_EQ(read->status.ancestors[0].kind, "Gateway");
+  EXPECT_EQ(read->status.ancestors[0].conditions.at(0).type, "Accepted");
+  EXPECT_NE(read->status.ancestors[0].text.find("\"port\":443"), std::string::npos);
+  EXPECT_TRUE(same_content(*only<BackendTlsPolicy>(without), *read)) << "a status changes nothing";
+}
+
 TEST(DecodePolicy, RefusesOurOwnFieldsInABackendTlsPolicy) {
   const Decoded decoded = decode_yaml(
       "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\n"
