@@ -26,6 +26,12 @@ std::string identity_of(const std::string& pod) {
   return pod + '_' + std::to_string(random()) + std::to_string(random());
 }
 
+// One without an installation is of an earlier release: of ours.
+std::string namespace_of(const objects::ReplicaStatus& replica, const std::string& own) {
+  const std::string& name = replica.installation;
+  return name.empty() ? own : name.substr(0, name.find('/'));
+}
+
 std::optional<status::LeaderElection::Settings> election_of(const StatusSettings& settings) {
   if (settings.is_alone) return std::nullopt;
   return status::LeaderElection::Settings{settings.ns, settings.election_id,
@@ -86,16 +92,20 @@ Result<StatusSettings> read_status_flags(const ParsedOptions& parsed) {
 Statuses::Statuses(StatusSettings settings, kube::Api& api, publish::ProxyControl& proxy,
                    const translate::Options& options, const Clock& clock)
     : settings_(std::move(settings)),
-      pods_(api, clock, settings_.ns),
+      pods_(api, clock),
       nodes_(api, clock, {settings_.ns, settings_.pod, settings_.internal_addresses}),
       keeper_(api, clock, election_of(settings_)),
       reporter_(keeper_, clock, options,
                 {.reporter = {options.controller_name, settings_.pod},
+                 .installation = settings_.ns + '/' + settings_.election_id,
                  .update_ingresses = settings_.update,
                  .addresses = settings_.addresses,
                  .service = settings_.publish_service}),
       parts_{reporter_, proxy,
-             [this](const std::string& pod) { return keeper_.leads() && pods_.is_gone(pod); },
+             [this](const objects::ReplicaStatus& replica) {
+               return keeper_.leads() &&
+                      pods_.is_gone(namespace_of(replica, settings_.ns), replica.pod);
+             },
              [this] { return keeper_.leads() ? nodes_.find() : status::Addresses{}; }} {}
 
 Statuses::~Statuses() { stop(); }

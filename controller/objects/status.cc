@@ -49,7 +49,8 @@ StatusCondition read_condition(const Value& item) {
 }
 
 ReplicaStatus read_replica(const Value& item) {
-  return {.pod = text(item, "pod"),
+  return {.installation = text(item, "installation"),
+          .pod = text(item, "pod"),
           .observed_generation = number<std::int64_t>(item, "observedGeneration"),
           .hash = text(item, "hash"),
           .programmed = text(item, "programmed"),

@@ -24,6 +24,7 @@ struct StatusCondition {
 
 // What one replica's proxy makes of a policy, written by that replica alone.
 struct ReplicaStatus {
+  std::string installation;  // the replicas that share a Lease: "namespace/name" of that
   std::string pod;
   std::int64_t observed_generation = 0;
   std::string hash;                         // of what it has loaded; empty: nothing

@@ -43,7 +43,7 @@ namespace handfast::reconcile {
 struct StatusParts {
   status::StatusReporter& reporter;
   publish::ProxyControl& proxy;
-  std::function<bool(const std::string& pod)> is_gone;  // of a replica
+  std::function<bool(const objects::ReplicaStatus&)> is_gone;
   std::function<status::Addresses()> node_addresses{};
 };
 

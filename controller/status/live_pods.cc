@@ -27,37 +27,38 @@ bool has_ended(const std::string& body) {
 
 struct LivePods::Answers {
   std::mutex mutex;
-  std::set<std::string> gone;
+  std::set<PodName> gone;
 };
 
-LivePods::LivePods(kube::Api& api, const Clock& clock, std::string ns)
-    : api_(api), clock_(clock), ns_(std::move(ns)), answers_(std::make_shared<Answers>()) {}
+LivePods::LivePods(kube::Api& api, const Clock& clock)
+    : api_(api), clock_(clock), answers_(std::make_shared<Answers>()) {}
 
 LivePods::~LivePods() = default;
 
-bool LivePods::is_gone(const std::string& pod) {
-  // Somebody else's word, which becomes a part of a request.
-  if (!objects::is_dns_subdomain(pod)) return true;
-  const auto is_known_gone = [this, &pod] {
+bool LivePods::is_gone(const std::string& ns, const std::string& pod) {
+  // Somebody else's words, which become a part of a request.
+  if (!objects::is_dns_label(ns) || !objects::is_dns_subdomain(pod)) return true;
+  const PodName name{ns, pod};
+  const auto is_known_gone = [this, &name] {
     const std::lock_guard lock(answers_->mutex);
-    return answers_->gone.contains(pod);
+    return answers_->gone.contains(name);
   };
   const Monotonic now = clock_.now();
-  const auto asked = asked_.find(pod);
+  const auto asked = asked_.find(name);
   if (asked != asked_.end() && now < asked->second + kAgain) return is_known_gone();
   std::erase_if(asked_, [now](const auto& one) { return now >= one.second + 2 * kAgain; });
-  asked_[pod] = now;
+  asked_[name] = now;
 
   kube::Request request;
-  request.target = kube::object_path(kPods, 0, ns_, pod);
+  request.target = kube::object_path(kPods, 0, ns, pod);
   request.max_bytes = kMaxPodBytes;
   kube::Callbacks callbacks;
-  callbacks.on_end = [answers = answers_, pod](const kube::Answer& answer) {
+  callbacks.on_end = [answers = answers_, name](const kube::Answer& answer) {
     const std::lock_guard lock(answers->mutex);
     if (answer.status == 404 || (answer.status == 200 && has_ended(answer.body))) {
-      answers->gone.insert(pod);
+      answers->gone.insert(name);
     } else if (answer.status == 200) {
-      answers->gone.erase(pod);  // of a StatefulSet one comes back
+      answers->gone.erase(name);  // of a StatefulSet one comes back
     }
   };
   (void)api_.send(std::move(request), std::move(callbacks));

@@ -1,6 +1,7 @@
 #pragma once
 // Which replicas are gone for good: their entries in statuses are taken out. The API server is
-// asked for one pod at a time, by who leads, and not more often than each minute.
+// asked for one pod at a time, by who leads, and not more often than each minute. Of another
+// namespace we may not ask, unless somebody permits it: nobody there is gone then.
 //
 // Threading: is_gone() on one thread; answers come on the Api's. Ownership: borrows api and clock.
 
@@ -9,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "controller/kube/api.h"
 #include "proxy/base/clock.h"
@@ -19,22 +21,21 @@ class LivePods {
  public:
   static constexpr std::chrono::seconds kAgain{60};
 
-  // `ns`: ours.
-  LivePods(kube::Api& api, const Clock& clock, std::string ns);
+  LivePods(kube::Api& api, const Clock& clock);
   ~LivePods();
   LivePods(const LivePods&) = delete;
   LivePods& operator=(const LivePods&) = delete;
 
   // As far as is known; what isn't known is asked, for the next time.
-  [[nodiscard]] bool is_gone(const std::string& pod);
+  [[nodiscard]] bool is_gone(const std::string& ns, const std::string& pod);
 
  private:
+  using PodName = std::pair<std::string, std::string>;
   struct Answers;
 
   kube::Api& api_;
   const Clock& clock_;
-  const std::string ns_;
-  std::map<std::string, Monotonic> asked_;
+  std::map<PodName, Monotonic> asked_;
   std::shared_ptr<Answers> answers_;  // callbacks own it too
 };
 

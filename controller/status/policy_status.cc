@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <optional>
+#include <set>
 #include <span>
+#include <tuple>
 #include <utility>
 
 #include "controller/status/text.h"
@@ -20,6 +23,7 @@ using objects::StatusCondition;
 
 constexpr std::string_view kProgrammed = "Programmed";
 constexpr std::string_view kPending = "Pending";
+constexpr std::string_view kNotReferenced = "NotReferenced";
 constexpr std::string_view kApiVersion = "handfast.dev/v1alpha1";
 // The CRD's limit is 32,768; a person reads less.
 constexpr std::size_t kMaxMessage = 1024;
@@ -82,11 +86,13 @@ Verdict programmed(const PolicyView& view, const std::vector<ReplicaStatus>& rep
       return no(replica.programmed, "Replica " + replica.pod + ": " + replica.message);
     }
   }
-  const auto differs = std::ranges::find_if(replicas, [&replicas](const ReplicaStatus& replica) {
-    return replica.hash != replicas.front().hash;
-  });
+  // Flags of installations differ, and with them what they make of it.
+  const auto differs = std::ranges::adjacent_find(
+      replicas, [](const ReplicaStatus& left, const ReplicaStatus& right) {
+        return left.installation == right.installation && left.hash != right.hash;
+      });
   if (differs != replicas.end()) {
-    return no(kPending, "Replicas " + replicas.front().pod + " and " + differs->pod +
+    return no(kPending, "Replicas " + differs->pod + " and " + std::next(differs)->pod +
                             " serve different states of what it names.");
   }
   return yes(kProgrammed, "The proxy of every replica serves it.");
@@ -250,8 +256,26 @@ std::string apply_body(const objects::Meta& meta, Fill fill) {
 
 }  // namespace
 
-ReplicaStatus replica_status(const PolicyView& view, std::string_view pod) {
+std::vector<ReplicaStatus> replicas_that_count(std::vector<ReplicaStatus> replicas) {
+  std::set<std::string> using_it;
+  for (const ReplicaStatus& replica : replicas) {
+    if (replica.programmed != kNotReferenced) using_it.insert(replica.installation);
+  }
+  if (!using_it.empty()) {
+    std::erase_if(replicas, [&using_it](const ReplicaStatus& replica) {
+      return !using_it.contains(replica.installation);
+    });
+  }
+  std::ranges::sort(replicas, {}, [](const ReplicaStatus& replica) {
+    return std::tie(replica.installation, replica.pod);
+  });
+  return replicas;
+}
+
+ReplicaStatus replica_status(const PolicyView& view, std::string_view installation,
+                             std::string_view pod) {
   ReplicaStatus status;
+  status.installation = installation;
   status.pod = pod;
   const auto set = [&status](std::string_view reason, std::string message) {
     status.programmed = reason;
@@ -276,14 +300,14 @@ ReplicaStatus replica_status(const PolicyView& view, std::string_view pod) {
       view.loaded, [](const config::PolicyState* state) { return !state->refused.empty(); });
   if (view.rejected != nullptr) {
     set("ProxyRejected", view.rejected->detail);
+  } else if (view.shards.empty() && view.policy.mode != objects::PolicyMode::None) {
+    set(kNotReferenced, "no route leads to its targets");
   } else if (!view.is_served) {
     set(kPending, "the proxy has not acknowledged it yet");
   } else if (const auto* kept = find_worst(view, "Programmed")) {
     set(kept->condition.reason, translate::sentence(*kept));
   } else if (refused != view.loaded.end()) {
     set("Refused", "its Services answer 503: " + (*refused)->refused);
-  } else if (view.shards.empty() && view.policy.mode != objects::PolicyMode::None) {
-    set("NotReferenced", "no route leads to its targets");
   } else {
     set(kProgrammed, "");
   }
@@ -349,6 +373,7 @@ std::string replica_body(const objects::Meta& meta, const ReplicaStatus& replica
     config::append_list(status.key("replicas"), std::array{&replica},
                         [](std::string& out, const ReplicaStatus* one) {
                           JsonObject entry{out};
+                          entry.text("installation", one->installation);
                           entry.text("pod", one->pod);
                           entry.number("observedGeneration", one->observed_generation);
                           entry.text("hash", one->hash);

@@ -5,6 +5,9 @@
 // proxy has loaded and whom it reached. The leader makes everything else of those entries and of
 // its own translation: a policy is Programmed once every replica's proxy serves the same.
 //
+// Installations, which have a leader each, may share a policy. Those count that have a route to its
+// targets, or all of them while none has; the first of these by name writes what is common.
+//
 // Pure; thread-safe.
 
 #include <string>
@@ -33,7 +36,13 @@ struct PolicyView {
   std::vector<const config::EndpointState*> endpoints;
 };
 
-[[nodiscard]] objects::ReplicaStatus replica_status(const PolicyView& view, std::string_view pod);
+[[nodiscard]] objects::ReplicaStatus replica_status(const PolicyView& view,
+                                                    std::string_view installation,
+                                                    std::string_view pod);
+
+// Those that count, in the order of installation and pod.
+[[nodiscard]] std::vector<objects::ReplicaStatus> replicas_that_count(
+    std::vector<objects::ReplicaStatus> replicas);
 
 // Conditions in the order of the CRD's list; one that didn't change keeps its time.
 [[nodiscard]] std::vector<objects::StatusCondition> policy_conditions(

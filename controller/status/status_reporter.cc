@@ -24,10 +24,18 @@ constexpr kube::Resource kPolicies{.kind = "UpstreamTLSPolicy",
                                    .group = "handfast.dev",
                                    .versions = {"v1alpha1"}};
 
-// At most 128 bytes, and one for each pod.
-std::string manager_of(std::string_view pod) {
-  const std::string name{pod};
+std::string name_of(const ReplicaStatus& replica) {
+  return replica.installation.empty() ? replica.pod : replica.installation + '/' + replica.pod;
+}
+
+// At most 128 bytes, and one for each replica.
+std::string manager_of(const ReplicaStatus& replica) {
+  const std::string name = name_of(replica);
   return "handfast-replica-" + (name.size() <= 100 ? name : config::sha256_hex(name));
+}
+
+bool is_entry_of(const ReplicaStatus& left, const ReplicaStatus& right) {
+  return left.installation == right.installation && left.pod == right.pod;
 }
 
 Write policy_write(std::string key, const objects::Meta& meta, std::string_view manager,
@@ -226,7 +234,8 @@ void StatusReporter::tell_policy(const Round& round, const UpstreamTlsPolicy& po
     for (auto one = first; one != last; ++one) view.endpoints.push_back(one->second);
   }
   std::ranges::sort(view.shards);
-  const ReplicaStatus own = replica_status(view, settings_.reporter.instance);
+  const ReplicaStatus own =
+      replica_status(view, settings_.installation, settings_.reporter.instance);
   tell_own(view, own);
   tell_leaders(round, view, own);
 }
@@ -262,7 +271,8 @@ void StatusReporter::tell_own(const PolicyView& view, const ReplicaStatus& own) 
   const objects::Meta& meta = view.policy.meta;
   std::string key = key_of("replica", meta);
   const auto& replicas = view.policy.status.replicas;
-  const auto told = std::ranges::find(replicas, own.pod, &ReplicaStatus::pod);
+  const auto told = std::ranges::find_if(
+      replicas, [&own](const ReplicaStatus& one) { return is_entry_of(one, own); });
   if (told != replicas.end() && *told == own) {
     wishes_.forget(key);
     return;
@@ -274,7 +284,7 @@ void StatusReporter::tell_own(const PolicyView& view, const ReplicaStatus& own) 
     return;
   }
   told_at = now;
-  Write write = policy_write(std::move(key), meta, manager_of(own.pod), replica_body(meta, own));
+  Write write = policy_write(std::move(key), meta, manager_of(own), replica_body(meta, own));
   write.leader_only = false;
   wishes_.want(std::move(write));
 }
@@ -284,19 +294,24 @@ void StatusReporter::tell_leaders(const Round& round, const PolicyView& view,
   const objects::Meta& meta = view.policy.meta;
   std::vector<ReplicaStatus> replicas{own};
   for (const ReplicaStatus& other : view.policy.status.replicas) {
-    if (other.pod == own.pod) continue;
-    if (!round.is_gone || !round.is_gone(other.pod)) {
+    if (is_entry_of(other, own)) continue;
+    if (!round.is_gone || !round.is_gone(other)) {
       replicas.push_back(other);
+      if (other.installation.empty()) replicas.back().installation = own.installation;
       continue;
     }
-    std::string key = key_of("prune " + other.pod, meta);
+    std::string key = key_of("prune " + name_of(other), meta);
     leaders_.insert(key);
-    wishes_.want(policy_write(std::move(key), meta, manager_of(other.pod), no_replica_body(meta)));
+    wishes_.want(policy_write(std::move(key), meta, manager_of(other), no_replica_body(meta)));
   }
-  std::ranges::sort(replicas, {}, &ReplicaStatus::pod);
+  replicas = replicas_that_count(std::move(replicas));
+  const std::string key = key_of("status", meta);
+  if (replicas.front().installation != own.installation) {
+    wishes_.forget(key);
+    return;
+  }
   const auto conditions = policy_conditions(view, replicas, clock_.unix_now());
   std::string body = policy_body(view, conditions, replicas);
-  const std::string key = key_of("status", meta);
   if (is_told(view.policy.status, read_back(body))) {
     wishes_.forget(key);
     return;

@@ -30,6 +30,7 @@ class StatusReporter {
  public:
   struct Settings {
     Reporter reporter;                                 // its instance is our pod
+    std::string installation;                          // the Lease, as "namespace/name"
     bool update_ingresses = true;                      // --update-status
     Addresses addresses;                               // --publish-status-address
     std::optional<translate::NamespacedName> service;  // --publish-service
@@ -42,8 +43,8 @@ class StatusReporter {
     const publish::Manifest& manifest;  // of the newest generation
     bool is_served = false;             // our proxy has acknowledged it
     const std::map<std::string, config::Rejection, std::less<>>& rejected;  // by shard
-    const config::StateAnswer* proxy = nullptr;             // null: it didn't answer
-    std::function<bool(const std::string& pod)> is_gone{};  // replicas that live; none: unknown
+    const config::StateAnswer* proxy = nullptr;                    // null: it didn't answer
+    std::function<bool(const objects::ReplicaStatus&)> is_gone{};  // none: unknown
     // Of the nodes, for where nothing else is named; none: unknown.
     std::function<Addresses()> node_addresses{};
   };

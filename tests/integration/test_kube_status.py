@@ -3,13 +3,14 @@ policies, Events; by one replica of several."""
 
 import os
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from harness import cluster, manifests  # noqa: E402
 from harness.backends import Backend  # noqa: E402
-from harness.cluster import NAMESPACE, ClusterPair  # noqa: E402
+from harness.cluster import ACCOUNT, NAMESPACE, ClusterPair  # noqa: E402
 from harness.kube_case import KubeCase  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
@@ -240,6 +241,79 @@ class GatewayPolicies(StatusCase):
         self.cluster.delete(self.plain_ingress())
         self.wait_for_ancestors(foreign)
         self.assertEqual(self.ancestors(), [self.FOREIGN])
+
+
+class Installations(StatusCase):
+    """Two of them, of two classes, each with its own Lease."""
+
+    LEASE = "internal-leader"
+    CLASS = "internal"
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.cluster.apply(manifests.ingress_class(cls.CLASS, "example.net/internal"))
+        meta = {"name": cls.LEASE, "namespace": NAMESPACE}
+        rbac = "rbac.authorization.k8s.io"
+        cls.cluster.apply(
+            {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": meta, "rules": [
+                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+                 "verbs": ["get", "create", "patch"]}]},
+            {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": meta,
+             "roleRef": {"apiGroup": rbac, "kind": "Role", "name": cls.LEASE},
+             "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}]})
+        for pod in ("handfast-0", "internal-0"):
+            cls.cluster.add_pod(pod)
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            for pod in ("handfast-0", "internal-0"):
+                cls.cluster.delete_pod(pod)
+        finally:
+            super().tearDownClass()
+
+    def test_policy_of_both_is_told_by_one_and_nobody_undoes_it(self):
+        self.serve_policy()
+        self.wait_for_condition("Programmed", "True", "Programmed")
+        other = ClusterPair(self.pair.kubeconfig, "--publish-status-address", "203.0.113.9",
+                            "--election-ttl", "4s", "--election-id", self.LEASE, "--ingress-class",
+                            self.CLASS, "--controller-class", "example.net/internal",
+                            pod="internal-0")
+        self.addCleanup(other.close)
+        other.start()
+        internal = manifests.ingress(f"{self.name}-i", f"i.{self.host}", service=self.name,
+                                     class_name=self.CLASS)
+        self.cluster.apply(internal)
+        other.wait_for(f"i.{self.host}", 200)
+        eventually(lambda: self.addresses(f"{self.name}-i"), "the address of the other")
+        eventually(lambda: self.status("UpstreamTLSPolicy")["proxies"]["total"] == 2, "both",
+                   patience=60)
+        self.wait_for_condition("Programmed", "True", "Programmed")
+        self.assertEqual([one["ip"] for one in self.addresses(f"{self.name}-i")], ["203.0.113.9"])
+        self.wait_for_quiet()
+
+        self.cluster.delete(self.plain_ingress())
+        eventually(lambda: self.status("UpstreamTLSPolicy")["proxies"]["total"] == 1,
+                   "the one that still uses it", patience=60)
+        self.wait_for_condition("Programmed", "True", "Programmed")
+        self.assertEqual({one["pod"]: one["programmed"]
+                          for one in self.status("UpstreamTLSPolicy")["replicas"]},
+                         {"handfast-0": "NotReferenced", "internal-0": "Programmed"})
+
+    def wait_for_quiet(self):
+        """Each looks at what is written once in ten seconds: in twelve nobody has altered it."""
+        path = self.cluster.path_of({"kind": "UpstreamTLSPolicy", "metadata": {
+            "namespace": "shop", "name": self.name}})
+        seen = []
+
+        def check():
+            version = self.cluster.request("GET", path)["metadata"]["resourceVersion"]
+            if not seen or seen[-1][0] != version:
+                seen.append((version, time.monotonic()))
+            return time.monotonic() - seen[-1][1] > 12
+
+        eventually(check, "an end of writing", patience=60, every=0.1)
 
 
 class Replicas(StatusCase):

@@ -39,41 +39,52 @@ TEST(LivePods, AsksOnceAMinuteAndKnowsTheNextTime) {
   Server server;
   ManualClock clock;
   server.pods = {{"here", "Running"}, {"evicted", "Failed"}};
-  LivePods pods{server, clock, "handfast"};
-  for (const char* pod : {"here", "evicted", "deleted"}) (void)pods.is_gone(pod);
+  LivePods pods{server, clock};
+  for (const char* pod : {"here", "evicted", "deleted"}) (void)pods.is_gone("handfast", pod);
   EXPECT_EQ(server.asked.at(0), "/api/v1/namespaces/handfast/pods/here");
 
-  EXPECT_FALSE(pods.is_gone("here"));
-  EXPECT_TRUE(pods.is_gone("evicted"));
-  EXPECT_TRUE(pods.is_gone("deleted"));
+  EXPECT_FALSE(pods.is_gone("handfast", "here"));
+  EXPECT_TRUE(pods.is_gone("handfast", "evicted"));
+  EXPECT_TRUE(pods.is_gone("handfast", "deleted"));
   EXPECT_EQ(server.asked.size(), 3U);
 
   server.pods.erase("here");
   clock.time += LivePods::kAgain;
-  (void)pods.is_gone("here");
-  EXPECT_TRUE(pods.is_gone("here"));
+  (void)pods.is_gone("handfast", "here");
+  EXPECT_TRUE(pods.is_gone("handfast", "here"));
   EXPECT_EQ(server.asked.size(), 4U);
 
   server.pods["here"] = "Running";
   clock.time += LivePods::kAgain;
-  (void)pods.is_gone("here");
-  EXPECT_FALSE(pods.is_gone("here")) << "a StatefulSet's comes back under its name";
+  (void)pods.is_gone("handfast", "here");
+  EXPECT_FALSE(pods.is_gone("handfast", "here")) << "a StatefulSet's comes back under its name";
 }
 
 TEST(LivePods, NobodyIsGoneBecauseTheServerIs) {
   Server server;
   ManualClock clock;
   server.is_down = true;
-  LivePods pods{server, clock, "handfast"};
-  EXPECT_FALSE(pods.is_gone("here"));
-  EXPECT_FALSE(pods.is_gone("here"));
+  LivePods pods{server, clock};
+  EXPECT_FALSE(pods.is_gone("handfast", "here"));
+  EXPECT_FALSE(pods.is_gone("handfast", "here"));
+}
+
+TEST(LivePods, PodsOfSeveralNamespacesAreToldApart) {
+  Server server;
+  ManualClock clock;
+  LivePods pods{server, clock};
+  (void)pods.is_gone("ops", "here");
+  (void)pods.is_gone("edge", "here");
+  EXPECT_EQ(server.asked.size(), 2U);
+  EXPECT_EQ(server.asked.back(), "/api/v1/namespaces/edge/pods/here");
 }
 
 TEST(LivePods, ANameThatNoPodHasIsNotAsked) {
   Server server;
   ManualClock clock;
-  LivePods pods{server, clock, "handfast"};
-  EXPECT_TRUE(pods.is_gone("../secrets/x"));
+  LivePods pods{server, clock};
+  EXPECT_TRUE(pods.is_gone("handfast", "../secrets/x"));
+  EXPECT_TRUE(pods.is_gone("../x", "here"));
   EXPECT_TRUE(server.asked.empty());
 }
 

@@ -55,7 +55,7 @@ class PolicyStatus : public testing::Test {
     return by_type;
   }
   [[nodiscard]] std::map<std::string, StatusCondition> conditions() const {
-    return conditions({replica_status(view, "pod-a")});
+    return conditions({replica_status(view, "ops/lease", "pod-a")});
   }
 
   objects::UpstreamTlsPolicy policy;
@@ -65,12 +65,12 @@ class PolicyStatus : public testing::Test {
 };
 
 TEST_F(PolicyStatus, WhatEveryReplicaServesIsProgrammed) {
-  const ReplicaStatus one = replica_status(view, "pod-a");
+  const ReplicaStatus one = replica_status(view, "ops/lease", "pod-a");
   EXPECT_EQ(one.programmed, "Programmed");
   EXPECT_EQ(one.observed_generation, 3);
   EXPECT_EQ(one.hash.size(), 64U);
 
-  const auto told = conditions({one, replica_status(view, "pod-b")});
+  const auto told = conditions({one, replica_status(view, "ops/lease", "pod-b")});
 
   EXPECT_EQ(told.at("Programmed").status, "True");
   EXPECT_EQ(told.at("Programmed").last_transition, kNowText);
@@ -82,7 +82,7 @@ TEST_F(PolicyStatus, WhatEveryReplicaServesIsProgrammed) {
 }
 
 TEST_F(PolicyStatus, OneReplicaThatLagsIsEnoughToBePending) {
-  const ReplicaStatus good = replica_status(view, "pod-a");
+  const ReplicaStatus good = replica_status(view, "ops/lease", "pod-a");
   ReplicaStatus old = good;
   old.pod = "pod-b";
   old.observed_generation = 2;
@@ -95,7 +95,7 @@ TEST_F(PolicyStatus, OneReplicaThatLagsIsEnoughToBePending) {
   EXPECT_EQ(conditions({good, other}).at("Programmed").status, "False");
 
   view.is_served = false;
-  EXPECT_EQ(replica_status(view, "pod-d").programmed, "Pending");
+  EXPECT_EQ(replica_status(view, "ops/lease", "pod-d").programmed, "Pending");
   EXPECT_EQ(conditions({}).at("Programmed").reason, "Pending");
 }
 
@@ -182,6 +182,36 @@ TEST_F(PolicyStatus, WhatIsRefusedOrUnusedIsNotProgrammed) {
   EXPECT_EQ(conditions().at("Programmed").reason, "NotReferenced");
 }
 
+TEST_F(PolicyStatus, InstallationsWithoutARouteToItCountOnlyWhereNobodyHasOne) {
+  const auto installations_of = [](const std::vector<ReplicaStatus>& replicas) {
+    std::vector<std::string> names;
+    for (const ReplicaStatus& replica : replicas_that_count(replicas)) {
+      names.push_back(replica.installation);
+    }
+    return names;
+  };
+  ReplicaStatus a;
+  a.installation = "a/a";
+  a.programmed = "NotReferenced";
+  ReplicaStatus b;
+  b.installation = "b/b";
+  b.programmed = "Programmed";
+  EXPECT_EQ(installations_of({b, a}), (std::vector<std::string>{"b/b"}));
+  b.programmed = "NotReferenced";
+  EXPECT_EQ(installations_of({b, a}), (std::vector<std::string>{"a/a", "b/b"}));
+  a.programmed = "Refused";
+  EXPECT_EQ(installations_of({b, a}), (std::vector<std::string>{"a/a"}));
+}
+
+TEST_F(PolicyStatus, StatesAreComparedWithinAnInstallation) {
+  ReplicaStatus one = replica_status(view, "ops/one", "pod-a");
+  ReplicaStatus other = replica_status(view, "ops/other", "pod-b");
+  other.hash = "of other flags";
+  EXPECT_EQ(conditions({one, other}).at("Programmed").status, "True");
+  other.installation = one.installation;
+  EXPECT_EQ(conditions({one, other}).at("Programmed").status, "False");
+}
+
 TEST_F(PolicyStatus, BodiesAreReadBackAsTheyWereMeant) {
   loaded.sha256 = "ab";
   loaded.subject = "CN=\"orders\"";
@@ -191,7 +221,7 @@ TEST_F(PolicyStatus, BodiesAreReadBackAsTheyWereMeant) {
   loaded.ca_not_after = kNow;
   loaded.crls = {{"CN=ca", "7", kNow - 60, kNow, 5}};
   policy.client_certificate = objects::MaterialRef{"Secret", "", "client", ""};
-  const std::vector<ReplicaStatus> replicas{replica_status(view, "pod-a")};
+  const std::vector<ReplicaStatus> replicas{replica_status(view, "ops/lease", "pod-a")};
   const auto told = policy_conditions(view, replicas, kNow);
   const std::string body = policy_body(view, told, replicas);
   objects::JsonReader reader{body, 1};

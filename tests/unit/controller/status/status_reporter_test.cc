@@ -73,13 +73,14 @@ class StatusReporterTest : public testing::Test {
   }
 
   void tell() {
-    reporter.tell({.state = state,
-                   .are_ingresses_touched = are_ingresses_touched,
-                   .manifest = manifest,
-                   .is_served = is_served,
-                   .rejected = rejected,
-                   .proxy = &proxy,
-                   .is_gone = [this](const std::string& pod) { return pod == dead; }});
+    reporter.tell(
+        {.state = state,
+         .are_ingresses_touched = are_ingresses_touched,
+         .manifest = manifest,
+         .is_served = is_served,
+         .rejected = rejected,
+         .proxy = &proxy,
+         .is_gone = [this](const objects::ReplicaStatus& replica) { return replica.pod == dead; }});
   }
 
   // What was wanted is written, as the watch would show it.
@@ -118,6 +119,7 @@ class StatusReporterTest : public testing::Test {
                           clock,
                           options,
                           {.reporter = {"handfast.dev/ingress-controller", "pod-a"},
+                           .installation = {},
                            .addresses = {},
                            .service = translate::NamespacedName{"handfast", "proxy"}}};
 };
@@ -169,7 +171,8 @@ TEST_F(StatusReporterTest, IngressesAreLookedAtWhenOneOfThemIsTouched) {
 }
 
 TEST_F(StatusReporterTest, NodesCountWhereNothingElseIsNamed) {
-  StatusReporter by_nodes{wanted, clock, options, {.reporter = {}, .addresses = {}, .service = {}}};
+  StatusReporter by_nodes{
+      wanted, clock, options, {.reporter = {}, .installation = {}, .addresses = {}, .service = {}}};
   Addresses nodes;
   const auto tell_it = [&](bool is_touched) {
     by_nodes.tell({.state = state,
@@ -280,6 +283,52 @@ TEST_F(StatusReporterTest, APodThatComesBackIsNotTakenOut) {
 
   EXPECT_FALSE(wanted.writes.contains("prune pod-dead UpstreamTLSPolicy shop/orders"))
       << "who leads later would send it";
+}
+
+TEST_F(StatusReporterTest, OfSeveralInstallationsTheFirstThatUsesItWritesWhatIsCommon) {
+  StatusReporter internal{wanted,
+                          clock,
+                          options,
+                          {.reporter = {"handfast.dev/ingress-controller", "pod-a"},
+                           .installation = "ops/internal",
+                           .addresses = {},
+                           .service = {}}};
+  const auto tell_it = [&] {
+    wanted.writes.clear();
+    internal.tell({.state = state,
+                   .are_ingresses_touched = false,
+                   .manifest = manifest,
+                   .is_served = true,
+                   .rejected = rejected,
+                   .proxy = &proxy});
+  };
+  add_policy();
+  policy.status.replicas.resize(1);
+  objects::ReplicaStatus& other = policy.status.replicas.front();
+  other.installation = "ops/external";
+  other.pod = "pod-a";
+  other.observed_generation = 2;
+  other.programmed = "Programmed";
+  other.hash = "of other flags";
+  state.apply(policy);
+  tell_it();
+  EXPECT_FALSE(wanted.writes.contains("status UpstreamTLSPolicy shop/orders"));
+  EXPECT_THAT(wanted.writes.at("replica UpstreamTLSPolicy shop/orders").path,
+              HasSubstr("fieldManager=handfast-replica-ops%2Finternal%2Fpod-a"));
+
+  other.installation = "ops/zone";
+  state.apply(policy);
+  tell_it();
+  EXPECT_THAT(wanted.body("status UpstreamTLSPolicy shop/orders"),
+              HasSubstr(R"("type":"Programmed","status":"True")"));
+  EXPECT_THAT(wanted.body("status UpstreamTLSPolicy shop/orders"), HasSubstr(R"("total":2)"));
+
+  other.installation = "ops/external";
+  other.programmed = "NotReferenced";
+  state.apply(policy);
+  tell_it();
+  EXPECT_THAT(wanted.body("status UpstreamTLSPolicy shop/orders"), HasSubstr(R"("total":1)"))
+      << "whose routes don't lead there has nothing to say";
 }
 
 TEST_F(StatusReporterTest, NothingIsWantedOfAPolicyThatIsGone) {
