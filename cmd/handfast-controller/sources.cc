@@ -7,6 +7,7 @@
 #include "controller/fetch/crl_source.h"
 #include "controller/fetch/http_getter.h"
 #include "controller/fetch/staple_source.h"
+#include "controller/kube/credentials.h"
 #include "controller/objects/names.h"
 #include "controller/publish/file_system.h"
 #include "controller/source/joined_source.h"
@@ -31,12 +32,26 @@ class Observer final : public source::ClusterObserver {
   metrics::Metrics& metrics_;
 };
 
-Result<kube::Access> find_access(const SourceSettings& settings) {
+// Where our Lease and our pods are. Nothing stands in for it: "default" would be somebody else's.
+Result<kube::Access> find_pods_access() {
   auto access =
-      settings.kubeconfig.empty()
-          ? kube::in_cluster(environment("KUBERNETES_SERVICE_HOST"),
-                             environment("KUBERNETES_SERVICE_PORT"), kube::kServiceAccountFolder)
-          : source::load_kubeconfig(settings.kubeconfig);
+      kube::in_cluster(environment("KUBERNETES_SERVICE_HOST"),
+                       environment("KUBERNETES_SERVICE_PORT"), kube::kServiceAccountFolder);
+  if (!access) return access;
+  access->ns = environment("POD_NAMESPACE");
+  if (!access->ns.empty()) return access;
+  auto ns = kube::read_pod_namespace(kube::kServiceAccountFolder);
+  if (!ns) {
+    return fail(Reason::InvalidValue, "the pod's namespace is not known: set POD_NAMESPACE; " +
+                                          std::move(ns.error().detail));
+  }
+  access->ns = *std::move(ns);
+  return access;
+}
+
+Result<kube::Access> find_access(const SourceSettings& settings) {
+  auto access = settings.kubeconfig.empty() ? find_pods_access()
+                                            : source::load_kubeconfig(settings.kubeconfig);
   if (access && !settings.api_server.empty()) access->server = settings.api_server;
   return access;
 }

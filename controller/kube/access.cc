@@ -172,20 +172,23 @@ Result<ServerAddress> parse_server(std::string_view server) {
       rest.find_first_of("@?# \\") != std::string_view::npos) {
     return fail(Reason::InvalidValue, "must be https://HOST:PORT, perhaps with a path");
   }
-  // cpprestsdk can't connect to one: it keeps the brackets for the resolver.
-  if (rest.starts_with('[')) {
-    return fail(Reason::Unsupported, "is an IPv6 address: name the server by a DNS name");
-  }
   ServerAddress address;
-  const std::size_t colon = rest.find(':');
-  address.host = std::string(rest.substr(0, colon));
-  address.port = colon == std::string_view::npos ? "443" : std::string(rest.substr(colon + 1));
-  address.is_address = objects::is_ipv4(address.host);
+  address.path = std::string(path);
+  const bool is_v6 = rest.starts_with('[');
+  const std::size_t host_end = is_v6 ? rest.find(']') : rest.find(':');
+  address.host = std::string(rest.substr(is_v6 ? 1 : 0, host_end - (is_v6 ? 1 : 0)));
+  rest.remove_prefix(std::min(host_end, rest.size()));
+  if (is_v6 && !rest.empty()) rest.remove_prefix(1);
+  if ((is_v6 && host_end == std::string_view::npos) || (!rest.empty() && rest.front() != ':')) {
+    return fail(Reason::InvalidValue, "must be https://HOST:PORT, perhaps with a path");
+  }
+  address.port = rest.empty() ? "443" : std::string(rest.substr(1));
+  address.is_address = is_v6 ? objects::is_ipv6(address.host) : objects::is_ipv4(address.host);
   std::string lower = address.host;
   std::ranges::transform(lower, lower.begin(), [](char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   });
-  if (!address.is_address && !objects::is_dns_subdomain(lower)) {
+  if (!address.is_address && (is_v6 || !objects::is_dns_subdomain(lower))) {
     return fail(Reason::InvalidValue, "has no host name or address");
   }
   if (!is_port(address.port)) return fail(Reason::InvalidValue, "has a port that is none");
@@ -242,11 +245,10 @@ Result<Access> in_cluster(std::string_view host, std::string_view port, std::str
         "not in a cluster: KUBERNETES_SERVICE_HOST and _PORT are not set; give --kubeconfig "
         "or --manifests");
   }
-  // For IPv6 by the name that every API server's certificate has: see parse_server().
   const bool is_v6 = host.find(':') != std::string_view::npos;
   Access access;
-  access.server =
-      "https://" + std::string(is_v6 ? "kubernetes.default.svc" : host) + ":" + std::string(port);
+  access.server = "https://";
+  access.server.append(is_v6 ? "[" : "").append(host).append(is_v6 ? "]:" : ":").append(port);
   if (const auto parsed = parse_server(access.server); !parsed) {
     return within("KUBERNETES_SERVICE_HOST", parsed.error());
   }

@@ -64,9 +64,10 @@ inline constexpr std::string_view kServiceAccountFolder =
 
 // "https://host:port/path" apart; InvalidValue for what is none.
 struct ServerAddress {
-  std::string host;
+  std::string host;  // of an IPv6 address without its brackets
   std::string port;
-  bool is_address = false;  // host is an IPv4 address
+  std::string path;         // empty, or from the slash on
+  bool is_address = false;  // host is an IP address
 };
 [[nodiscard]] Result<ServerAddress> parse_server(std::string_view server);
 

@@ -95,6 +95,17 @@ std::optional<std::chrono::seconds> retry_after(const http_response& response) {
   return std::chrono::seconds(seconds);
 }
 
+bool is_address(const std::string& name) {
+  return objects::is_ipv4(name) || objects::is_ipv6(name);
+}
+
+// The library hands a host with brackets to the resolver, which knows none; without them it takes
+// what follows the last colon for the port.
+std::string base_of(const std::string& server, const ServerAddress& address) {
+  if (!objects::is_ipv6(address.host)) return server;
+  return "https://" + address.host + ':' + address.port + address.path;
+}
+
 }  // namespace
 
 void start_thread() {
@@ -110,7 +121,7 @@ struct ApiClient::Shared {
       : credentials(std::move(access), clock),
         name(credentials.access().server_name.empty() ? server.host
                                                       : credentials.access().server_name),
-        tls(name, objects::is_ipv4(name)) {}
+        tls(name, is_address(name)) {}
 
   void prepare(SSL_CTX* context) {
     auto pems = credentials.pems();
@@ -204,7 +215,7 @@ class ApiClient::Exchange {
 Result<std::unique_ptr<ApiClient>> ApiClient::make(Access access, const Clock& clock) {
   const auto server = parse_server(access.server);
   if (!server) return within(access.server, server.error());
-  const std::string base = access.server;
+  const std::string base = base_of(access.server, *server);
   auto shared = std::make_shared<Shared>(std::move(access), *server, clock);
   if (Status status = shared->credentials.start(); !status) return fail(std::move(status.error()));
 
@@ -212,7 +223,7 @@ Result<std::unique_ptr<ApiClient>> ApiClient::make(Access access, const Clock& c
   config.set_timeout(kMostSilence);
   config.set_max_redirects(0);
   config.set_request_compressed_response(true);
-  config.set_tlsext_sni_enabled(!objects::is_ipv4(shared->name));
+  config.set_tlsext_sni_enabled(!is_address(shared->name));
   Shared* const borrowed = shared.get();
   config.set_ssl_context_callback([borrowed](boost::asio::ssl::context& context) {
     borrowed->prepare(context.native_handle());

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "controller/objects/names.h"
 #include "proxy/base/log.h"
 #include "proxy/base/unique_fd.h"
 
@@ -48,6 +49,17 @@ Result<std::string> read_pem(const PemSource& source) {
 }
 
 }  // namespace
+
+Result<std::string> read_pod_namespace(std::string_view folder) {
+  const std::string path = std::string(folder) + "/namespace";
+  auto text = read_file(path);
+  if (!text) return fail(std::move(text.error()));
+  text->resize(text->find_last_not_of(" \t\r\n") + 1);
+  if (!objects::is_dns_label(*text)) {
+    return fail(Reason::InvalidValue, path + " has no name of a namespace");
+  }
+  return text;
+}
 
 Credentials::Credentials(Access access, const Clock& clock)
     : access_(std::move(access)), clock_(clock) {}

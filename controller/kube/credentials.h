@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "controller/kube/access.h"
@@ -20,6 +21,9 @@
 #include "proxy/base/result.h"
 
 namespace handfast::kube {
+
+// Of the pod, from the file that Kubernetes mounts beside its token in `folder`.
+[[nodiscard]] Result<std::string> read_pod_namespace(std::string_view folder);
 
 class Credentials final {
  public:

@@ -22,7 +22,7 @@ namespace handfast::kube {
 
 class TlsMaterial final {
  public:
-  // `name`: what the server's certificate must have; an IPv4 address or a DNS name.
+  // `name`: what the server's certificate must have; an IP address or a DNS name.
   TlsMaterial(std::string name, bool is_address)
       : name_(std::move(name)), is_address_(is_address) {}
 

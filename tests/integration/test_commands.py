@@ -61,6 +61,18 @@ class Commands(unittest.TestCase):
                 self.assertEqual((code, out), (2, ""))
                 self.assertIn(flag, err)
 
+    @unittest.skipIf(os.path.exists("/var/run/secrets/kubernetes.io/serviceaccount/namespace"),
+                     "this is a pod, whose namespace is known")
+    def test_pod_that_does_not_know_its_namespace_says_what_to_set(self):
+        environment = {key: value for key, value in os.environ.items() if key != "POD_NAMESPACE"}
+        environment.update(KUBERNETES_SERVICE_HOST="10.0.0.1", KUBERNETES_SERVICE_PORT="443")
+        with tempfile.TemporaryDirectory(prefix="handfast-it-") as folder:
+            done = subprocess.run(
+                [BIN / "handfast-controller", "--state-dir", f"{folder}/state", "--metrics", "off"],
+                env=environment, capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("set POD_NAMESPACE", done.stderr)
+
     def test_controller_that_is_told_to_stop_while_it_starts_ends_in_order(self):
         for _ in range(10):
             with tempfile.TemporaryDirectory(prefix="handfast-it-") as folder:

@@ -9,7 +9,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from harness import cluster, manifests  # noqa: E402
 from harness.backends import Backend  # noqa: E402
+from harness.cluster import ClusterPair  # noqa: E402
 from harness.kube_case import KubeCase  # noqa: E402
+from harness.relay import Relay  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
 
@@ -116,6 +118,22 @@ class Keeping(KubeCase):
 
     def known(self, kind):
         return self.pair.controller_metrics().value("handfast_controller_objects", kind=kind) or 0
+
+
+class Addresses(KubeCase):
+    def test_api_server_is_reached_by_an_ipv6_address(self):
+        try:
+            relay = Relay(self.cluster.port, "::1")
+        except OSError as error:
+            self.skipTest(f"no IPv6 here: {error}")
+        self.addCleanup(relay.close)
+        pair = ClusterPair(self.cluster.account_kubeconfig("ipv6.kubeconfig",
+                                                           f"https://[::1]:{relay.port}"))
+        self.addCleanup(pair.close)
+        pair.start()
+        backend = self.use(Backend(address="0.0.0.0"))
+        self.cluster.apply(self.plain_ingress(), manifests.service(self.name, backend.port))
+        pair.wait_for(self.host, 200)
 
 
 class WrongObjects(KubeCase):

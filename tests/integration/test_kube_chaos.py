@@ -144,9 +144,8 @@ class BadNetwork(ChaosCase):
         super().setUpClass()
         cls.pair.close()
         cls.relay = Relay(cls.cluster.port)
-        port, cls.cluster.port = cls.cluster.port, cls.relay.port
-        kubeconfig = cls.cluster.account_kubeconfig("relay.kubeconfig")
-        cls.cluster.port = port
+        kubeconfig = cls.cluster.account_kubeconfig("relay.kubeconfig",
+                                                    f"https://127.0.0.1:{cls.relay.port}")
         cls.pair = ClusterPair(kubeconfig).start()
 
     @classmethod

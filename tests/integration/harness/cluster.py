@@ -103,7 +103,7 @@ class Cluster:
     def renew_certificate(self, ca=None):
         """The server's, for its next start: it reads the file again within a minute."""
         leaf = (ca or self.ca).issue("kube-apiserver", dns=("kubernetes.default.svc", "localhost"),
-                                     ips=("127.0.0.1",))
+                                     ips=("127.0.0.1", "::1"))
         leaf.write(self.folder, "apiserver")
 
     # --- processes ------------------------------------------------------------------------------
@@ -292,22 +292,22 @@ class Cluster:
     def token(self, account=ACCOUNT, namespace=NAMESPACE):
         return self.kubectl("-n", namespace, "create", "token", account).strip()
 
-    def write_kubeconfig(self, file, user):
+    def write_kubeconfig(self, file, user, server=None):
         place = self.folder / file
         place.write_text(json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{"name": "c", "cluster": {
-                "server": f"https://127.0.0.1:{self.port}",
+                "server": server or f"https://127.0.0.1:{self.port}",
                 "certificate-authority": str(self.folder / "ca.crt")}}],
             "users": [{"name": "u", "user": user}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]}))
         return place
 
-    def account_kubeconfig(self, file="controller.kubeconfig"):
+    def account_kubeconfig(self, file="controller.kubeconfig", server=None):
         """With a token in a file beside it, as kubelet would keep it fresh."""
         token = self.folder / f"{file}.token"
         self.write_token(token)
-        return self.write_kubeconfig(file, {"tokenFile": str(token)})
+        return self.write_kubeconfig(file, {"tokenFile": str(token)}, server)
 
     def write_token(self, place, token=None):
         new = place.with_suffix(".new")

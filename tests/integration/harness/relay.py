@@ -10,13 +10,14 @@ class Relay:
     of whatever they carry; `stall()` lets the bytes of those that are open lie, for good, and closes
     nothing."""
 
-    def __init__(self, target):
+    def __init__(self, target, address="127.0.0.1"):
         self.target = target
         self.accepted = 0
         self._open = set()
         self._lock = threading.Lock()
         self._flows = []  # of the connections that don't stall
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._socket = socket.create_server((address, 0), family=family, backlog=128)
         self.port = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -117,8 +117,8 @@ TEST(Access, KnowsWhereItIsInACluster) {
   EXPECT_EQ(access->token_file, "/sa/token");
 }
 
-TEST(Access, GoesByTheNameOfTheServiceWhereTheAddressIsOfIpv6) {
-  EXPECT_EQ(in_cluster("fd00::1", "443", "/sa")->server, "https://kubernetes.default.svc:443");
+TEST(Access, PutsAnIpv6AddressOfTheServiceIntoBrackets) {
+  EXPECT_EQ(in_cluster("fd00::1", "443", "/sa")->server, "https://[fd00::1]:443");
 }
 
 TEST(Access, SaysWhatToDoOutsideOfACluster) {
@@ -129,9 +129,15 @@ TEST(Access, TakesAServersAddressApart) {
   EXPECT_EQ(parse_server("https://A.example/x")->host, "a.example");
   EXPECT_EQ(parse_server("https://A.example/x")->port, "443");
   EXPECT_TRUE(parse_server("https://10.0.0.1:6443")->is_address);
+  EXPECT_EQ(parse_server("https://[FD00::1]:6443/x")->host, "fd00::1");
+  EXPECT_EQ(parse_server("https://[::1]:6443/x")->port, "6443");
+  EXPECT_EQ(parse_server("https://[::1]:6443/x")->path, "/x");
+  EXPECT_EQ(parse_server("https://[::1]")->port, "443");
+  EXPECT_TRUE(parse_server("https://[::1]")->is_address);
   for (const char* bad :
-       {"https://", "https://u@h", "https://h:0", "https://h:99999", "https://h:x",
-        "https://[::1]:6443", "https://h?q", "https://h/p?q", "h:6443"}) {
+       {"https://", "https://u@h", "https://h:0", "https://h:99999", "https://h:x", "https://h?q",
+        "https://h/p?q", "h:6443", "https://[", "https://[]", "https://[::1", "https://[::1]x",
+        "https://[::1]:", "https://[10.0.0.1]:443", "https://[h]:443", "https://::1:6443"}) {
     EXPECT_FALSE(parse_server(bad).has_value()) << bad;
   }
 }
