@@ -127,8 +127,8 @@ class Addresses(KubeCase):
         except OSError as error:
             self.skipTest(f"no IPv6 here: {error}")
         self.addCleanup(relay.close)
-        pair = ClusterPair(self.cluster.account_kubeconfig("ipv6.kubeconfig",
-                                                           f"https://[::1]:{relay.port}"))
+        pair = ClusterPair(self.cluster.account_kubeconfig(
+            "ipv6.kubeconfig", server=f"https://[::1]:{relay.port}"))
         self.addCleanup(pair.close)
         pair.start()
         backend = self.use(Backend(address="0.0.0.0"))

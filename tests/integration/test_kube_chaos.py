@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from harness import cluster, manifests  # noqa: E402
 from harness.backends import Backend  # noqa: E402
+from harness.cable import Cable, NoNamespaces  # noqa: E402
 from harness.cluster import ClusterPair  # noqa: E402
 from harness.kube_case import KubeCase  # noqa: E402
 from harness.pki import Authority  # noqa: E402
@@ -144,8 +145,8 @@ class BadNetwork(ChaosCase):
         super().setUpClass()
         cls.pair.close()
         cls.relay = Relay(cls.cluster.port)
-        kubeconfig = cls.cluster.account_kubeconfig("relay.kubeconfig",
-                                                    f"https://127.0.0.1:{cls.relay.port}")
+        kubeconfig = cls.cluster.account_kubeconfig(
+            "relay.kubeconfig", server=f"https://127.0.0.1:{cls.relay.port}")
         cls.pair = ClusterPair(kubeconfig).start()
 
     @classmethod
@@ -184,6 +185,72 @@ class BadNetwork(ChaosCase):
         self.cluster.apply(self.route("while"))
 
         self.wait_for_route("while", 200, patience=150)
+
+
+class CutCable(ChaosCase):
+    """The controller is in a network namespace of its own, behind a cable."""
+
+    FLAGS = ("--publish-status-address", "203.0.113.7", "--election-ttl", "4s")
+    # Of one connection for each kind that is watched, of those tried while nothing arrived, and of
+    # the writer's: as many again would be a storm.
+    MOST_CONNECTIONS = 40
+
+    @classmethod
+    def setUpClass(cls):
+        try:
+            cls.cable = Cable()
+        except NoNamespaces as error:
+            raise unittest.SkipTest(f"no network namespace: {error}")
+        try:
+            super().setUpClass()
+            cls.pair.close()
+            cls.relay = Relay(cls.cluster.port, cls.cable.near)
+            cls.pair = ClusterPair(cls.cluster.account_kubeconfig(
+                "cable.kubeconfig", server=f"https://{cls.cable.near}:{cls.relay.port}",
+                server_name="localhost"), *cls.FLAGS, prefix=cls.cable.prefix)
+            cls.pair.start()
+        except BaseException:
+            cls.cable.close()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            cls.cable.mend()  # who leads gives its Lease up
+            super().tearDownClass()
+        finally:
+            cls.relay.close()
+            cls.cable.close()
+
+    def address(self, suffix):
+        ingress = self.cluster.request("GET", self.cluster.path_of(self.route(suffix)))
+        return [one["ip"] for one in ingress["status"]["loadBalancer"].get("ingress", [])]
+
+    def test_network_that_is_silent_for_a_while_fails_no_request_and_loses_no_change(self):
+        load = self.begin()
+        self.cluster.apply(self.route("gone"), self.route("changed"))
+        self.wait_for_route("gone", 200)
+        eventually(lambda: self.address("gone") == ["203.0.113.7"], "an address")
+        self.cable.cut()
+        self.cluster.delete(self.route("gone"))
+        self.cluster.apply(self.route("changed", path="/only-here"), self.route("new"))
+        # Nobody said that the connections are dead.
+        eventually(lambda: [line for line in self.pair.findings(reason="io")
+                            if "can't be reached" in str(line)], "the silence to be noticed",
+                   patience=120)
+        self.assertEqual(self.pair.get(f"gone.{self.host}").status, 200)
+        before = self.relay.accepted
+        self.cable.mend()
+
+        self.wait_for_route("new", 200, patience=90)
+        self.wait_for_route("gone", 404)
+        self.wait_for_route("changed", 404)
+        self.assertEqual(self.pair.get(f"changed.{self.host}", "/only-here").status, 200)
+        eventually(lambda: self.address("new") == ["203.0.113.7"], "the new one's address",
+                   patience=60)
+        self.assertLess(self.relay.accepted - before, self.MOST_CONNECTIONS)
+        load.stop()
+        self.assertEqual(load.failures(), [])
 
 
 if __name__ == "__main__":

@@ -292,22 +292,23 @@ class Cluster:
     def token(self, account=ACCOUNT, namespace=NAMESPACE):
         return self.kubectl("-n", namespace, "create", "token", account).strip()
 
-    def write_kubeconfig(self, file, user, server=None):
+    def write_kubeconfig(self, file, user, server=None, server_name=None):
         place = self.folder / file
         place.write_text(json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{"name": "c", "cluster": {
                 "server": server or f"https://127.0.0.1:{self.port}",
+                **({"tls-server-name": server_name} if server_name else {}),
                 "certificate-authority": str(self.folder / "ca.crt")}}],
             "users": [{"name": "u", "user": user}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]}))
         return place
 
-    def account_kubeconfig(self, file="controller.kubeconfig", server=None):
+    def account_kubeconfig(self, file="controller.kubeconfig", **server):
         """With a token in a file beside it, as kubelet would keep it fresh."""
         token = self.folder / f"{file}.token"
         self.write_token(token)
-        return self.write_kubeconfig(file, {"tokenFile": str(token)}, server)
+        return self.write_kubeconfig(file, {"tokenFile": str(token)}, **server)
 
     def write_token(self, place, token=None):
         new = place.with_suffix(".new")
@@ -318,17 +319,19 @@ class Cluster:
 class ClusterPair(Pair):
     """Controller and proxy over a cluster."""
 
-    def __init__(self, kubeconfig, *controller_flags, workers=2, pod="handfast-0"):
+    def __init__(self, kubeconfig, *controller_flags, workers=2, pod="handfast-0", prefix=()):
+        """`prefix`: a command that runs the controller, elsewhere."""
         super().__init__(*controller_flags, workers=workers)
         self.kubeconfig = kubeconfig
+        self.prefix = prefix
         self.pod = pod
         self.controller_address = ("127.0.0.1", free_port())
 
     def start_controller(self):
         self.controller = Process(
-            [BIN / "handfast-controller", "--kubeconfig", self.kubeconfig, "--state-dir",
-             self.state, "--metrics", f"127.0.0.1:{self.controller_address[1]}",
-             *self.controller_flags], self.folder,
+            [*self.prefix, BIN / "handfast-controller", "--kubeconfig", self.kubeconfig,
+             "--state-dir", self.state, "--metrics", f"127.0.0.1:{self.controller_address[1]}",
+             *self.controller_flags], self.folder, name="handfast-controller",
             env={"POD_NAME": self.pod, "POD_NAMESPACE": NAMESPACE})
 
     def start_proxy(self, wait=True):
