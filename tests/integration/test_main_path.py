@@ -180,7 +180,7 @@ class MainPath(HandfastCase):
         self.assertEqual((line["namespace"], line["ingress"]), ("shop", self.name))
         self.assertIn(self.name, line["service"])
         self.assertEqual(line["user_agent"], "probe")
-        self.assertEqual(line["upstream"], f"127.0.0.1:{self.backend.port}")
+        self.assertEqual(line["upstream"], f"{self.handfast.endpoint_host}:{self.backend.port}")
         self.assertEqual(line["upstream_tls_version"], "TLSv1.3")
         self.assertIn("handfast-1", line["upstream_client_subject"])
         self.assertNotIn("upstream_tls_error", line)

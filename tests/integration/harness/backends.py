@@ -128,6 +128,10 @@ def server_context(leaf, client_ca=None, *, verify="required", min_version=None,
     return context
 
 
+# Where they listen, unless told otherwise. No API server takes an endpoint on loopback.
+LISTEN = "127.0.0.1"
+
+
 class Backend:
     """A server in threads of the test. `leaf` makes it TLS; `client_ca` makes it demand a client
     certificate. `handle(connection, request)` answers one request and has to read its body;
@@ -136,7 +140,7 @@ class Backend:
 
     def __init__(self, leaf=None, *, client_ca=None, verify="required", handle=echo,
                  on_connection=None, on_accept=None, min_version=None, max_version=None,
-                 ciphers=None, alpn=None, address="127.0.0.1", backlog=128):
+                 ciphers=None, alpn=None, address=None, backlog=128):
         self.handle = handle
         self.on_connection = on_connection
         self.on_accept = on_accept
@@ -152,7 +156,7 @@ class Backend:
             self.context = server_context(leaf, client_ca, verify=verify, min_version=min_version,
                                           max_version=max_version, ciphers=ciphers, alpn=alpn)
             self.context.sni_callback = self._on_server_name
-        self._socket = socket.create_server((address, 0), backlog=backlog)
+        self._socket = socket.create_server((address or LISTEN, 0), backlog=backlog)
         self.port = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -250,7 +254,7 @@ class OpensslServer:
         self._folder = tempfile.TemporaryDirectory(prefix="handfast-it-")
         folder = pathlib.Path(self._folder.name)
         crt, key = leaf.write(folder, "server")
-        command = ["openssl", "s_server", "-accept", "127.0.0.1:0", "-naccept", "1000000",
+        command = ["openssl", "s_server", "-accept", f"{LISTEN}:0", "-naccept", "1000000",
                    "-cert", crt, "-key", key, *arguments]
         if leaf.intermediates:
             chain = folder / "chain.crt"
@@ -295,7 +299,7 @@ class Nginx:
             raise RuntimeError("nginx is not installed")
         self._folder = tempfile.TemporaryDirectory(prefix="handfast-it-")
         self.folder = pathlib.Path(self._folder.name)
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=511)
+        self._socket = socket.create_server((LISTEN, 0), backlog=511)
         self.port = self._socket.getsockname()[1]
         self.tls = leaf is not None
         lines = []
@@ -318,7 +322,7 @@ http {{
   access_log access.log; {paths}
   keepalive_requests {keepalive_requests}; keepalive_timeout 600s;
   server {{
-    listen 127.0.0.1:{self.port}{" ssl" if leaf else ""}{" http2" if http2 else ""};
+    listen {LISTEN}:{self.port}{" ssl" if leaf else ""}{" http2" if http2 else ""};
     {" ".join(lines)}
     {extra}
     location / {{ {location} }}

@@ -63,9 +63,12 @@ class HandfastCase(NamedCase):
     def setUpClass(cls):
         cls.ca = Authority("backends")
         cls.other_ca = Authority("others")
-        cls.handfast = Handfast(*cls.flags, workers=cls.workers,
-                                controller_metrics=cls.controller_metrics)
+        cls.handfast = cls.start_programs()
         cls.handfast.apply("class", manifests.ingress_class())
+
+    @classmethod
+    def start_programs(cls):
+        return Handfast(*cls.flags, workers=cls.workers, controller_metrics=cls.controller_metrics)
 
     @classmethod
     def tearDownClass(cls):

@@ -71,6 +71,7 @@ PATHS = {
     "IngressClass": ("apis/networking.k8s.io/v1", "ingressclasses", False),
     "UpstreamTLSPolicy": ("apis/handfast.dev/v1alpha1", "upstreamtlspolicies", True),
     "BackendTLSPolicy": ("apis/gateway.networking.k8s.io/v1", "backendtlspolicies", True),
+    "ReferenceGrant": ("apis/gateway.networking.k8s.io/v1beta1", "referencegrants", True),
     "ClusterRole": ("apis/rbac.authorization.k8s.io/v1", "clusterroles", False),
     "ClusterRoleBinding": ("apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
     "Role": ("apis/rbac.authorization.k8s.io/v1", "roles", True),
@@ -344,3 +345,48 @@ class ClusterPair(Pair):
 
     def findings(self, **fields):
         return self.controller.logged(message="finding", **fields)
+
+
+class ClusterHandfast(ClusterPair):
+    """As `Handfast`, so that its cases run here too: what they put into a file of the directory is
+    applied to the API server, and deleted when the file has it no more."""
+
+    def __init__(self, cluster, kubeconfig, *controller_flags, workers=2):
+        super().__init__(kubeconfig, *controller_flags, workers=workers)
+        self.manifests = None
+        self.cluster = cluster
+        self.endpoint_host = cluster.host
+        self._files = {}
+        self._namespaces = set()
+
+    def apply(self, file, *objects):
+        flat = list(self.cluster.flat(objects))
+        new = {self.cluster.path_of(one): one for one in flat}
+        for namespace in {one["metadata"].get("namespace") for one in flat} - {None}:
+            if namespace not in self._namespaces:
+                self.cluster.namespace(namespace)
+                self._namespaces.add(namespace)
+        self.cluster.delete(*(one for path, one in self._files.get(file, {}).items()
+                              if path not in new))
+        self._files[file] = new
+        self.cluster.apply(*flat)
+
+    def delete(self, file):
+        if file not in self._files:
+            raise FileNotFoundError(file)
+        self.cluster.delete(*self._files.pop(file).values())
+
+    def barrier(self):
+        """As Handfast.barrier(). Watches of two kinds have no order, but all are faster than the
+        requests by which this is seen."""
+        host = f"marker-{next(self._markers)}.test"
+        self.apply("marker", manifests.ingress("marker", host, namespace="marker", service="none",
+                                               annotations={"enable-global-auth": "false"}))
+        self.wait_for(host, 503, streak=16)
+
+    def close(self):
+        try:
+            for file in list(self._files):
+                self.delete(file)
+        finally:
+            super().close()

@@ -94,6 +94,7 @@ class Front:
 
     proxy = None  # the process whose output is the proxy's
     name = "handfast"
+    endpoint_host = "127.0.0.1"  # where backends are, as the proxy sees them
     listeners = ("http", "https", "metrics")
 
     def __init__(self):
@@ -202,6 +203,9 @@ class Handfast(Front):
 
     def delete(self, file):
         self.manifests.delete(file)
+
+    def findings(self, **fields):
+        return self.proxy.logged(message="finding", **fields)
 
     def child(self, program):
         """The process id of a child of `handfast run`."""

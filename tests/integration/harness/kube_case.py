@@ -1,11 +1,24 @@
 """The base of the test cases against a real API server: one of these, and one Handfast, for a file
 or a class."""
 
+import functools
+
 from . import manifests
 from .case import NamedCase
 from .cluster import Cluster, ClusterPair
 from .pki import Authority
 from .waiting import eventually
+
+
+@functools.lru_cache(maxsize=1)
+def shared_cluster():
+    return Cluster()
+
+
+def install(cluster):
+    cluster.install("rbac.yaml", "crds")
+    cluster.namespace("shop")
+    cluster.apply(manifests.ingress_class())
 
 
 class KubeCase(NamedCase):
@@ -14,18 +27,12 @@ class KubeCase(NamedCase):
 
     cluster_flags = ()
     controller_flags = ()
-    _shared = None
 
     @classmethod
     def setUpClass(cls):
         cls.ca = Authority("backends")
         cls.other_ca = Authority("others")
-        if cls.cluster_flags:
-            cls.cluster = Cluster(*cls.cluster_flags)
-        else:
-            if KubeCase._shared is None:
-                KubeCase._shared = Cluster()
-            cls.cluster = KubeCase._shared
+        cls.cluster = Cluster(*cls.cluster_flags) if cls.cluster_flags else shared_cluster()
         cls.prepare()
         cls.pair = ClusterPair(cls.cluster.account_kubeconfig(f"{cls.__name__}.kubeconfig"),
                                *cls.controller_flags)
@@ -33,9 +40,7 @@ class KubeCase(NamedCase):
 
     @classmethod
     def prepare(cls):
-        cls.cluster.install("rbac.yaml", "crds")
-        cls.cluster.namespace("shop")
-        cls.cluster.apply(manifests.ingress_class())
+        install(cls.cluster)
 
     @classmethod
     def tearDownClass(cls):
