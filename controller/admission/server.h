@@ -2,14 +2,12 @@
 // The HTTPS server that the API server asks: POST /validate, one AdmissionReview at a time for each
 // connection.
 //
-// Strangers may connect where no client CA is demanded, so all is bounded: a body says how long it
-// is, at most 3 MiB, and comes within 10 seconds; 32 may be on their way. What is beyond gets 411,
-// 413 or 429 and is not read; but of those whose body is still coming, the oldest is given up
-// first.
+// Strangers may connect where no client CA is demanded, so all is bounded, by serving/web_server.h:
+// 256 connections; a body says how long it is, at most 3 MiB, and comes within 10 seconds; 32 may
+// be on their way, of which the oldest is given up for the next.
 //
-// Threading: the handler is called from a thread of the server's own, one review at a time. The
-// destructor waits for it (see controller/metrics/listening.h for what becomes of the port).
-// Ownership: borrows the TLS material.
+// Threading: the handler is called from threads of the server's own, one review at a time. The
+// destructor waits for it. Ownership: borrows the TLS material.
 
 #include <functional>
 #include <memory>

@@ -199,8 +199,7 @@ void ServingTls::prepare(ssl_ctx_st* context) {
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_security_level(context, 2);
-  bool good = pair != nullptr && read_limit_.apply(context) &&
-              SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
+  bool good = pair != nullptr && SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
               SSL_CTX_use_certificate(context, pair->leaf.get()) == 1 &&
               SSL_CTX_use_PrivateKey(context, pair->key.get()) == 1;
   for (std::size_t i = 0; good && i < pair->chain.size(); ++i) {

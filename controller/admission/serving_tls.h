@@ -1,7 +1,7 @@
 #pragma once
 // What the webhook's server shows and demands, put into the TLS context of each connection: a
 // certificate from files or one of our own, TLS 1.2 or newer, and, if asked for, a certificate of
-// the API server; and how much may be sent (read_limit.h).
+// the API server.
 //
 // Files are looked at for each connection and read again when they are others (device, inode, size
 // or time); connections that are open stay. A pair that can't be read, or doesn't match, leaves the
@@ -16,7 +16,6 @@
 #include <string_view>
 #include <vector>
 
-#include "controller/admission/read_limit.h"
 #include "proxy/base/result.h"
 
 struct ssl_ctx_st;
@@ -42,8 +41,6 @@ class ServingTls final {
 
   void prepare(ssl_ctx_st* context);
 
-  [[nodiscard]] const ReadLimit& read_limit() const { return read_limit_; }
-
  private:
   struct Pair;
   // What tells one content of some files from another; empty: one of them isn't there.
@@ -58,7 +55,6 @@ class ServingTls final {
   void look_again();
 
   const Files files_;
-  const ReadLimit read_limit_;
   std::mutex mutex_;
   std::shared_ptr<const Pair> pair_;  // guarded by mutex_, as all below
   std::shared_ptr<x509_store_st> client_ca_;

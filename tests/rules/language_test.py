@@ -12,9 +12,6 @@ MAY_CATCH = {
     "controller/fetch/http_getter.cc": "cpprestsdk",
     "controller/kube/api_client.cc": "cpprestsdk",
     "controller/kube/http_exchange.cc": "cpprestsdk",
-    "controller/metrics/endpoint.cc": "cpprestsdk",
-    "controller/metrics/listening.cc": "cpprestsdk",
-    "controller/admission/server.cc": "cpprestsdk",
 }
 
 _RULES = (

@@ -1,0 +1,69 @@
+#pragma once
+// A small HTTP/1.1 server for the controller's own endpoints: few clients who come seldom, and
+// strangers who may try to take all there is.
+//
+// So all is bounded: connections, bodies on their way, the size of heads and bodies, and the time
+// of each step. One more connection than may be ends the one that has waited longest for its peer,
+// at first of those who never sent a request; nobody who sends nothing keeps others out.
+//
+//   accepted --TLS--> head --body--> handler --answer--> head ...
+//       \__ late, too large, given up: closed __/
+//
+// Threading: a thread accepts, and one serves each connection; the handler is called on these, one
+// at a time. The destructor ends all connections and waits. Errors: of a peer, its own.
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "controller/serving/request_head.h"
+#include "proxy/base/result.h"
+
+struct ssl_ctx_st;
+
+namespace handfast::serving {
+
+struct WebReply {
+  int status = 200;
+  std::string body;
+  std::string type = "text/plain; charset=utf-8";
+  std::vector<std::pair<std::string_view, std::string_view>> fields{};
+};
+
+struct WebLimits {
+  std::size_t connections = 32;
+  std::size_t bodies = 32;  // on their way; the oldest is given up for the next
+  std::size_t head_bytes = std::size_t{16} << 10;
+  std::size_t body_bytes = 0;
+  std::chrono::milliseconds head_time{10'000};  // with the handshake, or from its first byte
+  std::chrono::milliseconds body_time{10'000};
+  std::chrono::milliseconds idle_time{120'000};  // between two requests
+};
+
+class WebServer {
+ public:
+  struct Parts {
+    // Of a head, before its body is read: an answer that ends the connection; none: go on.
+    std::function<std::optional<WebReply>(const RequestHead&)> refuse;
+    std::function<WebReply(const RequestHead&, const std::string& body)> handle;
+    // Fills the TLS context of a connection; none: plain.
+    std::function<void(ssl_ctx_st*)> prepare_tls{};
+  };
+
+  virtual ~WebServer() = default;
+
+  // `address`: see listen_address.h. InvalidValue for a bad one, Io for one that can't be listened
+  // on.
+  [[nodiscard]] static Result<std::unique_ptr<WebServer>> open(const std::string& address,
+                                                               WebLimits limits, Parts parts);
+
+  [[nodiscard]] virtual std::size_t connections() const = 0;
+};
+
+}  // namespace handfast::serving

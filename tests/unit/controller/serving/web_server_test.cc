@@ -1,0 +1,198 @@
+#include "controller/serving/web_server.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <future>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/base/check.h"
+#include "proxy/base/unique_fd.h"
+
+namespace handfast::serving {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr const char* kGet = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+
+class Client {
+ public:
+  explicit Client(const sockaddr_in& address) {
+    check(::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0,
+          "connect");
+  }
+  void send(const std::string& bytes) const {
+    (void)::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  // Until `end` came, or the connection's end.
+  [[nodiscard]] std::string receive(const std::string& end = "\n") const {
+    std::string got;
+    std::array<char, 4096> bytes{};
+    while (got.find("\r\n\r\n") == std::string::npos || !got.ends_with(end)) {
+      const ssize_t count = ::recv(fd_.get(), bytes.data(), bytes.size(), 0);
+      if (count <= 0) break;
+      got.append(bytes.data(), static_cast<std::size_t>(count));
+    }
+    return got;
+  }
+
+ private:
+  UniqueFd fd_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+};
+
+// Of loopback, with a port that was free just now.
+sockaddr_in free_address() {
+  const UniqueFd probe{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  auto* const name = reinterpret_cast<sockaddr*>(&address);
+  check(::bind(probe.get(), name, length) == 0, "bind");
+  check(::getsockname(probe.get(), name, &length) == 0, "name");
+  return address;
+}
+
+class WebServerTest : public ::testing::Test {
+ protected:
+  void open(WebLimits limits) {
+    for (int tries = 0; tries < 20 && server_ == nullptr; ++tries) {
+      address_ = free_address();
+      auto opened = WebServer::open(
+          "127.0.0.1:" + std::to_string(ntohs(address_.sin_port)), limits,
+          {.refuse = {}, .handle = [this](const RequestHead& head, const std::string& body) {
+             if (head.path == "/slow") released_.get_future().wait();
+             return WebReply{.body = head.path + ' ' + body + '\n'};
+           }});
+      if (opened) server_ = std::move(*opened);
+    }
+    check(server_ != nullptr, "no free port");
+  }
+
+  sockaddr_in address_{};
+  std::promise<void> released_;
+  std::unique_ptr<WebServer> server_;
+};
+
+TEST_F(WebServerTest, AnswersSeveralRequestsOnOneConnection) {
+  open({.body_bytes = 10});
+  const Client client{address_};
+  client.send(kGet);
+  EXPECT_THAT(client.receive(), StartsWith("HTTP/1.1 200 OK\r\n"));
+  client.send("POST /b HTTP/1.1\r\nContent-Length: 3\r\n\r\nxyz");
+  EXPECT_THAT(client.receive(), HasSubstr("\r\n\r\n/b xyz\n"));
+}
+
+TEST_F(WebServerTest, AHeadMayComeInPieces) {
+  open({});
+  const Client client{address_};
+  for (const char c : std::string(kGet)) client.send(std::string(1, c));
+  EXPECT_THAT(client.receive(), HasSubstr("/a"));
+}
+
+TEST_F(WebServerTest, AnAnswerToHeadHasNoBody) {
+  open({});
+  const Client client{address_};
+  client.send("HEAD /a HTTP/1.1\r\nConnection: close\r\n\r\n");
+  const std::string got = client.receive("nothing");
+  EXPECT_THAT(got, HasSubstr("Content-Length: 4\r\n"));
+  EXPECT_TRUE(got.ends_with("\r\n\r\n"));
+}
+
+TEST_F(WebServerTest, WhatIsTooLargeOrWrongIsAnsweredAndEnds) {
+  open({.head_bytes = 1000, .body_bytes = 10});
+  for (const auto& [text, status] : std::vector<std::pair<std::string, std::string>>{
+           {"nonsense\r\n\r\n", "400"},
+           {"GET / HTTP/1.1\r\nA: " + std::string(2000, 'a'), "400"},
+           {"POST / HTTP/1.1\r\nContent-Length: 11\r\n\r\n", "413"},
+           {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "411"}}) {
+    const Client client{address_};
+    client.send(text);
+    EXPECT_THAT(client.receive("nothing"), StartsWith("HTTP/1.1 " + status)) << text;
+  }
+}
+
+TEST_F(WebServerTest, ThoseWhoOnlyConnectNeverTakeMoreThanTheLimit) {
+  open({.connections = 8});
+  std::vector<std::unique_ptr<Client>> idle;
+  for (int n = 0; n < 100; ++n) {
+    idle.push_back(std::make_unique<Client>(address_));
+    ASSERT_LE(server_->connections(), 8U);
+  }
+  const Client client{address_};
+  client.send(kGet);
+  EXPECT_THAT(client.receive(), HasSubstr("/a"));
+  EXPECT_EQ(idle.front()->receive(), "") << "the one that has waited longest";
+}
+
+TEST_F(WebServerTest, WhoHasAskedBeforeIsGivenUpLast) {
+  open({.connections = 4});
+  const Client known{address_};
+  known.send(kGet);
+  ASSERT_THAT(known.receive(), HasSubstr("/a"));
+  std::vector<std::unique_ptr<Client>> idle;
+  for (int n = 0; n < 20; ++n) idle.push_back(std::make_unique<Client>(address_));
+  const Client last{address_};
+  last.send(kGet);
+  ASSERT_THAT(last.receive(), HasSubstr("/a"));
+
+  known.send(kGet);
+  EXPECT_THAT(known.receive(), HasSubstr("/a"));
+}
+
+TEST_F(WebServerTest, WhatIsLateEnds) {
+  open({.body_bytes = 10,
+        .head_time = milliseconds{100},
+        .body_time = milliseconds{100},
+        .idle_time = milliseconds{100}});
+  const Client silent{address_};
+  const Client head{address_};
+  head.send("GET / HT");
+  const Client body{address_};
+  body.send("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nx");
+  const Client idle{address_};
+  idle.send(kGet);
+
+  EXPECT_EQ(silent.receive(), "");
+  EXPECT_EQ(head.receive(), "");
+  EXPECT_THAT(body.receive("nothing"), StartsWith("HTTP/1.1 408 "));
+  EXPECT_THAT(idle.receive(), HasSubstr("/a"));
+  EXPECT_EQ(idle.receive(), "");
+}
+
+TEST_F(WebServerTest, TheOldestBodyIsGivenUpForTheNext) {
+  open({.bodies = 2, .body_bytes = 10});
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int n = 0; n < 3; ++n) {
+    clients.push_back(std::make_unique<Client>(address_));
+    // The server asks for the rest, so that they have an order.
+    clients.back()->send("POST /b HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    ASSERT_THAT(clients.back()->receive("\r\n\r\n"), HasSubstr(" 100 "));
+  }
+  EXPECT_EQ(clients.front()->receive(), "");
+  clients.back()->send("xyz");
+  EXPECT_THAT(clients.back()->receive(), HasSubstr("/b xyz"));
+}
+
+TEST_F(WebServerTest, EndsWhileSomebodyIsAnsweredAndOthersWait) {
+  open({});
+  const Client slow{address_};
+  slow.send("GET /slow HTTP/1.1\r\n\r\n");
+  const Client idle{address_};
+  released_.set_value();
+  server_.reset();
+  EXPECT_EQ(idle.receive(), "");
+}
+
+}  // namespace
+}  // namespace handfast::serving
