@@ -232,8 +232,8 @@ class Optional(unittest.TestCase):
     def test_default_release_has_what_it_needs_and_no_more(self):
         kinds = sorted({one["kind"] for one in Objects.of().all})
         self.assertEqual(kinds, ["ClusterRole", "ClusterRoleBinding", "ConfigMap", "Deployment",
-                                 "IngressClass", "PodDisruptionBudget", "Role", "RoleBinding",
-                                 "Service", "ServiceAccount"])
+                                 "IngressClass", "Lease", "PodDisruptionBudget", "Role",
+                                 "RoleBinding", "Service", "ServiceAccount"])
 
     def test_everything_renders(self):
         objects = Objects.of(EVERYTHING)
