@@ -19,6 +19,7 @@ import tempfile
 import time
 
 from . import manifests
+from .backends import Backend
 from .handfast import BIN, NO_LIMITS, ROOT, Pair, free_port
 from .pki import Authority, Leaf, new_key
 from .processes import Process
@@ -358,8 +359,15 @@ class ClusterHandfast(ClusterPair):
         self.endpoint_host = cluster.host
         self._files = {}
         self._namespaces = set()
+        self._ca = Authority("marker")
+        self._backend = Backend(self._ca.server("marker.test"), client_ca=self._ca.cert_pem)
 
     def apply(self, file, *objects):
+        """Returns once all of it is served, as if it had come at once: a directory's file does."""
+        self._write(file, *objects)
+        self.barrier()
+
+    def _write(self, file, *objects):
         flat = list(self.cluster.flat(objects))
         new = {self.cluster.path_of(one): one for one in flat}
         for namespace in {one["metadata"].get("namespace") for one in flat} - {None}:
@@ -377,12 +385,24 @@ class ClusterHandfast(ClusterPair):
         self.cluster.delete(*self._files.pop(file).values())
 
     def barrier(self):
-        """As Handfast.barrier(). Watches of two kinds have no order, but all are faster than the
-        requests by which this is seen."""
-        host = f"marker-{next(self._markers)}.test"
-        self.apply("marker", manifests.ingress("marker", host, namespace="marker", service="none",
-                                               annotations={"enable-global-auth": "false"}))
-        self.wait_for(host, 503, streak=16)
+        """As Handfast.barrier(). Watches of two kinds have no order, so there is a marker of each
+        kind that the cases are made of, and all of them are needed for its answer."""
+        name = f"marker-{next(self._markers)}"
+        leaf = self._ca.client("marker-client")
+        material = [manifests.material_ref("ConfigMap", name)]
+        self._write(
+            "marker",
+            manifests.secret(name, namespace="marker", tls_crt=leaf.chain_pem,
+                             tls_key=leaf.key_pem),
+            manifests.config_map(name, namespace="marker", ca_crt=self._ca.cert_pem,
+                                 ca_crl=self._ca.crl()),
+            manifests.upstream_tls_policy(
+                name, name, namespace="marker", hostname="marker.test", ca=material, client=name,
+                validation={"revocation": {"crlRefs": material}}),
+            manifests.service(name, self._backend.port, namespace="marker"),
+            manifests.ingress(name, f"{name}.test", namespace="marker",
+                              annotations={"enable-global-auth": "false"}))
+        self.wait_for(f"{name}.test", 200, streak=16)
 
     def close(self):
         try:
@@ -390,3 +410,4 @@ class ClusterHandfast(ClusterPair):
                 self.delete(file)
         finally:
             super().close()
+            self._backend.close()
