@@ -235,6 +235,15 @@ class Optional(unittest.TestCase):
                                  "IngressClass", "Lease", "PodDisruptionBudget", "Role",
                                  "RoleBinding", "Service", "ServiceAccount"])
 
+    def test_lease_is_the_one_that_the_controllers_take(self):
+        for values, name in (({}, "handfast-leader"),
+                             ({"controller": {"electionID": "mine"}}, "mine")):
+            objects = Objects.of(values)
+            self.assertEqual(objects.names("Lease"), [name])
+            self.assertEqual(dict(flags(objects.controller))["election-id"], name)
+        alone = Objects.of({"controller": {"disableLeaderElection": True}})
+        self.assertEqual(alone.names("Lease"), [])
+
     def test_everything_renders(self):
         objects = Objects.of(EVERYTHING)
         for kind, name in (("HorizontalPodAutoscaler", "handfast"), ("NetworkPolicy", "handfast"),
