@@ -117,11 +117,12 @@ def main():
     if options.enter:
         enter(options.enter)
     PLACE.mkdir(parents=True, exist_ok=True)
-    lock = open(PLACE / "lock", "w")  # pylint: disable=consider-using-with
+    # Of all trees of this machine: the images have one place.
+    lock = open(CACHE / "e2e/run.lock", "w")  # pylint: disable=consider-using-with
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        sys.exit("e2e: another run is under way in this tree")
+        sys.exit("e2e: another run is under way")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:

@@ -205,7 +205,9 @@ class Examples(ExampleCase):
         kube.rollout("deploy/app", "shop")
 
         request = apply.splitlines()[1].replace("NAMESPACE", "shop")
-        answer = self.client.call("sh", "-c", f"cd /tmp && {request}")
+        # kube-proxy may learn of the pod a moment later.
+        answer = eventually(lambda: self.client.call("sh", "-c", f"cd /tmp && {request}"),
+                            "an answer of the app")
         self.assertIn("Directory listing", answer)
         bare = self.client.get("app", to="app.shop.svc", scheme="https", curl=("-k",))
         self.assertEqual(bare.status, 400)
