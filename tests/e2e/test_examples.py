@@ -134,7 +134,7 @@ class Examples(ExampleCase):
         self.server_secret("orders", client_ca=both)
         self.apply_orders()
         self.roots("orders-roots-old", self.ca)
-        kube.apply(pair("orders-client", self.ca.client("first")) | {"type": "kubernetes.io/tls"})
+        kube.apply(pair("orders-client", self.ca.client("first")))
         (self.folder.path / "new-ca.crt").write_text(new.cert_pem)
         new.client("second").write(self.folder.path, "new")
         readme = (EXAMPLES / "rotation/README.md").read_text()
