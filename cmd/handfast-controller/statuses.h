@@ -27,7 +27,7 @@ struct StatusSettings {
   bool update = true;                                        // --update-status
   status::Addresses addresses;                               // --publish-status-address
   std::optional<translate::NamespacedName> publish_service;  // --publish-service
-  bool internal_addresses = false;  // --report-node-internal-ip-address
+  bool internal_addresses = false;                           // --report-node-internal-ip-address
   std::string election_id;
   std::chrono::seconds election_ttl{};
   bool is_alone = false;  // --disable-leader-election
