@@ -23,6 +23,8 @@ struct Resource {
   [[nodiscard]] std::string full_name() const;  // "ingresses.networking.k8s.io", "secrets"
 };
 
+inline constexpr Resource kPods{.kind = "Pod", .plural = "pods", .group = "", .versions = {"v1"}};
+
 // "/apis/networking.k8s.io/v1/namespaces/shop/ingresses"; without `ns` of all namespaces.
 [[nodiscard]] std::string collection_path(const Resource& resource, std::size_t version,
                                           std::string_view ns);

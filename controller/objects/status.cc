@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "proxy/base/log.h"
+
 namespace handfast::objects {
 namespace {
 
@@ -61,17 +63,8 @@ ReplicaStatus read_replica(const Value& item) {
 }
 
 void append_string(std::string& out, std::string_view text) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20) {
-      out.append("\\u00").append(1, kHex[byte >> 4U]).append(1, kHex[byte & 0xfU]);
-    } else {
-      if (c == '"' || c == '\\') out += '\\';
-      out += c;
-    }
-  }
+  append_json_escaped(out, text);
   out += '"';
 }
 

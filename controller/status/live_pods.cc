@@ -11,7 +11,6 @@
 namespace handfast::status {
 namespace {
 
-constexpr kube::Resource kPods{.kind = "Pod", .plural = "pods", .group = "", .versions = {"v1"}};
 constexpr std::size_t kMaxPodBytes = std::size_t{2} << 20;
 
 // One that was evicted or has finished is kept for people to look at.
@@ -50,7 +49,7 @@ bool LivePods::is_gone(const std::string& ns, const std::string& pod) {
   asked_[name] = now;
 
   kube::Request request;
-  request.target = kube::object_path(kPods, 0, ns, pod);
+  request.target = kube::object_path(kube::kPods, 0, ns, pod);
   request.max_bytes = kMaxPodBytes;
   kube::Callbacks callbacks;
   callbacks.on_end = [answers = answers_, name](const kube::Answer& answer) {

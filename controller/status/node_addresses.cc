@@ -20,7 +20,6 @@ namespace {
 
 using objects::Value;
 
-constexpr kube::Resource kPods{.kind = "Pod", .plural = "pods", .group = "", .versions = {"v1"}};
 constexpr kube::Resource kNodes{
     .kind = "Node", .plural = "nodes", .group = "", .versions = {"v1"}, .is_namespaced = false};
 // A node tells of up to 50 images, or of more where kubelet was told so.
@@ -120,7 +119,7 @@ struct NodeAddresses::Search : std::enable_shared_from_this<Search> {
       : api(borrowed_api), clock(borrowed_clock), settings(std::move(given)) {}
 
   void ask_own_pod() {
-    ask(kube::object_path(kPods, 0, settings.ns, settings.pod), kMaxObjectBytes,
+    ask(kube::object_path(kube::kPods, 0, settings.ns, settings.pod), kMaxObjectBytes,
         [](Search& search, const Value& pod) {
           search.ask_pods(selector_of(pod, search.settings.pod));
         });
@@ -128,7 +127,7 @@ struct NodeAddresses::Search : std::enable_shared_from_this<Search> {
 
   void ask_pods(const std::string& selector) {
     // Of the server's cache: nobody is harmed by a second's age.
-    ask(kube::collection_path(kPods, 0, settings.ns) + "?resourceVersion=0&" + selector,
+    ask(kube::collection_path(kube::kPods, 0, settings.ns) + "?resourceVersion=0&" + selector,
         kMaxListBytes, [](Search& search, const Value& list) {
           search.pods = read_pods(list);
           search.found.clear();

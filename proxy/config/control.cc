@@ -10,15 +10,6 @@ namespace {
 
 constexpr auto kMostNumber = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
-void append_rejection(std::string& out, const Rejection& rejection) {
-  JsonObject json{out};
-  json.text("shard", rejection.shard);
-  json.text("field", rejection.field);
-  json.text("file", rejection.file);
-  json.text("reason", to_string(rejection.reason));
-  json.text("detail", rejection.detail);
-}
-
 void append_crl(std::string& out, const CrlState& crl) {
   JsonObject json{out};
   json.text("issuer", crl.issuer);
@@ -160,6 +151,15 @@ UnwellEndpoint read_unwell(Fields& fields) {
 }
 
 }  // namespace
+
+void append_rejection(std::string& out, const Rejection& rejection) {
+  JsonObject json{out};
+  json.text("shard", rejection.shard);
+  json.text("field", rejection.field);
+  json.text("file", rejection.file);
+  json.text("reason", to_string(rejection.reason));
+  json.text("detail", rejection.detail);
+}
 
 std::string to_json(const LoadRequest& request) {
   std::string out;

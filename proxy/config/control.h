@@ -30,6 +30,7 @@ struct Rejection {
   std::string detail;  // a sentence
   friend bool operator==(const Rejection&, const Rejection&) = default;
 };
+void append_rejection(std::string& out, const Rejection& rejection);  // as JSON
 
 // `generation`: the one that every worker serves now. Equal to the one asked for iff accepted.
 struct LoadAnswer {

@@ -6,8 +6,10 @@
 #include <string_view>
 #include <utility>
 
+#include "proxy/config/control.h"
 #include "proxy/config/emit.h"
 #include "proxy/config/words.h"
+#include "proxy/http/chars.h"
 #include "proxy/server/status_survey.h"
 
 namespace handfast::server {
@@ -26,11 +28,9 @@ std::span<const T> some_of(const std::vector<T>& list, std::size_t most = kMostO
 
 void append_text(std::string& out, const std::string& text) { config::append_quoted(out, text); }
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 bool contains(std::string_view text, std::string_view lower_case) {
   return std::ranges::search(text, lower_case, [](char a, char b) {
-           return lower(a) == b;
+           return http::to_lower(a) == b;
          }).begin() != text.end();
 }
 
@@ -74,15 +74,6 @@ void append_problem(std::string& out, const Problem& problem) {
   json.number("routes", std::uint64_t{problem.routes});
   json.number("hosts_total", std::uint64_t{problem.hosts});
   append_list(json.key("hosts"), problem.names, append_text);
-}
-
-void append_rejection(std::string& out, const config::Rejection& rejection) {
-  JsonObject json{out};
-  json.text("shard", rejection.shard);
-  json.text("field", rejection.field);
-  json.text("file", rejection.file);
-  json.text("reason", to_string(rejection.reason));
-  json.text("detail", rejection.detail);
 }
 
 void append_certificate(std::string& out, const std::string& source,
@@ -329,7 +320,7 @@ void append_loads(JsonObject& json, const StatusFacts& facts, const route::Snaps
   refused.number("number", facts.refused->generation);
   refused.number("time", facts.refused->time);
   refused.number("rejected_total", std::uint64_t{facts.refused->rejected_total});
-  append_list(refused.key("rejected"), facts.refused->rejected, append_rejection);
+  append_list(refused.key("rejected"), facts.refused->rejected, config::append_rejection);
 }
 
 struct Totals {

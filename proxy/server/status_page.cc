@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "proxy/http/chars.h"
 #include "proxy/server/status_files.h"
 
 namespace handfast::server {
@@ -32,9 +33,7 @@ HttpReply reply(int status, std::string_view type, std::string body) {
 
 bool is_own_host(std::string_view host) {
   std::string name(host);
-  std::ranges::transform(name, name.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
+  std::ranges::transform(name, name.begin(), http::to_lower);
   if (name == "localhost" || name.ends_with(".localhost")) return true;
   if (name.size() > 2 && name.front() == '[' && name.back() == ']') {
     name = name.substr(1, name.size() - 2);

@@ -5,17 +5,12 @@
 #include <optional>
 #include <utility>
 
+#include "proxy/http/chars.h"
+
 namespace handfast::server {
 namespace {
 
 constexpr std::size_t kMostOffset = 1'000'000'000;
-
-std::optional<unsigned char> digit_of(char c) {
-  if (c >= '0' && c <= '9') return static_cast<unsigned char>(c - '0');
-  if (c >= 'a' && c <= 'f') return static_cast<unsigned char>(c - 'a' + 10);
-  if (c >= 'A' && c <= 'F') return static_cast<unsigned char>(c - 'A' + 10);
-  return std::nullopt;
-}
 
 // As forms are encoded: '+' is a blank. Nothing: a broken escape.
 std::optional<std::string> decode(std::string_view text) {
@@ -27,10 +22,10 @@ std::optional<std::string> decode(std::string_view text) {
       decoded += text[i];
     } else {
       if (text.size() - i < 3) return std::nullopt;
-      const auto high = digit_of(text[i + 1]);
-      const auto low = digit_of(text[i + 2]);
-      if (!high || !low) return std::nullopt;
-      decoded += static_cast<char>(*high << 4U | *low);
+      const unsigned high = http::hex_value(text[i + 1]);
+      const unsigned low = http::hex_value(text[i + 2]);
+      if (high == http::kNotHex || low == http::kNotHex) return std::nullopt;
+      decoded += static_cast<char>(high << 4U | low);
       i += 2;
     }
   }
