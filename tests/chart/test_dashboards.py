@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 
 import chart
+from dashboards import DASHBOARDS, concrete, panels, queries
 
 chart.skip_without("prometheus")
 sys.path.insert(0, str(chart.ROOT / "tests/integration"))
@@ -25,23 +26,6 @@ from harness.waiting import eventually  # noqa: E402
 
 if not (chart.BIN / "handfast").exists():
     sys.exit(print("skipped: handfast isn't built") or 77)
-
-DASHBOARDS = chart.CHART / "dashboards"
-
-
-def panels(board):
-    for panel in board["panels"]:
-        yield from panel.get("panels", ())
-        if panel["type"] != "row":
-            yield panel
-
-
-def concrete(expression):
-    """A query as Grafana sends it, with everything selected."""
-    for name, value in (("$__rate_interval", "30s"), ("$__range", "1h")):
-        expression = expression.replace(name, value)
-    return re.sub(r"\$\{?[a-z_]+\}?", ".*", expression)
-
 
 class Prometheus:
     """One that scrapes every half second; it ends with the test. `targets`: name to address. The
@@ -206,12 +190,9 @@ class Dashboards(unittest.TestCase):
         eventually(check, f"{where}: data for {expression}")
 
     def test_each_query_of_each_panel_has_data(self):
-        for path in sorted(DASHBOARDS.glob("*.json")):
-            board = json.loads(path.read_text())
-            for panel in panels(board):
-                for target in panel["targets"]:
-                    with self.subTest(f"{path.name}: {panel['title']}"):
-                        self.assert_data(concrete(target["expr"]), panel["title"])
+        for board, title, query in queries():
+            with self.subTest(f"{board}: {title}"):
+                self.assert_data(query, title)
 
     def test_each_variable_has_values(self):
         for path in sorted(DASHBOARDS.glob("*.json")):

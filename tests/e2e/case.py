@@ -97,6 +97,7 @@ class ReleaseCase(unittest.TestCase):
     """`values` are of the release; `names` outside of `handfast` are told apart by `leftovers`."""
 
     values = {}
+    level = "restricted"  # of Pod Security, where the release is
     client = Client()
     maxDiff = None
 
@@ -106,7 +107,7 @@ class ReleaseCase(unittest.TestCase):
         if not kubectl("get", "namespace", "clients", "--ignore-not-found"):
             cls.client.start()
         cls.before = leftovers()
-        for name, level in (("handfast", "restricted"), ("shop", "baseline")):
+        for name, level in (("handfast", cls.level), ("shop", "baseline")):
             kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {
                 "pod-security.kubernetes.io/enforce": level}}})
         cls.install()
@@ -162,6 +163,10 @@ class ServedCase(ReleaseCase):
         cls.show(cls.ca.client("handfast"))
         super().install()
         kube.rollout("deploy/orders", "shop")
+        cls.wait_for_requests()
+
+    @classmethod
+    def wait_for_requests(cls):
         cls.client.wait_for(cls.host, 200)
 
     @classmethod

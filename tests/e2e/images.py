@@ -23,6 +23,7 @@ STAND_INS = {
     "tools": ["handfast-e2e/tools:1", "python:3-slim", "example/crl-tools:1"],
     "nginx": ["nginxinc/nginx-unprivileged:stable"],
     "greeter": ["example/greeter:1"],
+    "operator": ["handfast-e2e/operator:1"],
 }
 
 

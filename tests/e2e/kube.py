@@ -30,7 +30,7 @@ def command(*arguments, stdin=None, timeout=120, cwd=None):
     done = subprocess.run(list(map(str, arguments)), input=stdin, capture_output=True, text=True,
                           timeout=timeout, cwd=cwd)
     if done.returncode:
-        raise Refused(f"{' '.join(map(str, arguments))}: {done.stderr or done.stdout}")
+        raise Refused(f"{' '.join(map(str, arguments))}: {done.stdout}{done.stderr}")
     return done.stdout
 
 

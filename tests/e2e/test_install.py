@@ -50,6 +50,41 @@ class FirstRequests(case.ReleaseCase):
         self.assertEqual(set(restarts), {0})
 
 
+class OnTheNodes(case.ServedCase):
+    """A pod on each node, on its ports: no Service, no load balancer."""
+
+    values = {"controller": {"kind": "DaemonSet", "hostPort": {"enabled": True},
+                             "service": {"enabled": False}}}
+    # Ports of the node are beyond what the other levels allow.
+    level = "privileged"
+
+    @classmethod
+    def address(cls):
+        return next(one["address"] for one in kube.get("node", "node", None)["status"]["addresses"]
+                    if one["type"] == "InternalIP")
+
+    @classmethod
+    def wait_for_requests(cls):
+        cls.client.wait_for(cls.host, 200, to=cls.address())
+
+    def test_ports_of_the_node_lead_in_and_its_address_is_the_status(self):
+        eventually(lambda: kube.get("ingress", "orders", "shop")["status"]["loadBalancer"][
+            "ingress"] == [{"ip": self.address()}], "the Ingress's status")
+        self.assertEqual(self.client.get(self.host, to=self.address()).status, 200)
+        self.assertEqual(self.client.get("nobody.example", to=self.address(), scheme="https",
+                                         curl=["-k"]).status, 404)
+        self.assertEqual(kubectl("-n", "handfast", "get", "services", "-o", "name"), "")
+
+    def test_restart_leaves_no_node_without_a_pod_for_longer_than_it_takes(self):
+        before = kube.names(case.OURS)
+
+        kubectl("-n", "handfast", "rollout", "restart", "daemonset/handfast")
+        kube.rollout("daemonset/handfast")
+
+        self.assertEqual(before & kube.names(case.OURS), set())
+        self.wait_for_requests()
+
+
 class Image(case.ReleaseCase):
     values = {"controller": {"replicaCount": 1}}
 

@@ -3,6 +3,7 @@ without Kubernetes' discovery: what that would tell is written into files, and t
 
 import json
 import re
+import sys
 import unittest
 import urllib.parse
 import urllib.request
@@ -13,6 +14,10 @@ import yaml
 from kube import eventually
 from harness.pki import from_now
 from harness.processes import Process
+
+sys.path.append(str(kube.ROOT / "tests/chart"))
+
+from dashboards import queries  # noqa: E402
 
 DOCUMENT = kube.ROOT / "docs/operate.md"
 
@@ -131,6 +136,25 @@ class Monitoring(case.ServedCase):
                 'sum(handfast_controller_publishes_total{result="acknowledged"})'):
             with self.subTest(query):
                 self.assertGreater(self.prometheus.value(query), 0)
+
+    def test_queries_of_the_dashboards_have_data(self):
+        # Nothing else in this release than what fails, or is let through, or is configured there.
+        quiet = set()
+        with case.Load(self.host, rate=60) as load:
+            for board, title, query in queries():
+                with self.subTest(f"{board}: {title}"):
+                    def found(query=query):
+                        return [one for one in self.prometheus.query(query)
+                                if one["value"][1] != "NaN"]
+
+                    if title in quiet:
+                        self.assertEqual(found(), [])
+                        continue
+                    eventually(found, f"{title}: data for {query}", patience=15)
+                    print(f"{board}: {title}: " + ", ".join(
+                        f"{' '.join(one['metric'].values())} {one['value'][1]}".strip()
+                        for one in found()))
+            load.stop()
 
     def test_rules_are_loaded_and_well(self):
         def evaluated():
