@@ -175,11 +175,11 @@ handfast::Status read_limits(const ParsedOptions& parsed,
   options.address_connections =
       static_cast<std::uint32_t>(parsed.number("max-connections-per-address"));
   limits.trust.full_forwarded_for = parsed.flag("compute-full-forwarded-for");
-  const std::pair<const char*, handfast::net::NetworkSet*> lists[] = {
+  const std::pair<const char*, handfast::NetworkSet*> lists[] = {
       {"proxy-protocol-from", &limits.trust.proxy_protocol},
       {"proxy-real-ip-cidr", &limits.trust.forwarded}};
   for (const auto& [name, place] : lists) {
-    auto networks = handfast::net::NetworkSet::parse(parsed.list(name));
+    auto networks = handfast::NetworkSet::parse(parsed.list(name));
     if (!networks) return handfast::within(std::string("--") + name, networks.error());
     *place = std::move(*networks);
   }

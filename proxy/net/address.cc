@@ -77,6 +77,18 @@ Address Address::from_sockaddr(const sockaddr* address, socklen_t length) {
   return result;
 }
 
+std::optional<IpBytes> Address::ip_bytes() const {
+  IpBytes bytes{};
+  if (family() == AF_INET6) {
+    std::memcpy(bytes.data(), &storage_.v6.sin6_addr, bytes.size());
+    return bytes;
+  }
+  if (family() != AF_INET) return {};
+  bytes[10] = bytes[11] = 0xff;
+  std::memcpy(bytes.data() + 12, &storage_.v4.sin_addr, sizeof storage_.v4.sin_addr);
+  return bytes;
+}
+
 std::uint16_t Address::port() const noexcept {
   if (family() == AF_INET) return ntohs(storage_.v4.sin_port);
   return family() == AF_INET6 ? ntohs(storage_.v6.sin6_port) : std::uint16_t{0};

@@ -5,10 +5,12 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "proxy/base/network_set.h"
 #include "proxy/base/result.h"
 
 namespace handfast::net {
@@ -28,6 +30,7 @@ class Address {
   [[nodiscard]] int family() const noexcept { return storage_.any.sa_family; }
   [[nodiscard]] std::uint16_t port() const noexcept;
 
+  [[nodiscard]] std::optional<IpBytes> ip_bytes() const;  // none of other families
   [[nodiscard]] std::string ip() const;         // "2001:db8::1"; IPv4-mapped as IPv4
   [[nodiscard]] std::string to_string() const;  // "[2001:db8::1]:8443"
   // The same without an allocation; a view into `space`.

@@ -203,7 +203,8 @@ void Worker::open(net::Socket socket, const net::Address& peer, bool tls,
 // Proxies that are believed bring the connections of many clients.
 std::optional<net::ConnectionLimits::Slot> Worker::try_place(const net::Address& client) {
   const session::ClientTrust& trust = context_.limits.trust;
-  if (trust.proxy_protocol.contains(client) || trust.forwarded.contains(client)) {
+  const auto ip = client.ip_bytes();
+  if (trust.proxy_protocol.contains(ip) || trust.forwarded.contains(ip)) {
     return net::ConnectionLimits::Slot();
   }
   auto place = shared_.connection_limits.try_take(client);

@@ -46,7 +46,7 @@ std::optional<net::Address> try_hop(std::string_view text) {
 
 // The first hop from the right, beginning with the peer, that is not in the trusted networks.
 net::Address find_client(std::span<const http::Header> fields, const net::Address& peer,
-                         const net::NetworkSet& trusted) {
+                         const NetworkSet& trusted) {
   net::Address client = peer;
   int hops = 0;
   for (std::size_t i = fields.size(); i-- > 0;) {
@@ -55,7 +55,7 @@ net::Address find_client(std::span<const http::Header> fields, const net::Addres
     while (!list.empty()) {
       const std::string_view element = take_last_element(list);
       if (element.empty()) continue;
-      if (++hops > kMaxHops || !trusted.contains(client)) return client;
+      if (++hops > kMaxHops || !trusted.contains(client.ip_bytes())) return client;
       const auto hop = try_hop(element);
       if (!hop) return client;
       client = *hop;

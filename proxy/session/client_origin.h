@@ -13,16 +13,16 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/base/network_set.h"
 #include "proxy/http/message.h"
 #include "proxy/net/address.h"
-#include "proxy/net/cidr.h"
 
 namespace handfast::session {
 
 // Whom we believe about the client; by default nobody.
 struct ClientTrust {
-  net::NetworkSet proxy_protocol;  // must begin each connection with a PROXY header
-  net::NetworkSet forwarded;       // whose forwarding headers count
+  NetworkSet proxy_protocol;  // must begin each connection with a PROXY header
+  NetworkSet forwarded;       // whose forwarding headers count
   // Backends get the whole X-Forwarded-For with the peer behind it, not the client's address alone.
   bool full_forwarded_for = false;
 };

@@ -43,11 +43,11 @@ Opening::Opening(Context& context, SessionOwner& owner, std::unique_ptr<net::Str
       connection_{.stream = std::move(stream),
                   .tls = tls,
                   .address = peer.ip(),
-                  .believed = context.limits.trust.forwarded.contains(peer),
+                  .believed = context.limits.trust.forwarded.contains(peer.ip_bytes()),
                   .in = Buffer(context.buffers),
                   .endpoints = {.source = peer, .destination = {}}},
       tcp_port_(tcp == nullptr ? 0 : tcp->config.port),
-      peer_is_believed_(context.limits.trust.proxy_protocol.contains(peer)),
+      peer_is_believed_(context.limits.trust.proxy_protocol.contains(peer.ip_bytes())),
       timer_(context.loop.timers(), [this] { on_timeout(); }),
       state_(State::ProxyHeader) {
   const bool wants_header = tcp == nullptr ? peer_is_believed_ : tcp->config.expect_proxy_header;
@@ -137,7 +137,7 @@ bool Opening::learn_client(const net::ProxyEndpoints& endpoints) {
   }
   connection_.endpoints = endpoints;
   connection_.address = endpoints.source.ip();
-  connection_.believed = context_.limits.trust.forwarded.contains(endpoints.source);
+  connection_.believed = context_.limits.trust.forwarded.contains(endpoints.source.ip_bytes());
   connection_.tls_in_front = connection_.tls == nullptr &&
                              endpoints.destination.port() == context_.limits.public_https_port;
   return true;

@@ -1,18 +1,19 @@
-#include "proxy/net/cidr.h"
+#include "proxy/base/network_set.h"
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
-namespace handfast::net {
+namespace handfast {
 namespace {
 
 NetworkSet networks(const std::vector<std::string>& texts) {
   return NetworkSet::parse(texts).value();
 }
 
-Address ip(const std::string& text) { return Address::from_ip(text, 1).value(); }
+IpBytes ip(const std::string& text) { return parse_ip(text).value(); }
 
 std::string complaint(const std::string& text) {
   const auto set = NetworkSet::parse({text});
@@ -103,6 +104,30 @@ TEST(NetworkSet, SaysWhatANetworkWithHostBitsMayHaveMeant) {
   EXPECT_NE(complaint("::ffff:10.0.0.0/90").find("is ::ffc0:0:0/90,"), std::string::npos);
 }
 
+TEST(NetworkSet, HoldsNoAddressThatIsNone) {
+  EXPECT_FALSE(networks({"0.0.0.0/0", "::/0"}).contains(std::nullopt));
+}
+
+TEST(ClearHostBits, LeavesTheNetwork) {
+  EXPECT_EQ(clear_host_bits("10.0.0.1/8").value(), "10.0.0.0/8");
+  EXPECT_EQ(clear_host_bits("10.0.0.0/8").value(), "10.0.0.0/8");
+  EXPECT_EQ(clear_host_bits("192.0.2.7").value(), "192.0.2.7/32");
+  EXPECT_EQ(clear_host_bits("0.0.0.0/0").value(), "0.0.0.0/0");
+  EXPECT_EQ(clear_host_bits("2001:DB8::1/64").value(), "2001:db8::/64");
+  EXPECT_EQ(clear_host_bits("::ffff:10.0.0.1/104").value(), "10.0.0.0/8");
+  EXPECT_FALSE(clear_host_bits("10.0.0.1/33"));
+  EXPECT_FALSE(clear_host_bits("somewhere"));
+}
+
+TEST(ParseIp, TakesAddressesAlone) {
+  EXPECT_EQ(parse_ip("192.0.2.7"), parse_ip("::ffff:192.0.2.7"));
+  for (const char* text : {"", "192.0.2", "192.0.2.7:80", "[::1]", "fe80::1%eth0", "localhost"}) {
+    EXPECT_FALSE(parse_ip(text)) << text;
+  }
+  EXPECT_FALSE(parse_ip(std::string("192.0.2.7\0", 10)));
+  EXPECT_FALSE(parse_ip(std::string(1000, '1')));
+}
+
 TEST(NetworkSet, RefusesWhatIsNoNetwork) {
   for (const char* text : {"",
                            "/",
@@ -129,4 +154,4 @@ TEST(NetworkSet, RefusesWhatIsNoNetwork) {
 }
 
 }  // namespace
-}  // namespace handfast::net
+}  // namespace handfast
