@@ -243,6 +243,11 @@ class Explanation {
                              : route.ingress_namespace + '/' + route.ingress + origin_of_ingress());
     const bool passes = way_.host->passthrough.has_value();
     if (route.ssl_redirect || passes) facts.add("plain_http", "answered 308 to https");
+    if (route.sources) {
+      const auto& [denied, allowed] = *route.sources;
+      if (!denied.empty()) facts.add("addresses_denied", denied);
+      if (!allowed.empty()) facts.add("addresses_allowed", allowed);
+    }
     if (way_.auth) facts.add("auth_server", auth_facts());
     if (route.service.empty()) return;
     facts.add("service", route.service);

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "controller/translate/operator_rules.h"
+#include "controller/translate/source_ranges.h"
 #include "controller/translate/traffic.h"
 
 namespace handfast::translate {
@@ -36,6 +37,11 @@ void tell_void(const Annotations& annotations, ObjectReport& report,
                                    : "With ssl-passthrough no request is seen here that a server "
                                      "could be asked about.",
                                "Remove one of the two; until then connections are closed."));
+    } else if (is_source_range(each.name)) {
+      keep_first(refused, report.refuse(Reason::InvalidValue, each.field(),
+                                        "With ssl-passthrough clients aren't told apart.",
+                                        "Remove one of the two; until then connections are "
+                                        "closed."));
     } else {
       report.warn(Reason::InvalidValue, each.field(), "With ssl-passthrough it has no effect.",
                   "Remove it.");
@@ -80,6 +86,7 @@ IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
   plan.redirect_always = read_switch(annotations, "force-ssl-redirect", options.force_ssl_redirect,
                                      report, plan.refused);
   plan.route.access_log = read_switch(annotations, "enable-access-log", true, report, plan.refused);
+  plan.route.sources = read_source_ranges(annotations, report, plan.refused);
   plan.client = client_auth.plan(ingress, annotations, report, plan.refused);
 
   const auto protocol = read_protocol(annotations, report, plan.refused);

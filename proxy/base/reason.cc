@@ -59,6 +59,7 @@ constexpr std::array<Row, kReasonCount> kRows{{
     {Reason::NoClientCertificate, "no_client_certificate", 400},
     {Reason::BadClientCertificate, "bad_client_certificate", 400},
     {Reason::Misdirected, "misdirected", 421},
+    {Reason::ClientAddress, "client_address", 403},
     {Reason::BadYaml, "bad_yaml", 503},
     {Reason::BadObject, "bad_object", 503},
     {Reason::Conflict, "conflict", 503},

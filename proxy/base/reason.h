@@ -67,6 +67,7 @@ enum class Reason : std::uint8_t {
   NoClientCertificate,
   BadClientCertificate,
   Misdirected,
+  ClientAddress,  // its address: 403.
   // The controller's own: what is wrong with an object, a file or the machine. Never answers a
   // request, but for Conflict: rules for clients that another Ingress overrules (403).
   BadYaml,

@@ -199,6 +199,14 @@ struct ClientAccess {
   friend bool operator==(const ClientAccess&, const ClientAccess&) = default;
 };
 
+// By their addresses: first whom it keeps out, then whom alone it lets in (nginx's deny and allow).
+// Networks as NetworkSet reads them.
+struct SourceRanges {
+  std::vector<std::string> denied;
+  std::vector<std::string> allowed;  // empty: everybody else
+  friend bool operator==(const SourceRanges&, const SourceRanges&) = default;
+};
+
 enum class PathType : std::uint8_t { Exact, Prefix };
 
 // One path of one host. Prefix matches by element: "/foo" matches "/foo" and "/foo/bar", not
@@ -229,6 +237,7 @@ struct Route {
 
   bool ssl_redirect = false;  // plain requests are answered 308 to https
   bool access_log = true;
+  std::optional<SourceRanges> sources;  // whose requests it takes; others are answered 403
   std::optional<ClientAccess> client;  // needs VirtualHost::client, unless it is refused
   std::optional<ExternalAuth> auth;    // asked about each request
 

@@ -175,6 +175,17 @@ std::optional<ClientAccess> find_client_access(Fields& fields, Problem& problem)
   return access;
 }
 
+std::optional<SourceRanges> find_source_ranges(Fields& fields, Problem& problem) {
+  const Node* node = fields.find_map("sources");
+  if (node == nullptr) return std::nullopt;
+  Fields inner{*node, fields.path_of("sources"), problem};
+  SourceRanges ranges;
+  ranges.denied = inner.texts("denied");
+  ranges.allowed = inner.texts("allowed");
+  inner.done();
+  return ranges;
+}
+
 std::optional<ClientTls> find_client_tls(Fields& fields, Problem& problem) {
   const Node* node = fields.find_map("client");
   if (node == nullptr) return std::nullopt;
@@ -205,6 +216,7 @@ Route read_route(const Node& node, std::string path, Problem& problem) {
   read_traffic(fields, route, problem);
   route.ssl_redirect = fields.flag_or("ssl_redirect", false);
   route.access_log = fields.flag_or("access_log", true);
+  route.sources = find_source_ranges(fields, problem);
   route.client = find_client_access(fields, problem);
   route.auth = find_external_auth(fields, problem);
   route.refused = find_refusal(fields, "refused", problem);

@@ -157,6 +157,14 @@ void append_client_access(std::string& out, const std::optional<ClientAccess>& a
   append_refusal(out, 6, "refused", access->refused);
 }
 
+void append_source_ranges(std::string& out, const std::optional<SourceRanges>& ranges) {
+  if (!ranges) return;
+  Lines{out, 4}.open("sources");
+  Lines lines{out, 6};
+  lines.texts("denied", ranges->denied);
+  lines.texts("allowed", ranges->allowed);
+}
+
 void append_client_tls(std::string& out, const std::optional<ClientTls>& client) {
   if (!client) return;
   Lines{out, 0}.open("client");
@@ -183,6 +191,7 @@ void append_route(std::string& out, const Route& route) {
   append_traffic(out, route);
   lines.flag("ssl_redirect", route.ssl_redirect);
   lines.flag("access_log", route.access_log);
+  append_source_ranges(out, route.sources);
   append_client_access(out, route.client);
   append_external_auth(out, 4, route.auth);
   append_refusal(out, 4, "refused", route.refused);

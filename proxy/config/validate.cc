@@ -8,6 +8,7 @@
 #include <string>
 
 #include "proxy/base/hex.h"
+#include "proxy/base/network_set.h"
 #include "proxy/config/external_auth_text.h"
 #include "proxy/config/request_expression.h"
 #include "proxy/config/text.h"
@@ -147,6 +148,15 @@ Status check_retry(const RetryPolicy& retry, const std::string& field) {
   return {};
 }
 
+Status check_sources(const SourceRanges& ranges, const std::string& field) {
+  for (const auto* const list : {&ranges.denied, &ranges.allowed}) {
+    if (const auto read = NetworkSet::parse(*list); !read) {
+      return bad(field + (list == &ranges.denied ? ".denied" : ".allowed"), read.error().detail);
+    }
+  }
+  return {};
+}
+
 Status check_route(const Route& route, const std::string& field) {
   if (!route.path.starts_with('/')) return bad(field + ".path", "must begin with '/'");
   if (has_control(route.path)) return bad(field + ".path", "must not hold control characters");
@@ -155,6 +165,9 @@ Status check_route(const Route& route, const std::string& field) {
   if (Status good = check_protocol(route, field); !good) return good;
   if (Status good = check_balance(route, field); !good) return good;
   if (Status good = check_retry(route.retry, field + ".retry"); !good) return good;
+  if (route.sources) {
+    if (Status good = check_sources(*route.sources, field + ".sources"); !good) return good;
+  }
   return route.auth ? check_external_auth(*route.auth, field + ".auth") : Status{};
 }
 

@@ -6,11 +6,31 @@
 
 namespace handfast::route {
 
+namespace {
+
+NetworkSet read_networks(const std::vector<std::string>& networks) {
+  auto read = NetworkSet::parse(networks);
+  check(read.has_value(), "config::validate() has read the networks");
+  return *std::move(read);
+}
+
+std::unique_ptr<const SourceRules> make_source_rules(const config::Route& route) {
+  if (!route.sources || route.refused) return nullptr;
+  auto rules = std::make_unique<SourceRules>();
+  rules->denied = read_networks(route.sources->denied);
+  if (!route.sources->allowed.empty()) rules->allowed = read_networks(route.sources->allowed);
+  return rules;
+}
+
+}  // namespace
+
 HostEntry::HostEntry(config::VirtualHost host) : config(std::move(host)), table(config.routes) {
   if (config.passthrough) passthrough = relay_route(*config.passthrough);
   auth.reserve(config.routes.size());
+  sources.reserve(config.routes.size());
   for (const config::Route& one : config.routes) {
     auth.push_back(make_auth_rules(config.host, one));
+    sources.push_back(make_source_rules(one));
   }
   hash_by.resize(config.routes.size());
   for (std::size_t i = 0; i < hash_by.size(); ++i) {

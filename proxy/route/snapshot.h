@@ -18,6 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "proxy/base/network_set.h"
 #include "proxy/base/string_hash.h"
 #include "proxy/config/model.h"
 #include "proxy/config/request_expression.h"
@@ -32,6 +33,12 @@
 
 namespace handfast::route {
 
+// SourceRanges as the workers use them.
+struct SourceRules {
+  NetworkSet denied;
+  std::optional<NetworkSet> allowed;  // nothing: everybody else
+};
+
 struct HostEntry {
   explicit HostEntry(config::VirtualHost host);
 
@@ -42,6 +49,7 @@ struct HostEntry {
   std::vector<std::string> certificate_sources;
   std::vector<config::RequestExpression> hash_by;  // of each route, without parts where it has none
   std::vector<std::unique_ptr<const AuthRules>> auth;  // of each route, null where it asks nobody
+  std::vector<std::unique_ptr<const SourceRules>> sources;  // of each route, null where all may come
   std::shared_ptr<const tls::ClientPolicy> client;     // null: clients aren't asked for one
   std::optional<config::Route> passthrough;            // of config.passthrough, by relay_route()
   // Dense numbers of the routes for per-worker counters, and what keeps them reserved.

@@ -1,5 +1,7 @@
 #include "proxy/session/client_access.h"
 
+#include "proxy/base/network_set.h"
+
 namespace handfast::session {
 namespace {
 
@@ -84,6 +86,16 @@ std::optional<ClientDenial> deny_client(const route::TcpEntry& port, const Clien
   }
   bring_up_to_date(*client.certificate, port.client, now);
   return deny_by_verdict(*client.certificate);
+}
+
+std::optional<ClientDenial> deny_by_address(const route::SourceRules& rules,
+                                            std::string_view address) {
+  const auto ip = parse_ip(address);
+  const bool denied = !ip || rules.denied.contains(ip);
+  if (!denied && (!rules.allowed || rules.allowed->contains(ip))) return std::nullopt;
+  return ClientDenial{403, Reason::ClientAddress,
+                      denied ? "the client's address is in denylist-source-range"
+                             : "the client's address is not in allowlist-source-range"};
 }
 
 std::optional<ClientDenial> deny_by_verdict(const tls::ClientCertificate& certificate) {

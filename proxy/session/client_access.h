@@ -1,5 +1,6 @@
 #pragma once
-// Whether the client of a request may have the route that it asks for, by its certificate.
+// Whether the client of a request may have the route that it asks for, by its address and by its
+// certificate.
 //
 // Judged for each request, by what its connection was found to be in the handshake: a connection
 // that was verified under the rules of another host is worth nothing here (421), a route that needs
@@ -38,6 +39,10 @@ struct ClientDenial {
 // the port may have begun to ask since, or ask for something else.
 [[nodiscard]] std::optional<ClientDenial> deny_client(const route::TcpEntry& port,
                                                       const ClientFacts& client, UnixSeconds now);
+
+// By its address, which proxies in front may have told. An address that is none gets in nowhere.
+[[nodiscard]] std::optional<ClientDenial> deny_by_address(const route::SourceRules& rules,
+                                                          std::string_view address);
 
 // By what its certificate, or that there is none, was found to be.
 [[nodiscard]] std::optional<ClientDenial> deny_by_verdict(

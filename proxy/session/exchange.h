@@ -143,6 +143,7 @@ class Exchange final : public AttemptUser, public AuthorizationUser {
   [[nodiscard]] http::ForwardContext forward_context() const;
   void route();
   void choose_request_id();
+  bool admit_address();
   bool admit_client();
   bool admit_body();
   void admit_upgrade();

@@ -60,7 +60,7 @@ void Exchange::route() {
     return;
   }
   if (!https_ && route_->ssl_redirect && redirect_to_https()) return;
-  if (!admit_client() || !admit_body()) return;
+  if (!admit_address() || !admit_client() || !admit_body()) return;
   admit_upgrade();
   route_->auth ? authorize() : proceed();
 }
@@ -78,6 +78,15 @@ void Exchange::proceed() {
 void Exchange::add_guarded_host(std::vector<std::string_view>& hosts) const {
   const bool guarded = state_ != State::Idle && route_ != nullptr && route_->client;
   if (guarded) hosts.push_back(host_->config.host);
+}
+
+// False: answered.
+bool Exchange::admit_address() {
+  const auto& rules = host_->sources[route_index_];
+  const auto denied = rules ? deny_by_address(*rules, facts_.address) : std::nullopt;
+  if (!denied) return true;
+  answer(denied->reason, denied->detail, denied->status);
+  return false;
 }
 
 // By its certificate. False: answered.

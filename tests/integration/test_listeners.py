@@ -240,6 +240,67 @@ class ForwardedHeaders(ListenersCase):
         self.assertEqual(header(answer, "X-Real-IP"), ["203.0.113.5"])
 
 
+class SourceRanges(ListenersCase):
+    """allowlist- and denylist-source-range, by whom the client is found to be."""
+
+    flags = ("--proxy-real-ip-cidr", PROXY, "--proxy-protocol-from", BALANCER)
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.handfast.apply(
+            "ranges",
+            *(manifests.ingress(name, f"{name}.test", service="web", annotations=annotations,
+                                **more) for name, annotations, more in (
+                ("office", {"whitelist-source-range": "127.0.0.4,203.0.113.0/24"}, {}),
+                ("open", {"denylist-source-range": "127.0.0.5, 203.0.113.9"}, {}),
+                ("both", {"allowlist-source-range": "127.0.0.0/8",
+                          "denylist-source-range": "127.0.0.5"}, {}),
+                ("moved", {"allowlist-source-range": "203.0.113.0/24"},
+                 {"tls": [{"hosts": ["moved.test"]}]}))))
+        cls.handfast.barrier()
+
+    def ask(self, host, source, *forwarded, **options):
+        before = len(self.backend.seen)
+        answer = self.handfast.get(f"{host}.test", source=source, headers=[
+            ("X-Forwarded-For", one) for one in forwarded], **options)
+        self.assertEqual(len(self.backend.seen) - before, 1 if answer.status == 200 else 0)
+        return answer.status
+
+    def test_others_are_answered_403_and_no_service_is_asked(self):
+        for host, source, status in (
+                ("office", "127.0.0.4", 200), ("office", "127.0.0.1", 403),
+                ("open", "127.0.0.1", 200), ("open", "127.0.0.5", 403),
+                ("both", "127.0.0.1", 200), ("both", "127.0.0.5", 403)):
+            with self.subTest(host=host, source=source):
+                self.assertEqual(self.ask(host, source), status)
+        self.handfast.get("office.test", "/why", source="127.0.0.1")
+        self.handfast.last_log("office.test", "/why", upstream_tls_error="client_address")
+
+    def test_believed_headers_say_who_the_client_is_and_nobody_elses_do(self):
+        self.assertEqual(self.ask("office", PROXY, "203.0.113.5"), 200)
+        self.assertEqual(self.ask("office", PROXY, "198.51.100.5"), 403)
+        self.assertEqual(self.ask("office", PROXY, "203.0.113.5, 198.51.100.5"), 403)
+        self.assertEqual(self.ask("office", PROXY), 403)
+        self.assertEqual(self.ask("office", "127.0.0.1", "203.0.113.5"), 403)
+        self.assertEqual(self.ask("open", PROXY, "203.0.113.9"), 403)
+
+    def test_a_balancers_header_says_who_the_client_is(self):
+        self.assertEqual(self.ask("office", BALANCER, preamble=version_2("203.0.113.5")), 200)
+        self.assertEqual(self.ask("office", BALANCER, preamble=version_1("198.51.100.5")), 403)
+
+    def test_each_request_of_a_connection_is_judged(self):
+        with self.handfast.connect(source=PROXY) as connection:
+            for client, status in (("203.0.113.5", 200), ("198.51.100.5", 403),
+                                   ("203.0.113.6", 200)):
+                self.assertEqual(connection.request(
+                    "office.test", headers=[("X-Forwarded-For", client)]).status, status)
+
+    def test_redirects_come_first_as_in_nginx(self):
+        self.assertEqual(self.ask("moved", "127.0.0.1"), 308)
+        self.assertEqual(self.ask("moved", "127.0.0.1", tls=True), 403)
+
+
 class FullForwardedFor(ListenersCase):
     flags = ("--proxy-real-ip-cidr", PROXY, "--compute-full-forwarded-for")
 

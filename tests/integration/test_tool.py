@@ -129,7 +129,7 @@ class Explain(Folder):
             self.tls_ingress("old", "old.test", service="there"),
             self.tls_secret("old-tls", leaf=old),
             manifests.ingress("strict", "strict.test", service="there",
-                              annotations={"whitelist-source-range": "10.0.0.0/8",
+                              annotations={"limit-rps": "10",
                                            "auth-type": "basic"}),
             manifests.service("there", 8443), manifests.service("resting"))
         for host, status, words, change in (

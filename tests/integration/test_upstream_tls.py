@@ -207,7 +207,7 @@ class AnnotationsOfOurs(Annotations, UpstreamCase):
 class OtherAnnotations(UpstreamCase):
     def test_what_restricts_access_and_is_not_implemented_refuses_that_ingress_alone(self):
         backend = self.use(Backend())
-        for name, value in (("whitelist-source-range", "10.0.0.0/8"), ("auth-type", "basic"),
+        for name, value in (("satisfy", "any"), ("auth-type", "basic"),
                             ("server-alias", "x.test"), ("rewrite-target", "/x"),
                             ("configuration-snippet", "deny all;"), ("limit-rps", "1"),
                             ("no-such-annotation", "1")):
@@ -231,7 +231,9 @@ class OtherAnnotations(UpstreamCase):
         backend = self.use(Backend())
         for name, value in (("proxy-read-timeout", "30s"), ("proxy-body-size", "8mb"),
                             ("proxy-next-upstream", "always"), ("load-balance", "least_conn"),
-                            ("proxy-buffering", "true"), ("upstream-hash-by", "$nothing")):
+                            ("proxy-buffering", "true"), ("upstream-hash-by", "$nothing"),
+                            ("allowlist-source-range", "10.0.0.0/8,"),
+                            ("denylist-source-range", "10.0.0.0/33")):
             for prefix in (manifests.NGINX, manifests.OWN):
                 with self.subTest(prefix + name):
                     self.apply_ingress(backend.port, protocol=None, prefix=prefix,

@@ -62,7 +62,7 @@ void fuzz_one(std::span<const std::byte> input) {
   http::RequestHead head;
   if (http::H1RequestParser().parse(bytes, head).status != http::ParseStatus::Complete) return;
   session::ClientTrust trust;
-  trust.forwarded = net::NetworkSet::parse({"10.0.0.0/8", "2001:db8::/32"}).value();
+  trust.forwarded = NetworkSet::parse({"10.0.0.0/8", "2001:db8::/32"}).value();
   try_trust(head, trust);
   trust.full_forwarded_for = true;
   try_trust(head, trust);

@@ -52,7 +52,7 @@ TEST(AnnotationTable, KnowsOurOwnNamesUnderOurPrefixOnly) {
 
 TEST(AnnotationTable, RefusesWhateverRestrictsAccess) {
   for (const std::string_view name :
-       {"auth-type", "auth-snippet", "allowlist-source-range", "denylist-source-range", "limit-rps",
+       {"auth-type", "auth-snippet", "limit-allowlist", "limit-rps",
         "satisfy", "enable-modsecurity", "server-snippet", "rewrite-target", "canary",
         "mirror-target", "upstream-vhost"}) {
     const AnnotationRow* row = find_annotation(kNginxPrefix, name);

@@ -82,6 +82,29 @@ class ClientAccessTest : public ::testing::Test {
 
 using enum config::ClientVerify;
 
+TEST(DenyByAddress, DeniesBeforeItAllows) {
+  const auto ask = [](std::vector<std::string> denied, std::vector<std::string> allowed,
+                      std::string_view address) {
+    route::SourceRules rules;
+    rules.denied = NetworkSet::parse(denied).value();
+    if (!allowed.empty()) rules.allowed = NetworkSet::parse(allowed).value();
+    const auto answer = deny_by_address(rules, address);
+    return !answer ? "ok" : std::to_string(answer->status) + ' ' + std::string(answer->detail);
+  };
+  const std::string denied = "403 the client's address is in denylist-source-range";
+  const std::string foreign = "403 the client's address is not in allowlist-source-range";
+
+  EXPECT_EQ(ask({"10.1.0.0/16"}, {}, "10.2.0.1"), "ok");
+  EXPECT_EQ(ask({"10.1.0.0/16"}, {}, "10.1.0.1"), denied);
+  EXPECT_EQ(ask({"10.1.0.0/16"}, {}, "::ffff:10.1.0.1"), denied);
+  EXPECT_EQ(ask({}, {"10.0.0.0/8", "2001:db8::/32"}, "10.9.9.9"), "ok");
+  EXPECT_EQ(ask({}, {"10.0.0.0/8", "2001:db8::/32"}, "2001:db8::1"), "ok");
+  EXPECT_EQ(ask({}, {"10.0.0.0/8", "2001:db8::/32"}, "11.0.0.1"), foreign);
+  EXPECT_EQ(ask({"10.1.0.0/16"}, {"10.0.0.0/8"}, "10.1.0.1"), denied);
+  EXPECT_EQ(ask({"10.1.0.0/16"}, {"10.0.0.0/8"}, "10.2.0.1"), "ok");
+  for (const char* none : {"", "unix:", "10.0.0.1:80"}) EXPECT_NE(ask({"::1"}, {}, none), "ok");
+}
+
 TEST_F(ClientAccessTest, LetsInWhomTheModeLetsIn) {
   connect(&alice_);
   EXPECT_EQ(ask(On), "ok");

@@ -30,7 +30,7 @@ class ClientOriginTest : public ::testing::Test {
   }
 
   ClientTrust trust_{.proxy_protocol = {},
-                     .forwarded = net::NetworkSet::parse({"10.0.0.0/8", "2001:db8::/32"}).value()};
+                     .forwarded = NetworkSet::parse({"10.0.0.0/8", "2001:db8::/32"}).value()};
   Fields fields_;
   ClientOrigin origin_;
 };

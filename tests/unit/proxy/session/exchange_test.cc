@@ -136,7 +136,7 @@ TEST_F(ExchangeTest, RedirectsPlainRequestsWhereTheRouteSaysSo) {
 
 // The clients of the fixture come from 192.0.2.9.
 TEST_F(ExchangeTest, TellsTheBackendOfTheClientWhatAProxyThatItBelievesSays) {
-  context_.limits.trust.forwarded = net::NetworkSet::parse({"192.0.2.0/24"}).value();
+  context_.limits.trust.forwarded = NetworkSet::parse({"192.0.2.0/24"}).value();
   Peer& client = connect();
   client.send(
       "GET / HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: 203.0.113.5, 192.0.2.7\r\n"
@@ -161,7 +161,7 @@ TEST_F(ExchangeTest, TellsTheBackendOfTheClientWhatAProxyThatItBelievesSays) {
 }
 
 TEST_F(ExchangeTest, TellsTheBackendNothingThatAClientSaysOfItself) {
-  context_.limits.trust.forwarded = net::NetworkSet::parse({"10.0.0.0/8"}).value();
+  context_.limits.trust.forwarded = NetworkSet::parse({"10.0.0.0/8"}).value();
   Peer& client = connect();
   client.send(
       "GET / HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: 203.0.113.5\r\n"
@@ -177,7 +177,7 @@ TEST_F(ExchangeTest, TellsTheBackendNothingThatAClientSaysOfItself) {
 }
 
 TEST_F(ExchangeTest, RedirectsByWhatAProxyThatItBelievesSays) {
-  context_.limits.trust.forwarded = net::NetworkSet::parse({"192.0.2.0/24"}).value();
+  context_.limits.trust.forwarded = NetworkSet::parse({"192.0.2.0/24"}).value();
   config::Route route = route_to("/", "shop/orders:80");
   route.ssl_redirect = true;
   publish(SnapshotMaker()

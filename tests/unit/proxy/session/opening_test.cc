@@ -24,7 +24,7 @@ const std::string kLocal = std::string("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 16);
 // The clients of the fixture come from 192.0.2.9.
 class OpeningTest : public handfast::testing::SessionFixture {
  protected:
-  static net::NetworkSet only_the_peer() { return net::NetworkSet::parse({"192.0.2.9"}).value(); }
+  static NetworkSet only_the_peer() { return NetworkSet::parse({"192.0.2.9"}).value(); }
   void expect_proxy_header() { context_.limits.trust.proxy_protocol = only_the_peer(); }
 
   // What the backend is told of the client that these bytes come from; "" if it gets nothing.
@@ -142,7 +142,7 @@ TEST_F(OpeningTest, ClosesAConnectionWhoseClientHasTooMany) {
 }
 
 TEST_F(OpeningTest, ClosesAConnectionWithAHeaderThatItDoesNotBelieve) {
-  context_.limits.trust.proxy_protocol = net::NetworkSet::parse({"10.0.0.0/8"}).value();
+  context_.limits.trust.proxy_protocol = NetworkSet::parse({"10.0.0.0/8"}).value();
   for (const std::string& header : {kHeader, kBlock, kLocal}) {
     for (const std::size_t cut : {std::size_t{1}, std::size_t{9}, header.size()}) {
       EXPECT_EQ(address_of(header + kGet, cut), "") << cut;
@@ -202,7 +202,7 @@ TEST_F(OpeningTest, TakesAClientOfThePublicHttpsPortForOneOfHttps) {
 // A load balancer in front of a proxy in front of us.
 TEST_F(OpeningTest, BelievesTheForwardingHeadersOfTheClientThatTheHeaderTellsOf) {
   expect_proxy_header();
-  context_.limits.trust.forwarded = net::NetworkSet::parse({"198.51.100.0/24"}).value();
+  context_.limits.trust.forwarded = NetworkSet::parse({"198.51.100.0/24"}).value();
   const std::string request =
       "GET / HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: 203.0.113.5\r\n\r\n";
 

@@ -72,7 +72,7 @@ TEST_F(StrictTransportTest, IsNotSaidInPlain) {
   EXPECT_FALSE(has(answer(connect(), "other.example"), "Strict-Transport"));
 
   // Nor where somebody in front of us says that he ended TLS.
-  context_.limits.trust.forwarded = net::NetworkSet::parse({"192.0.2.0/24"}).value();
+  context_.limits.trust.forwarded = NetworkSet::parse({"192.0.2.0/24"}).value();
   handfast::testing::Peer& told = connect();
   told.send("GET /a HTTP/1.1\r\nHost: other.example\r\nX-Forwarded-Proto: https\r\n\r\n");
   EXPECT_TRUE(client_gets(told, "\r\n\r\n"));
