@@ -103,7 +103,4 @@ void own_response_fields(std::vector<Header>& out, std::string& storage, int sta
 inline constexpr std::string_view kStrictTransport = "Strict-Transport-Security";
 void append_own_page(std::string& out, int status);
 
-// "Not Found" for 404; "" for a code without a standard phrase.
-[[nodiscard]] std::string_view reason_phrase(int status);
-
 }  // namespace handfast::http

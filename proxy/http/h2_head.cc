@@ -4,9 +4,9 @@
 
 #include "proxy/http/authority.h"
 #include "proxy/http/chars.h"
-#include "proxy/http/forwarding.h"
 #include "proxy/http/grpc.h"
 #include "proxy/http/header_id.h"
+#include "proxy/http/phrases.h"
 #include "proxy/http/trailers.h"
 
 namespace handfast::http {

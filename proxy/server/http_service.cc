@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "proxy/http/body.h"
-#include "proxy/http/forwarding.h"
 #include "proxy/http/h1_parser.h"
+#include "proxy/http/phrases.h"
 #include "proxy/net/stream.h"
 
 namespace handfast::server {

@@ -106,11 +106,5 @@ TEST(OwnResponse, AppendsToWhatIsThere) {
   EXPECT_TRUE(out.starts_with("beforeHTTP/1.1 404 Not Found\r\n"));
 }
 
-TEST(ReasonPhrase, IsEmptyForUnknownCodes) {
-  EXPECT_EQ(reason_phrase(404), "Not Found");
-  EXPECT_EQ(reason_phrase(599), "");
-  EXPECT_EQ(reason_phrase(0), "");
-}
-
 }  // namespace
 }  // namespace handfast::http
