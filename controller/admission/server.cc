@@ -9,19 +9,20 @@
 namespace handfast::admission {
 namespace {
 
-using serving::RequestHead;
 using serving::WebReply;
+using serving::WebRequest;
 using serving::WebServer;
 
 constexpr serving::WebLimits kLimits{.connections = 256, .body_bytes = kMaxReviewBytes};
 
-std::optional<WebReply> refuse(const RequestHead& head) {
-  if (head.path != "/validate") return WebReply{.status = 404, .body = "not found\n"};
-  if (head.method != "POST") {
+std::optional<WebReply> refuse(const WebRequest& request) {
+  if (request.path != "/validate") return WebReply{.status = 404, .body = "not found\n"};
+  if (request.method != "POST") {
     return WebReply{.status = 405, .body = "only POST\n", .fields = {{"Allow", "POST"}}};
   }
-  if (!head.has_length) return WebReply{.status = 411, .body = "Content-Length is missing\n"};
-  if (head.length > kMaxReviewBytes) return WebReply{.status = 413, .body = "larger than 3 MiB\n"};
+  if (!request.length) return WebReply{.status = 411, .body = "Content-Length is missing\n"};
+  if (*request.length > kMaxReviewBytes)
+    return WebReply{.status = 413, .body = "larger than 3 MiB\n"};
   return std::nullopt;
 }
 
@@ -37,17 +38,17 @@ class Handle final : public Server {
 
 Result<std::unique_ptr<Server>> Server::open(const std::string& address, ServingTls& tls,
                                              Handler handler) {
-  auto server = WebServer::open(
-      address, kLimits,
-      {.refuse = refuse,
-       .handle =
-           [handler = std::move(handler)](const RequestHead&, const std::string& body) {
-             Reply reply = handler(body);
-             WebReply answer{.status = reply.status, .body = std::move(reply.body)};
-             if (answer.status == 200) answer.type = "application/json";
-             return answer;
-           },
-       .prepare_tls = [&tls](ssl_ctx_st* context) { tls.prepare(context); }});
+  auto server =
+      WebServer::open(address, kLimits,
+                      {.refuse = refuse,
+                       .handle =
+                           [handler = std::move(handler)](const WebRequest& request) {
+                             Reply reply = handler(request.body);
+                             WebReply answer{.status = reply.status, .body = std::move(reply.body)};
+                             if (answer.status == 200) answer.type = "application/json";
+                             return answer;
+                           },
+                       .prepare_tls = [&tls](ssl_ctx_st* context) { tls.prepare(context); }});
   if (!server) return fail(std::move(server.error()));
   return std::make_unique<Handle>(*std::move(server));
 }

@@ -1,6 +1,7 @@
 #include "controller/metrics/endpoint.h"
 
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "controller/serving/web_server.h"
@@ -8,16 +9,16 @@
 namespace handfast::metrics {
 namespace {
 
-using serving::RequestHead;
 using serving::WebReply;
+using serving::WebRequest;
 using serving::WebServer;
 
-std::optional<WebReply> refuse(const RequestHead& head) {
-  if (head.method == "GET" || head.method == "HEAD") return std::nullopt;
+std::optional<WebReply> refuse(const WebRequest& request) {
+  if (request.method == "GET" || request.method == "HEAD") return std::nullopt;
   return WebReply{.status = 405, .body = "only GET\n", .fields = {{"Allow", "GET, HEAD"}}};
 }
 
-WebReply answer(const std::string& path, const Questions& questions) {
+WebReply answer(std::string_view path, const Questions& questions) {
   if (path == "/metrics") {
     return {.body = questions.metrics(), .type = "text/plain; version=0.0.4; charset=utf-8"};
   }
@@ -42,9 +43,8 @@ class Handle final : public Endpoint {
 Result<std::unique_ptr<Endpoint>> Endpoint::open(const std::string& address, Questions questions) {
   auto server = WebServer::open(
       address, {},
-      {.refuse = refuse,
-       .handle = [questions = std::move(questions)](const RequestHead& head, const std::string&) {
-         return answer(head.path, questions);
+      {.refuse = refuse, .handle = [questions = std::move(questions)](const WebRequest& request) {
+         return answer(request.path, questions);
        }});
   if (!server) return fail(std::move(server.error()));
   return std::make_unique<Handle>(*std::move(server));

@@ -15,11 +15,14 @@
 #include <mutex>
 #include <thread>
 #include <tuple>
+#include <utility>
 
 #include "controller/serving/listen_address.h"
 #include "controller/serving/peer.h"
-#include "proxy/base/log.h"
 #include "proxy/base/unique_fd.h"
+#include "proxy/http/h1_parser.h"
+#include "proxy/http/message.h"
+#include "proxy/http/phrases.h"
 
 namespace handfast::serving {
 namespace {
@@ -30,32 +33,11 @@ constexpr std::chrono::milliseconds kAnswerTime{10'000};
 constexpr std::chrono::milliseconds kFinishTime{500};
 // No descriptor is free: nothing can be done but wait.
 constexpr std::chrono::milliseconds kAcceptPause{100};
-constexpr std::string_view kHeadEnd = "\r\n\r\n";
-
-std::string_view phrase_of(int status) {
-  switch (status) {
-    case 200:
-      return "OK";
-    case 400:
-      return "Bad Request";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 411:
-      return "Length Required";
-    case 413:
-      return "Content Too Large";
-    default:
-      return status == 503 ? "Service Unavailable" : "Error";
-  }
-}
 
 std::string text_of(const WebReply& reply, bool closes, bool has_body) {
   std::string text = "HTTP/1.1 " + std::to_string(reply.status);
-  text.append(" ").append(phrase_of(reply.status)).append("\r\nContent-Type: ").append(reply.type);
+  text.append(" ").append(http::reason_phrase(reply.status));
+  text.append("\r\nContent-Type: ").append(reply.type);
   text.append("\r\nContent-Length: ").append(std::to_string(reply.body.size())).append("\r\n");
   for (const auto& [name, value] : reply.fields) {
     text.append(name).append(": ").append(value).append("\r\n");
@@ -108,7 +90,7 @@ class Server final : public WebServer {
   void serve(Connection& one);
   bool serve_one(Connection& one, Exchange& exchange, bool is_first);
   bool take_head(Exchange& exchange, bool is_first);
-  bool take_body(Connection& one, Exchange& exchange);
+  bool take_body(Connection& one, Exchange& exchange, WebRequest& request);
   void answer_last(Exchange& exchange, const WebReply& reply);
 
   const UniqueFd socket_, wake_;
@@ -125,10 +107,13 @@ class Server final : public WebServer {
 
 // What a connection's thread works with.
 struct Server::Exchange {
-  explicit Exchange(int fd) : peer(fd) {}
+  Exchange(int fd, std::size_t head_bytes)
+      : peer(fd), parser({.head_bytes = head_bytes, .line_bytes = head_bytes}) {}
   Peer peer;
-  std::string bytes;  // that came and weren't read yet
-  RequestHead head;
+  std::string bytes;     // that came, from the head on
+  std::size_t used = 0;  // of them, by this request
+  http::H1RequestParser parser;
+  http::RequestHead head;  // of `bytes`
 };
 
 Server::~Server() {
@@ -223,7 +208,7 @@ void Server::add(UniqueFd fd) {
 }
 
 void Server::serve(Connection& one) {
-  Exchange exchange{one.fd.get()};
+  Exchange exchange{one.fd.get(), limits_.head_bytes};
   if (parts_.prepare_tls) {
     // Each connection has a context of its own, with the material of now.
     const std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> context{SSL_CTX_new(TLS_server_method()),
@@ -245,14 +230,20 @@ void Server::answer_last(Exchange& exchange, const WebReply& reply) {
 // False: none came that is one.
 bool Server::take_head(Exchange& exchange, bool is_first) {
   std::string& bytes = exchange.bytes;
+  bytes.erase(0, std::exchange(exchange.used, 0));
+  exchange.parser.reset();
   std::array<char, 16384> piece{};
-  std::size_t end = std::string::npos;
-  exchange.head = {};
   Clock::time_point until = Clock::now() + limits_.head_time;
-  while ((end = bytes.find(kHeadEnd)) == std::string::npos) {
-    if (bytes.size() > limits_.head_bytes) {
-      answer_last(exchange, {.status = 400, .body = "the head is too long\n"});
+  for (;;) {
+    const http::ParseResult parsed = exchange.parser.parse(bytes, exchange.head);
+    if (parsed.status == http::ParseStatus::Bad) {
+      answer_last(exchange,
+                  {.status = parsed.http_status, .body = std::string(parsed.error) + '\n'});
       return false;
+    }
+    if (parsed.status == http::ParseStatus::Complete) {
+      exchange.used = parsed.consumed;
+      return true;
     }
     const bool is_idle = !is_first && bytes.empty();
     std::size_t count = 0;
@@ -262,26 +253,19 @@ bool Server::take_head(Exchange& exchange, bool is_first) {
     if (is_idle) until = Clock::now() + limits_.head_time;
     bytes.append(piece.data(), count);
   }
-  auto head = parse_request_head(std::string_view(bytes).substr(0, end + kHeadEnd.size()));
-  bytes.erase(0, end + kHeadEnd.size());
-  if (!head) {
-    answer_last(exchange, {.status = 400, .body = head.error().detail + '\n'});
-    return false;
-  }
-  exchange.head = *std::move(head);
-  return true;
 }
 
 // False: the connection ends.
 bool Server::serve_one(Connection& one, Exchange& exchange, bool is_first) {
-  if (!take_head(exchange, is_first) || !take_body(one, exchange)) return false;
-  const RequestHead& head = exchange.head;
-  const std::string body = exchange.bytes.substr(0, head.length);
-  exchange.bytes.erase(0, head.length);
+  if (!take_head(exchange, is_first)) return false;
+  const http::RequestHead& head = exchange.head;
+  WebRequest request{.method = head.method, .path = head.path, .length = {}};
+  if (head.framing == http::Framing::Length) request.length = head.content_length;
+  if (!take_body(one, exchange, request)) return false;
   WebReply reply;
   {
     const std::lock_guard handling{handling_};
-    reply = parts_.handle(head, body);
+    reply = parts_.handle(request);
   }
   {
     const std::lock_guard lock{mutex_};
@@ -290,7 +274,8 @@ bool Server::serve_one(Connection& one, Exchange& exchange, bool is_first) {
     changed_.notify_all();  // who makes room may have found nobody that waits
     if (one.is_given_up) return false;
   }
-  if (head.closes) {
+  // A client of HTTP/1.0 would have to be told that its connection goes on.
+  if (!head.keep_alive || head.is_http_1_0()) {
     answer_last(exchange, reply);
     return false;
   }
@@ -299,19 +284,22 @@ bool Server::serve_one(Connection& one, Exchange& exchange, bool is_first) {
 }
 
 // False: it was refused, or didn't come.
-bool Server::take_body(Connection& one, Exchange& exchange) {
-  const RequestHead& head = exchange.head;
-  auto refused = parts_.refuse ? parts_.refuse(head) : std::nullopt;
-  if (!refused && head.is_chunked) {
+bool Server::take_body(Connection& one, Exchange& exchange, WebRequest& request) {
+  const std::uint64_t length = request.length.value_or(0);
+  auto refused = parts_.refuse ? parts_.refuse(request) : std::nullopt;
+  if (!refused && exchange.head.framing == http::Framing::Chunked) {
     refused = WebReply{.status = 411, .body = "Content-Length is missing\n"};
   }
-  if (!refused && head.length > limits_.body_bytes) {
+  if (!refused && length > limits_.body_bytes) {
     refused = WebReply{.status = 413, .body = "the body is too large\n"};
   }
   if (refused) {
     answer_last(exchange, *refused);
     return false;
   }
+  std::string& body = request.body;
+  body = exchange.bytes.substr(exchange.used, length);
+  exchange.used += body.size();
   const Clock::time_point now = Clock::now();
   {
     const std::lock_guard lock{mutex_};
@@ -323,18 +311,19 @@ bool Server::take_body(Connection& one, Exchange& exchange) {
         give_up(*oldest);
       }
     }
-    one.sends_body = head.length > exchange.bytes.size();
+    one.sends_body = body.size() < length;
   }
-  if (head.expects_continue &&
+  if (exchange.head.expect_continue && body.size() < length &&
       !exchange.peer.write("HTTP/1.1 100 Continue\r\n\r\n", now + limits_.body_time)) {
     return false;
   }
   std::array<char, 16384> piece{};
   auto got = Peer::Got::Bytes;
-  while (got == Peer::Got::Bytes && exchange.bytes.size() < head.length) {
+  while (got == Peer::Got::Bytes && body.size() < length) {
+    const std::size_t most = std::min<std::uint64_t>(piece.size(), length - body.size());
     std::size_t count = 0;
-    got = exchange.peer.read(piece.data(), piece.size(), count, now + limits_.body_time);
-    if (got == Peer::Got::Bytes) exchange.bytes.append(piece.data(), count);
+    got = exchange.peer.read(piece.data(), most, count, now + limits_.body_time);
+    if (got == Peer::Got::Bytes) body.append(piece.data(), count);
   }
   {
     const std::lock_guard lock{mutex_};

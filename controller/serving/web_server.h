@@ -2,7 +2,10 @@
 // A small HTTP/1.1 server for the controller's own endpoints: few clients who come seldom, and
 // strangers who may try to take all there is.
 //
-// So all is bounded: connections, bodies on their way, the size of heads and bodies, and the time
+// Heads are read by the parser of the proxy (proxy/http/h1_parser.h), as strictly as those of
+// traffic. A body says how long it is; chunks aren't taken.
+//
+// All is bounded: connections, bodies on their way, the size of heads and bodies, and the time
 // of each step. One more connection than may be ends the one that has waited longest for its peer,
 // at first of those who never sent a request; nobody who sends nothing keeps others out.
 //
@@ -14,6 +17,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -22,12 +26,19 @@
 #include <utility>
 #include <vector>
 
-#include "controller/serving/request_head.h"
 #include "proxy/base/result.h"
 
 struct ssl_ctx_st;
 
 namespace handfast::serving {
+
+// The texts are good during the call that gets them.
+struct WebRequest {
+  std::string_view method;
+  std::string_view path;                // of the target, without its query
+  std::optional<std::uint64_t> length;  // of the body, where the head says one
+  std::string body{};
+};
 
 struct WebReply {
   int status = 200;
@@ -50,8 +61,8 @@ class WebServer {
  public:
   struct Parts {
     // Of a head, before its body is read: an answer that ends the connection; none: go on.
-    std::function<std::optional<WebReply>(const RequestHead&)> refuse;
-    std::function<WebReply(const RequestHead&, const std::string& body)> handle;
+    std::function<std::optional<WebReply>(const WebRequest&)> refuse;
+    std::function<WebReply(const WebRequest&)> handle;
     // Fills the TLS context of a connection; none: plain.
     std::function<void(ssl_ctx_st*)> prepare_tls{};
   };

@@ -70,9 +70,9 @@ class WebServerTest : public ::testing::Test {
       address_ = free_address();
       auto opened = WebServer::open(
           "127.0.0.1:" + std::to_string(ntohs(address_.sin_port)), limits,
-          {.refuse = {}, .handle = [this](const RequestHead& head, const std::string& body) {
-             if (head.path == "/slow") released_.get_future().wait();
-             return WebReply{.body = head.path + ' ' + body + '\n'};
+          {.refuse = {}, .handle = [this](const WebRequest& request) {
+             if (request.path == "/slow") released_.get_future().wait();
+             return WebReply{.body = std::string(request.path) + ' ' + request.body + '\n'};
            }});
       if (opened) server_ = std::move(*opened);
     }
@@ -89,7 +89,7 @@ TEST_F(WebServerTest, AnswersSeveralRequestsOnOneConnection) {
   const Client client{address_};
   client.send(kGet);
   EXPECT_THAT(client.receive(), StartsWith("HTTP/1.1 200 OK\r\n"));
-  client.send("POST /b HTTP/1.1\r\nContent-Length: 3\r\n\r\nxyz");
+  client.send("POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nxyz");
   EXPECT_THAT(client.receive(), HasSubstr("\r\n\r\n/b xyz\n"));
 }
 
@@ -103,7 +103,7 @@ TEST_F(WebServerTest, AHeadMayComeInPieces) {
 TEST_F(WebServerTest, AnAnswerToHeadHasNoBody) {
   open({});
   const Client client{address_};
-  client.send("HEAD /a HTTP/1.1\r\nConnection: close\r\n\r\n");
+  client.send("HEAD /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   const std::string got = client.receive("nothing");
   EXPECT_THAT(got, HasSubstr("Content-Length: 4\r\n"));
   EXPECT_TRUE(got.ends_with("\r\n\r\n"));
@@ -113,9 +113,9 @@ TEST_F(WebServerTest, WhatIsTooLargeOrWrongIsAnsweredAndEnds) {
   open({.head_bytes = 1000, .body_bytes = 10});
   for (const auto& [text, status] : std::vector<std::pair<std::string, std::string>>{
            {"nonsense\r\n\r\n", "400"},
-           {"GET / HTTP/1.1\r\nA: " + std::string(2000, 'a'), "400"},
-           {"POST / HTTP/1.1\r\nContent-Length: 11\r\n\r\n", "413"},
-           {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "411"}}) {
+           {"GET / HTTP/1.1\r\nA: " + std::string(2000, 'a'), "431"},
+           {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n", "413"},
+           {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "411"}}) {
     const Client client{address_};
     client.send(text);
     EXPECT_THAT(client.receive("nothing"), StartsWith("HTTP/1.1 " + status)) << text;
@@ -159,7 +159,7 @@ TEST_F(WebServerTest, WhatIsLateEnds) {
   const Client head{address_};
   head.send("GET / HT");
   const Client body{address_};
-  body.send("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nx");
+  body.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nx");
   const Client idle{address_};
   idle.send(kGet);
 
@@ -176,7 +176,8 @@ TEST_F(WebServerTest, TheOldestBodyIsGivenUpForTheNext) {
   for (int n = 0; n < 3; ++n) {
     clients.push_back(std::make_unique<Client>(address_));
     // The server asks for the rest, so that they have an order.
-    clients.back()->send("POST /b HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    clients.back()->send(
+        "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     ASSERT_THAT(clients.back()->receive("\r\n\r\n"), HasSubstr(" 100 "));
   }
   EXPECT_EQ(clients.front()->receive(), "");
@@ -187,7 +188,7 @@ TEST_F(WebServerTest, TheOldestBodyIsGivenUpForTheNext) {
 TEST_F(WebServerTest, EndsWhileSomebodyIsAnsweredAndOthersWait) {
   open({});
   const Client slow{address_};
-  slow.send("GET /slow HTTP/1.1\r\n\r\n");
+  slow.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
   const Client idle{address_};
   released_.set_value();
   server_.reset();
