@@ -1,5 +1,6 @@
 #include "controller/admission/server.h"
 
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -26,31 +27,44 @@ std::optional<WebReply> refuse(const WebRequest& request) {
   return std::nullopt;
 }
 
-class Handle final : public Server {
+class Open final : public Server {
  public:
-  explicit Handle(std::unique_ptr<WebServer> server) : server_(std::move(server)) {}
+  explicit Open(Handler handler) : handler_(std::move(handler)) {}
+
+  Status listen(const std::string& address, ServingTls& tls) {
+    auto server =
+        WebServer::open(address, kLimits,
+                        {.refuse = refuse,
+                         .handle = [this](const WebRequest& request) { return answer(request); },
+                         .prepare_tls = [&tls](ssl_ctx_st* context) { tls.prepare(context); }});
+    if (!server) return fail(std::move(server.error()));
+    server_ = *std::move(server);
+    return {};
+  }
 
  private:
-  const std::unique_ptr<WebServer> server_;
+  WebReply answer(const WebRequest& request) {
+    const std::lock_guard one_review{reviewing_};
+    Reply reply = handler_(request.body);
+    WebReply answer{.status = reply.status, .body = std::move(reply.body)};
+    if (answer.status == 200) answer.type = "application/json";
+    return answer;
+  }
+
+  const Handler handler_;
+  std::mutex reviewing_;
+  std::unique_ptr<WebServer> server_;  // ends first
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::open(const std::string& address, ServingTls& tls,
                                              Handler handler) {
-  auto server =
-      WebServer::open(address, kLimits,
-                      {.refuse = refuse,
-                       .handle =
-                           [handler = std::move(handler)](const WebRequest& request) {
-                             Reply reply = handler(request.body);
-                             WebReply answer{.status = reply.status, .body = std::move(reply.body)};
-                             if (answer.status == 200) answer.type = "application/json";
-                             return answer;
-                           },
-                       .prepare_tls = [&tls](ssl_ctx_st* context) { tls.prepare(context); }});
-  if (!server) return fail(std::move(server.error()));
-  return std::make_unique<Handle>(*std::move(server));
+  auto server = std::make_unique<Open>(std::move(handler));
+  if (Status listening = server->listen(address, tls); !listening) {
+    return fail(std::move(listening.error()));
+  }
+  return server;
 }
 
 }  // namespace handfast::admission

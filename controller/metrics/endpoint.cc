@@ -1,5 +1,6 @@
 #include "controller/metrics/endpoint.h"
 
+#include <mutex>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -18,36 +19,45 @@ std::optional<WebReply> refuse(const WebRequest& request) {
   return WebReply{.status = 405, .body = "only GET\n", .fields = {{"Allow", "GET, HEAD"}}};
 }
 
-WebReply answer(std::string_view path, const Questions& questions) {
-  if (path == "/metrics") {
-    return {.body = questions.metrics(), .type = "text/plain; version=0.0.4; charset=utf-8"};
-  }
-  if (path == "/healthz") return {.body = "ok\n"};
-  if (path == "/readyz") {
-    if (questions.is_ready()) return {.body = "ok\n"};
-    return {.status = 503, .body = "no generation acknowledged yet\n"};
-  }
-  return {.status = 404, .body = "not found\n"};
-}
-
-class Handle final : public Endpoint {
+class Open final : public Endpoint {
  public:
-  explicit Handle(std::unique_ptr<WebServer> server) : server_(std::move(server)) {}
+  explicit Open(Questions questions) : questions_(std::move(questions)) {}
+
+  Status listen(const std::string& address) {
+    auto server = WebServer::open(address, {},
+                                  {.refuse = refuse, .handle = [this](const WebRequest& request) {
+                                     return answer(request.path);
+                                   }});
+    if (!server) return fail(std::move(server.error()));
+    server_ = *std::move(server);
+    return {};
+  }
 
  private:
-  const std::unique_ptr<WebServer> server_;
+  WebReply answer(std::string_view path) {
+    if (path == "/healthz") return {.body = "ok\n"};
+    if (path == "/readyz") {
+      if (questions_.is_ready()) return {.body = "ok\n"};
+      return {.status = 503, .body = "no generation acknowledged yet\n"};
+    }
+    if (path != "/metrics") return {.status = 404, .body = "not found\n"};
+    const std::lock_guard one_scrape{scraping_};
+    return {.body = questions_.metrics(), .type = "text/plain; version=0.0.4; charset=utf-8"};
+  }
+
+  const Questions questions_;
+  std::mutex scraping_;
+  std::unique_ptr<WebServer> server_;  // ends first
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Endpoint>> Endpoint::open(const std::string& address, Questions questions) {
-  auto server = WebServer::open(
-      address, {},
-      {.refuse = refuse, .handle = [questions = std::move(questions)](const WebRequest& request) {
-         return answer(request.path, questions);
-       }});
-  if (!server) return fail(std::move(server.error()));
-  return std::make_unique<Handle>(*std::move(server));
+  auto endpoint = std::make_unique<Open>(std::move(questions));
+  if (Status listening = endpoint->listen(address); !listening) {
+    return fail(std::move(listening.error()));
+  }
+  return endpoint;
 }
 
 }  // namespace handfast::metrics

@@ -2,8 +2,8 @@
 // The controller's small web server: /metrics, /healthz (we live), /readyz (what was found at start
 // is served).
 //
-// Threading: the questions are asked from threads of the server's own; they must stand that. The
-// destructor waits for them.
+// Threading: the questions are asked from threads of the server's own, for metrics one at a time;
+// who scrapes doesn't keep a probe waiting. The destructor waits for them.
 
 #include <functional>
 #include <memory>

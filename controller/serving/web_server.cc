@@ -96,7 +96,6 @@ class Server final : public WebServer {
   const UniqueFd socket_, wake_;
   const WebLimits limits_;
   const Parts parts_;
-  std::mutex handling_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::list<Connection> all_;  // guarded by mutex_, as all below
@@ -262,11 +261,7 @@ bool Server::serve_one(Connection& one, Exchange& exchange, bool is_first) {
   WebRequest request{.method = head.method, .path = head.path, .length = {}};
   if (head.framing == http::Framing::Length) request.length = head.content_length;
   if (!take_body(one, exchange, request)) return false;
-  WebReply reply;
-  {
-    const std::lock_guard handling{handling_};
-    reply = parts_.handle(request);
-  }
+  const WebReply reply = parts_.handle(request);
   {
     const std::lock_guard lock{mutex_};
     one.waits = true;

@@ -12,7 +12,7 @@
 //   accepted --TLS--> head --body--> handler --answer--> head ...
 //       \__ late, too large, given up: closed __/
 //
-// Threading: a thread accepts, and one serves each connection; the handler is called on these, one
+// Threading: a thread accepts, and one serves each connection; the handler is called on these, many
 // at a time. The destructor ends all connections and waits. Errors: of a peer, its own.
 
 #include <chrono>

@@ -6,6 +6,8 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -51,11 +53,19 @@ class EndpointTest : public ::testing::Test {
         address_ = taken.address;
         text = taken.text();
       }
-      auto opened = Endpoint::open(
-          text, {[] { return "a_metric 1\n"; }, [this] { return is_ready_.load(); }});
+      auto opened =
+          Endpoint::open(text, {[this] { return metrics(); }, [this] { return is_ready_.load(); }});
       if (opened) endpoint_ = std::move(*opened);
     }
     check(endpoint_ != nullptr, "no free port");
+  }
+
+  std::string metrics() {
+    if (is_slow_) {
+      begun_.set_value();
+      released_.get_future().wait();
+    }
+    return "a_metric 1\n";
   }
 
   // The whole answer; the server is asked to close behind it.
@@ -76,6 +86,9 @@ class EndpointTest : public ::testing::Test {
   }
 
   std::atomic<bool> is_ready_{false};
+  std::atomic<bool> is_slow_{false};
+  std::promise<void> begun_;     // a scrape, while it is slow
+  std::promise<void> released_;  // may go on
   sockaddr_in address_{};
   std::unique_ptr<Endpoint> endpoint_;
 };
@@ -98,6 +111,20 @@ TEST_F(EndpointTest, ShowsTheMetricsInTheFormatOfPrometheus) {
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 "));
   EXPECT_THAT(answer, HasSubstr("text/plain; version=0.0.4"));
   EXPECT_THAT(answer, HasSubstr("\r\n\r\na_metric 1\n"));
+}
+
+TEST_F(EndpointTest, AScrapeThatTakesLongKeepsNoProbeWaiting) {
+  is_slow_ = true;
+  auto scrape = std::async(std::launch::async, [this] { return ask("GET", "/metrics"); });
+  begun_.get_future().wait();
+
+  auto probe = std::async(std::launch::async, [this] { return ask("GET", "/healthz"); });
+  const bool answered = probe.wait_for(std::chrono::seconds{5}) == std::future_status::ready;
+  released_.set_value();
+
+  EXPECT_TRUE(answered);
+  EXPECT_THAT(probe.get(), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(scrape.get(), HasSubstr("a_metric 1"));
 }
 
 TEST_F(EndpointTest, HasNothingElse) {
