@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -55,7 +56,7 @@ struct Connection {
   Clock::time_point since;  // of what it waits for
   bool waits = true;        // for its peer
   bool has_asked = false;   // a whole request came
-  bool sends_body = false;
+  bool has_body = false;    // here, on its way, or in the handler's hands
   bool is_given_up = false;
   bool is_over = false;  // its thread does nothing more
 };
@@ -90,7 +91,10 @@ class Server final : public WebServer {
   void serve(Connection& one);
   bool serve_one(Connection& one, Exchange& exchange, bool is_first);
   bool take_head(Exchange& exchange, bool is_first);
+  std::optional<WebReply> reply_to(Connection& one, Exchange& exchange);
   bool take_body(Connection& one, Exchange& exchange, WebRequest& request);
+  bool read_body(Exchange& exchange, std::string& body, std::uint64_t length);
+  bool make_room_for_body(Connection& one);
   void answer_last(Exchange& exchange, const WebReply& reply);
 
   const UniqueFd socket_, wake_;
@@ -132,10 +136,11 @@ Server::~Server() {
   bury(lock);
 }
 
-// Precondition: mutex_ is held. Its thread notices at its next step.
+// Precondition: mutex_ is held. Its thread notices at once, or when the handler is done.
 void Server::give_up(Connection& one) {
   one.is_given_up = true;
   (void)::shutdown(one.fd.get(), SHUT_RDWR);
+  changed_.notify_all();
 }
 
 template <class Among>
@@ -257,80 +262,102 @@ bool Server::take_head(Exchange& exchange, bool is_first) {
 // False: the connection ends.
 bool Server::serve_one(Connection& one, Exchange& exchange, bool is_first) {
   if (!take_head(exchange, is_first)) return false;
-  const http::RequestHead& head = exchange.head;
-  WebRequest request{.method = head.method, .path = head.path, .length = {}};
-  if (head.framing == http::Framing::Length) request.length = head.content_length;
-  if (!take_body(one, exchange, request)) return false;
-  const WebReply reply = parts_.handle(request);
+  const auto reply = reply_to(one, exchange);
   {
     const std::lock_guard lock{mutex_};
+    one.has_body = false;
     one.waits = true;
     one.since = Clock::now();
-    changed_.notify_all();  // who makes room may have found nobody that waits
-    if (one.is_given_up) return false;
+    changed_.notify_all();  // somebody may wait for this one to wait, or for the body's room
+    if (one.is_given_up || !reply) return false;
   }
+  const http::RequestHead& head = exchange.head;
   // A client of HTTP/1.0 would have to be told that its connection goes on.
   if (!head.keep_alive || head.is_http_1_0()) {
-    answer_last(exchange, reply);
+    answer_last(exchange, *reply);
     return false;
   }
-  return exchange.peer.write(text_of(reply, false, head.method != "HEAD"),
+  return exchange.peer.write(text_of(*reply, false, head.method != "HEAD"),
                              Clock::now() + kAnswerTime);
 }
 
-// False: it was refused, or didn't come.
-bool Server::take_body(Connection& one, Exchange& exchange, WebRequest& request) {
-  const std::uint64_t length = request.length.value_or(0);
+// Nothing: it was refused, or its body didn't come. The body is gone when this returns.
+std::optional<WebReply> Server::reply_to(Connection& one, Exchange& exchange) {
+  const http::RequestHead& head = exchange.head;
+  WebRequest request{.method = head.method, .path = head.path, .length = {}};
+  if (head.framing == http::Framing::Length) request.length = head.content_length;
   auto refused = parts_.refuse ? parts_.refuse(request) : std::nullopt;
-  if (!refused && exchange.head.framing == http::Framing::Chunked) {
+  if (!refused && head.framing == http::Framing::Chunked) {
     refused = WebReply{.status = 411, .body = "Content-Length is missing\n"};
   }
-  if (!refused && length > limits_.body_bytes) {
+  if (!refused && request.length.value_or(0) > limits_.body_bytes) {
     refused = WebReply{.status = 413, .body = "the body is too large\n"};
   }
   if (refused) {
     answer_last(exchange, *refused);
-    return false;
+    return std::nullopt;
   }
-  std::string& body = request.body;
-  body = exchange.bytes.substr(exchange.used, length);
-  exchange.used += body.size();
-  const Clock::time_point now = Clock::now();
-  {
-    const std::lock_guard lock{mutex_};
-    one.since = now;
-    const auto is_sending = [](const Connection& each) { return each.sends_body; };
-    if (std::ranges::count_if(all_, is_sending) >= static_cast<long>(limits_.bodies)) {
-      if (Connection* const oldest = find_longest_waiting(is_sending)) {
-        oldest->sends_body = false;
-        give_up(*oldest);
-      }
+  if (!take_body(one, exchange, request)) return std::nullopt;
+  return parts_.handle(request);
+}
+
+// False: it didn't come, or there was no room for it.
+bool Server::take_body(Connection& one, Exchange& exchange, WebRequest& request) {
+  const std::uint64_t length = request.length.value_or(0);
+  if (length > 0) {
+    if (!make_room_for_body(one)) {
+      answer_last(exchange, {.status = 503, .body = "too many bodies at once\n"});
+      return false;
     }
-    one.sends_body = body.size() < length;
+    if (!read_body(exchange, request.body, length)) return false;
   }
+  const std::lock_guard lock{mutex_};
+  one.waits = false;
+  one.has_asked = true;
+  return !one.is_given_up;
+}
+
+// Of those that are still on their way the oldest is given up; one that is being handled is waited
+// for. False: it took too long, or this one is given up itself.
+bool Server::make_room_for_body(Connection& one) {
+  const auto has_body = [](const Connection& each) { return each.has_body; };
+  const auto goes = [](const Connection& each) { return each.has_body && each.is_given_up; };
+  std::unique_lock lock{mutex_};
+  one.since = Clock::now();
+  const Clock::time_point until = one.since + limits_.body_time;
+  while (!one.is_given_up &&
+         std::ranges::count_if(all_, has_body) >= static_cast<long>(limits_.bodies)) {
+    if (std::ranges::none_of(all_, goes)) {
+      if (Connection* const oldest = find_longest_waiting(has_body)) give_up(*oldest);
+    }
+    if (changed_.wait_until(lock, until) == std::cv_status::timeout) return false;
+  }
+  one.since = Clock::now();
+  one.has_body = !one.is_given_up;
+  return one.has_body;
+}
+
+bool Server::read_body(Exchange& exchange, std::string& body, std::uint64_t length) {
+  const Clock::time_point until = Clock::now() + limits_.body_time;
+  body.reserve(length);  // memory is taken as it arrives, and not twice while it grows
+  body.append(exchange.bytes, exchange.used, length);
+  exchange.used += body.size();
   if (exchange.head.expect_continue && body.size() < length &&
-      !exchange.peer.write("HTTP/1.1 100 Continue\r\n\r\n", now + limits_.body_time)) {
+      !exchange.peer.write("HTTP/1.1 100 Continue\r\n\r\n", until)) {
     return false;
   }
   std::array<char, 16384> piece{};
-  auto got = Peer::Got::Bytes;
-  while (got == Peer::Got::Bytes && body.size() < length) {
+  while (body.size() < length) {
     const std::size_t most = std::min<std::uint64_t>(piece.size(), length - body.size());
     std::size_t count = 0;
-    got = exchange.peer.read(piece.data(), most, count, now + limits_.body_time);
-    if (got == Peer::Got::Bytes) body.append(piece.data(), count);
+    const auto got = exchange.peer.read(piece.data(), most, count, until);
+    if (got == Peer::Got::Late) {
+      answer_last(exchange, {.status = 408, .body = "the body did not arrive\n"});
+    }
+    if (got != Peer::Got::Bytes) return false;
+    body.append(piece.data(), count);
   }
-  {
-    const std::lock_guard lock{mutex_};
-    one.sends_body = false;
-    one.waits = got != Peer::Got::Bytes;
-    one.has_asked = true;
-    if (one.is_given_up) return false;
-  }
-  if (got == Peer::Got::Late) {
-    answer_last(exchange, {.status = 408, .body = "the body did not arrive\n"});
-  }
-  return got == Peer::Got::Bytes;
+  return true;
 }
 
 }  // namespace

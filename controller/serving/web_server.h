@@ -49,7 +49,7 @@ struct WebReply {
 
 struct WebLimits {
   std::size_t connections = 32;
-  std::size_t bodies = 32;  // on their way; the oldest is given up for the next
+  std::size_t bodies = 32;  // in memory; the oldest on its way is given up for the next
   std::size_t head_bytes = std::size_t{16} << 10;
   std::size_t body_bytes = 0;
   std::chrono::milliseconds head_time{10'000};  // with the handshake, or from its first byte

@@ -6,10 +6,12 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
-#include <atomic>
+#include <condition_variable>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -71,7 +73,8 @@ class WebServerTest : public ::testing::Test {
       auto opened = WebServer::open(
           "127.0.0.1:" + std::to_string(ntohs(address_.sin_port)), limits,
           {.refuse = {}, .handle = [this](const WebRequest& request) {
-             if (request.path == "/slow") released_.get_future().wait();
+             const AtOnce counted{*this};
+             if (request.path == "/slow") released_.wait();
              return WebReply{.body = std::string(request.path) + ' ' + request.body + '\n'};
            }});
       if (opened) server_ = std::move(*opened);
@@ -79,8 +82,33 @@ class WebServerTest : public ::testing::Test {
     check(server_ != nullptr, "no free port");
   }
 
+  // How many are in the handler at once.
+  struct AtOnce {
+    explicit AtOnce(WebServerTest& of) : test(of) {
+      const std::lock_guard lock{test.mutex_};
+      test.most_ = std::max(test.most_, ++test.inside_);
+      test.entered_.notify_all();
+    }
+    ~AtOnce() {
+      const std::lock_guard lock{test.mutex_};
+      --test.inside_;
+    }
+    AtOnce(const AtOnce&) = delete;
+    AtOnce& operator=(const AtOnce&) = delete;
+    WebServerTest& test;
+  };
+  void wait_for_inside(int count) {
+    std::unique_lock lock{mutex_};
+    entered_.wait(lock, [&] { return inside_ >= count; });
+  }
+
+  std::mutex mutex_;
+  std::condition_variable entered_;
+  int inside_ = 0;  // guarded by mutex_, as most_
+  int most_ = 0;
   sockaddr_in address_{};
-  std::promise<void> released_;
+  std::promise<void> release_;
+  const std::shared_future<void> released_ = release_.get_future().share();
   std::unique_ptr<WebServer> server_;
 };
 
@@ -185,12 +213,35 @@ TEST_F(WebServerTest, TheOldestBodyIsGivenUpForTheNext) {
   EXPECT_THAT(clients.back()->receive(), HasSubstr("/b xyz"));
 }
 
+TEST_F(WebServerTest, BodiesInTheHandlersHandsCountToo) {
+  open({.bodies = 2, .body_bytes = 10});
+  std::vector<std::unique_ptr<Client>> clients;
+  const auto send_body = [&] {
+    clients.push_back(std::make_unique<Client>(address_));
+    clients.back()->send("POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nxyz");
+  };
+  for (int n = 0; n < 2; ++n) send_body();
+  wait_for_inside(2);
+  for (int n = 0; n < 6; ++n) send_body();
+  // Who has no body is answered meanwhile.
+  const Client other{address_};
+  other.send(kGet);
+  EXPECT_THAT(other.receive(), HasSubstr("/a"));
+
+  release_.set_value();
+
+  for (const auto& client : clients) EXPECT_THAT(client->receive(), HasSubstr("/slow xyz"));
+  const std::lock_guard lock{mutex_};
+  EXPECT_LE(most_, 3) << "two, and the one without a body";
+}
+
 TEST_F(WebServerTest, EndsWhileSomebodyIsAnsweredAndOthersWait) {
   open({});
   const Client slow{address_};
   slow.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+  wait_for_inside(1);
   const Client idle{address_};
-  released_.set_value();
+  release_.set_value();
   server_.reset();
   EXPECT_EQ(idle.receive(), "");
 }
