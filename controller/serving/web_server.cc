@@ -1,5 +1,6 @@
 #include "controller/serving/web_server.h"
 
+#include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -11,7 +12,9 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstdint>
+#include <cstring>
 #include <list>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -49,8 +52,23 @@ std::string text_of(const WebReply& reply, bool closes, bool has_body) {
   return text;
 }
 
+// Whose peer it is: an IPv4 address, or the /64 of an IPv6 address, of which one host has all.
+using Network = std::array<unsigned char, 16>;
+
+Network network_of(const sockaddr_storage& peer) {
+  Network network{};
+  if (peer.ss_family == AF_INET) {
+    std::memcpy(network.data(), &reinterpret_cast<const sockaddr_in&>(peer).sin_addr, 4);
+  } else if (peer.ss_family == AF_INET6) {
+    const in6_addr& address = reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr;
+    std::memcpy(network.data(), &address, IN6_IS_ADDR_V4MAPPED(&address) ? 16 : 8);
+  }
+  return network;
+}
+
 struct Connection {
   UniqueFd fd;
+  Network network{};
   std::thread thread;
   // Of the rest the server's mutex is the guard.
   Clock::time_point since;  // of what it waits for
@@ -83,7 +101,7 @@ class Server final : public WebServer {
 
   void accept_all();
   bool make_room(std::unique_lock<std::mutex>& lock);
-  void add(UniqueFd fd);
+  void add(UniqueFd fd, const Network& network);
   void bury(std::unique_lock<std::mutex>& lock);
   void give_up(Connection& one);
   template <class Among>
@@ -143,13 +161,22 @@ void Server::give_up(Connection& one) {
   changed_.notify_all();
 }
 
+// Of the network that has most of them, so that nobody is driven out by who has many; of its
+// connections one that never asked, if there is one.
 template <class Among>
 Connection* Server::find_longest_waiting(Among among) {
+  std::map<Network, std::size_t> count;
+  for (const Connection& one : all_) {
+    if (!one.is_over && !one.is_given_up && among(one)) ++count[one.network];
+  }
   Connection* found = nullptr;
-  const auto rank = [](const Connection& one) { return std::tuple(one.has_asked, one.since); };
+  const auto comes_before = [&](const Connection& a, const Connection& b) {
+    return std::tuple(count[b.network], a.has_asked, a.since) <
+           std::tuple(count[a.network], b.has_asked, b.since);
+  };
   for (Connection& one : all_) {
     if (one.is_over || one.is_given_up || !one.waits || !among(one)) continue;
-    if (found == nullptr || rank(one) < rank(*found)) found = &one;
+    if (found == nullptr || comes_before(one, *found)) found = &one;
   }
   return found;
 }
@@ -168,11 +195,14 @@ void Server::bury(std::unique_lock<std::mutex>& lock) {
   lock.lock();
 }
 
-// False: the server ends.
+// One goes for one that comes. False: the server ends.
 bool Server::make_room(std::unique_lock<std::mutex>& lock) {
+  const auto goes = [](const Connection& each) { return each.is_given_up && !each.is_over; };
   while (!is_over_ && open_ >= limits_.connections) {
-    Connection* const longest = find_longest_waiting([](const Connection&) { return true; });
-    if (longest != nullptr) give_up(*longest);
+    if (std::ranges::none_of(all_, goes)) {
+      Connection* const longest = find_longest_waiting([](const Connection&) { return true; });
+      if (longest != nullptr) give_up(*longest);
+    }
     changed_.wait(lock);
   }
   return !is_over_;
@@ -182,7 +212,10 @@ void Server::accept_all() {
   for (;;) {
     std::array<pollfd, 2> ready{pollfd{socket_.get(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0}};
     if (::poll(ready.data(), ready.size(), -1) < 0 && errno != EINTR) return;
-    UniqueFd fd{::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+    sockaddr_storage peer{};
+    socklen_t length = sizeof peer;
+    UniqueFd fd{::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &length,
+                          SOCK_CLOEXEC | SOCK_NONBLOCK)};
     const bool is_short = !fd && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS);
     std::unique_lock lock{mutex_};
     bury(lock);
@@ -191,14 +224,15 @@ void Server::accept_all() {
     if (!fd) continue;
     if (!make_room(lock)) return;
     bury(lock);
-    add(std::move(fd));
+    add(std::move(fd), network_of(peer));
   }
 }
 
 // Precondition: mutex_ is held.
-void Server::add(UniqueFd fd) {
+void Server::add(UniqueFd fd, const Network& network) {
   Connection& one = all_.emplace_back();
   one.fd = std::move(fd);
+  one.network = network;
   one.since = Clock::now();
   ++open_;
   one.thread = std::thread{[this, &one] {

@@ -7,7 +7,8 @@
 //
 // All is bounded: connections, bodies on their way, the size of heads and bodies, and the time
 // of each step. One more connection than may be ends the one that has waited longest for its peer,
-// at first of those who never sent a request; nobody who sends nothing keeps others out.
+// of the network (an IPv4 address, an IPv6 /64) that has most of them, and at first of those who
+// never sent a request: whoever has many or sends nothing keeps nobody else out.
 //
 //   accepted --TLS--> head --body--> handler --answer--> head ...
 //       \__ late, too large, given up: closed __/

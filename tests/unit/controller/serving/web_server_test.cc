@@ -29,7 +29,12 @@ constexpr const char* kGet = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
 
 class Client {
  public:
-  explicit Client(const sockaddr_in& address) {
+  // `from`: another address of this machine.
+  explicit Client(const sockaddr_in& address, const char* from = "127.0.0.1") {
+    sockaddr_in own{};
+    own.sin_family = AF_INET;
+    check(::inet_pton(AF_INET, from, &own.sin_addr) == 1, "address");
+    check(::bind(fd_.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) == 0, "bind");
     check(::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0,
           "connect");
   }
@@ -176,6 +181,26 @@ TEST_F(WebServerTest, WhoHasAskedBeforeIsGivenUpLast) {
 
   known.send(kGet);
   EXPECT_THAT(known.receive(), HasSubstr("/a"));
+}
+
+TEST_F(WebServerTest, WhoHasManyConnectionsDrivesOutNobodyElse) {
+  open({.connections = 4});
+  std::vector<std::unique_ptr<Client>> many;
+  for (int n = 0; n < 3; ++n) {
+    many.push_back(std::make_unique<Client>(address_, "127.0.0.2"));
+    many.back()->send(kGet);
+    ASSERT_THAT(many.back()->receive(), HasSubstr("/a"));
+  }
+  // It never asked so far, and all others did.
+  const Client alone{address_};
+  for (int n = 0; n < 10; ++n) {
+    many.push_back(std::make_unique<Client>(address_, "127.0.0.2"));
+    many.back()->send(kGet);
+    ASSERT_THAT(many.back()->receive(), HasSubstr("/a"));
+  }
+
+  alone.send(kGet);
+  EXPECT_THAT(alone.receive(), HasSubstr("/a"));
 }
 
 TEST_F(WebServerTest, WhatIsLateEnds) {
