@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -35,8 +36,14 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kAnswerTime{10'000};
 constexpr std::chrono::milliseconds kFinishTime{500};
-// No descriptor is free: nothing can be done but wait.
+// No descriptor, memory or thread is free.
 constexpr std::chrono::milliseconds kAcceptPause{100};
+
+// accept() hands on what became of one connection (accept(2), "Error handling"), or nobody is there
+// any more: the next one may be good. All else is a want of something.
+bool is_shortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
 
 std::string text_of(const WebReply& reply, bool closes, bool has_body) {
   std::string text = "HTTP/1.1 " + std::to_string(reply.status);
@@ -66,10 +73,13 @@ Network network_of(const sockaddr_storage& peer) {
   return network;
 }
 
+class Server;
+
 struct Connection {
+  Server* server = nullptr;
   UniqueFd fd;
   Network network{};
-  std::thread thread;
+  pthread_t thread{};
   // Of the rest the server's mutex is the guard.
   Clock::time_point since;  // of what it waits for
   bool waits = true;        // for its peer
@@ -101,7 +111,9 @@ class Server final : public WebServer {
 
   void accept_all();
   bool make_room(std::unique_lock<std::mutex>& lock);
-  void add(UniqueFd fd, const Network& network);
+  void pause(std::unique_lock<std::mutex>& lock);
+  void add(UniqueFd fd, const Network& network, std::unique_lock<std::mutex>& lock);
+  static void* run(void* connection);
   void bury(std::unique_lock<std::mutex>& lock);
   void give_up(Connection& one);
   template <class Among>
@@ -135,6 +147,7 @@ struct Server::Exchange {
   std::size_t used = 0;  // of them, by this request
   http::H1RequestParser parser;
   http::RequestHead head;  // of `bytes`
+  Clock::time_point head_until{};
 };
 
 Server::~Server() {
@@ -190,7 +203,7 @@ void Server::bury(std::unique_lock<std::mutex>& lock) {
     at = next;
   }
   lock.unlock();
-  for (Connection& one : over) one.thread.join();
+  for (Connection& one : over) (void)::pthread_join(one.thread, nullptr);
   over.clear();
   lock.lock();
 }
@@ -211,49 +224,69 @@ bool Server::make_room(std::unique_lock<std::mutex>& lock) {
 void Server::accept_all() {
   for (;;) {
     std::array<pollfd, 2> ready{pollfd{socket_.get(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0}};
-    if (::poll(ready.data(), ready.size(), -1) < 0 && errno != EINTR) return;
+    const bool is_told = ::poll(ready.data(), ready.size(), -1) >= 0 || errno == EINTR;
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
     UniqueFd fd{::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &length,
                           SOCK_CLOEXEC | SOCK_NONBLOCK)};
-    const bool is_short = !fd && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS);
+    const bool is_short = !is_told || (!fd && is_shortage(errno));
     std::unique_lock lock{mutex_};
     bury(lock);
     if (is_over_) return;
-    if (is_short) changed_.wait_for(lock, kAcceptPause, [this] { return is_over_; });
+    if (is_short) pause(lock);
     if (!fd) continue;
     if (!make_room(lock)) return;
-    bury(lock);
-    add(std::move(fd), network_of(peer));
+    add(std::move(fd), network_of(peer), lock);
   }
 }
 
-// Precondition: mutex_ is held.
-void Server::add(UniqueFd fd, const Network& network) {
+// Somebody who waits goes, so that the next one finds what this one didn't: what may be had can be
+// less than our own limits.
+void Server::pause(std::unique_lock<std::mutex>& lock) {
+  if (Connection* const longest = find_longest_waiting([](const Connection&) { return true; })) {
+    give_up(*longest);
+  }
+  changed_.wait_for(lock, kAcceptPause, [this] { return is_over_; });
+}
+
+// Precondition: mutex_ is held, and the server doesn't end.
+void Server::add(UniqueFd fd, const Network& network, std::unique_lock<std::mutex>& lock) {
   Connection& one = all_.emplace_back();
+  one.server = this;
   one.fd = std::move(fd);
   one.network = network;
   one.since = Clock::now();
+  // std::thread would throw where there are as many as may be (RLIMIT_NPROC, pids.max).
+  if (::pthread_create(&one.thread, nullptr, &Server::run, &one) != 0) {
+    all_.pop_back();
+    pause(lock);
+    return;
+  }
   ++open_;
-  one.thread = std::thread{[this, &one] {
-    serve(one);
-    const std::lock_guard lock{mutex_};
-    one.fd.reset();
-    one.is_over = true;
-    --open_;
-    changed_.notify_all();
-  }};
+}
+
+void* Server::run(void* connection) {
+  Connection& one = *static_cast<Connection*>(connection);
+  Server& server = *one.server;
+  server.serve(one);
+  const std::lock_guard lock{server.mutex_};
+  one.fd.reset();
+  one.is_over = true;
+  --server.open_;
+  server.changed_.notify_all();
+  return nullptr;
 }
 
 void Server::serve(Connection& one) {
   Exchange exchange{one.fd.get(), limits_.head_bytes};
+  exchange.head_until = Clock::now() + limits_.head_time;
   if (parts_.prepare_tls) {
     // Each connection has a context of its own, with the material of now.
     const std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> context{SSL_CTX_new(TLS_server_method()),
                                                                SSL_CTX_free};
     if (!context) return;
     parts_.prepare_tls(context.get());
-    if (!exchange.peer.accept_tls(context.get(), Clock::now() + limits_.head_time)) return;
+    if (!exchange.peer.accept_tls(context.get(), exchange.head_until)) return;
   }
   for (bool is_first = true; serve_one(one, exchange, is_first);) is_first = false;
 }
@@ -271,7 +304,8 @@ bool Server::take_head(Exchange& exchange, bool is_first) {
   bytes.erase(0, std::exchange(exchange.used, 0));
   exchange.parser.reset();
   std::array<char, 16384> piece{};
-  Clock::time_point until = Clock::now() + limits_.head_time;
+  // The first one's began with the connection.
+  if (!is_first) exchange.head_until = Clock::now() + limits_.head_time;
   for (;;) {
     const http::ParseResult parsed = exchange.parser.parse(bytes, exchange.head);
     if (parsed.status == http::ParseStatus::Bad) {
@@ -285,10 +319,11 @@ bool Server::take_head(Exchange& exchange, bool is_first) {
     }
     const bool is_idle = !is_first && bytes.empty();
     std::size_t count = 0;
-    const auto got = exchange.peer.read(piece.data(), piece.size(), count,
-                                        is_idle ? Clock::now() + limits_.idle_time : until);
+    const auto got =
+        exchange.peer.read(piece.data(), piece.size(), count,
+                           is_idle ? Clock::now() + limits_.idle_time : exchange.head_until);
     if (got != Peer::Got::Bytes) return false;
-    if (is_idle) until = Clock::now() + limits_.head_time;
+    if (is_idle) exchange.head_until = Clock::now() + limits_.head_time;
     bytes.append(piece.data(), count);
   }
 }

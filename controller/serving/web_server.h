@@ -53,7 +53,8 @@ struct WebLimits {
   std::size_t bodies = 32;  // in memory; the oldest on its way is given up for the next
   std::size_t head_bytes = std::size_t{16} << 10;
   std::size_t body_bytes = 0;
-  std::chrono::milliseconds head_time{10'000};  // with the handshake, or from its first byte
+  std::chrono::milliseconds head_time{
+      10'000};  // of the first with the handshake; else from its first byte
   std::chrono::milliseconds body_time{10'000};
   std::chrono::milliseconds idle_time{120'000};  // between two requests
 };
