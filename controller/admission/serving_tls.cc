@@ -169,19 +169,22 @@ Status ServingTls::read_client_ca() {
 }
 
 void ServingTls::look_again() {
-  const auto look = [](const std::string& file, const Stamp& known, const Stamp& now, auto read) {
+  const auto look = [](const std::string& file, const Stamp& known, std::optional<Stamp>& told,
+                       const Stamp& now, auto read) {
     if (file.empty() || now == known) return;
     const Status done = read();
     if (done) {
+      told.reset();
       log(LogLevel::Info, "the admission webhook has read new files", {{"file", file}});
-    } else {
+    } else if (told != now) {
+      told = now;
       log(LogLevel::Warning, "the admission webhook keeps the files that it had",
           {{"reason", to_string(done.error().reason)}, {"detail", done.error().detail}});
     }
   };
-  look(files_.certificate, pair_stamp_, stamp_of({files_.certificate, files_.key}),
+  look(files_.certificate, pair_stamp_, pair_told_, stamp_of({files_.certificate, files_.key}),
        [this] { return read_pair(); });
-  look(files_.client_ca, ca_stamp_, stamp_of({files_.client_ca}),
+  look(files_.client_ca, ca_stamp_, ca_told_, stamp_of({files_.client_ca}),
        [this] { return read_client_ca(); });
 }
 

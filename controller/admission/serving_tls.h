@@ -5,13 +5,15 @@
 //
 // Files are looked at for each connection and read again when they are others (device, inode, size
 // or time); connections that are open stay. A pair that can't be read, or doesn't match, leaves the
-// last good one: kubelet swaps both at once, others don't.
+// last good one: kubelet swaps both at once, others don't. It is tried again for each connection,
+// and told of once for each content.
 //
 // Threading: any thread. Errors: a context that could not be prepared completes no handshake.
 
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,6 +61,7 @@ class ServingTls final {
   std::shared_ptr<const Pair> pair_;  // guarded by mutex_, as all below
   std::shared_ptr<x509_store_st> client_ca_;
   Stamp pair_stamp_, ca_stamp_;
+  std::optional<Stamp> pair_told_, ca_told_;  // what was told of that can't be used
 };
 
 }  // namespace handfast::admission

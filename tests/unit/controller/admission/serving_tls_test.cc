@@ -94,6 +94,26 @@ TEST_F(ServingTlsTest, KeepsWhatItHadWhileAFileIsGone) {
   EXPECT_THAT(shown(**tls), HasSubstr("first"));
 }
 
+// Whoever connects makes it look: a line for each would be his to write.
+TEST_F(ServingTlsTest, TellsOnceOfWhatItCannotUse) {
+  const auto count = [](const std::string& text, const std::string& part) {
+    std::size_t found = 0;
+    for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++found;
+    return found;
+  };
+  auto tls = ServingTls::open(write_pair(authority_.issue("first")));
+  ASSERT_TRUE(tls.has_value()) << tls.error();
+  ::testing::internal::CaptureStderr();
+
+  write("tls.crt", authority_.issue("second").cert_pem());
+  for (int n = 0; n < 5; ++n) (void)shown(**tls);
+  write("tls.crt", "another thing");
+  for (int n = 0; n < 5; ++n) (void)shown(**tls);
+
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(count(log, "keeps the files that it had"), 2U) << log;
+}
+
 TEST_F(ServingTlsTest, SaysAtStartWhichFileIsWrong) {
   ServingTls::Files files = write_pair(authority_.issue("first"));
   files.client_ca = write("clients.crt", "nothing");
