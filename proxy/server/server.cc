@@ -190,7 +190,9 @@ Status Server::open_services() {
       own_listeners_.push_back(net::local_address(fd->get()));
       log(LogLevel::Info, "listening",
           {{"listener", name}, {"address", own_listeners_.back().to_string()}});
-      if (Status listens = http_service_->listen(std::move(*fd), handle); !listens) return listens;
+      if (Status listens = http_service_->listen(std::move(*fd), handle, {}); !listens) {
+        return listens;
+      }
     }
     return {};
   };
@@ -211,12 +213,11 @@ Status Server::open_services() {
   if (options_.control_path.empty()) return {};
   auto fd = net::open_unix_listener(options_.control_path);
   if (!fd) return fail(fd.error());
-  return http_service_->listen(
-      std::move(*fd),
-      [this](const HttpRequest& request, HttpService::Answer answer) {
-        answer_control(request, std::move(answer));
-      },
-      /*same_user_only=*/true);
+  return http_service_->listen(std::move(*fd),
+                               [this](const HttpRequest& request, HttpService::Answer answer) {
+                                 answer_control(request, std::move(answer));
+                               },
+                               {.body_bytes = std::size_t{1} << 20, .same_user_only = true});
 }
 
 int Server::run() {

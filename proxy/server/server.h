@@ -5,7 +5,9 @@
 // signals. Ownership: everything is built here and ends here, in reverse.
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,6 +72,7 @@ class Server {
   void on_handshake(const upstream::HandshakeOutcome& outcome);
 
   void answer_metrics(const HttpRequest& request, const HttpService::Answer& answer);
+  void scrape();
   void answer_control(const HttpRequest& request, HttpService::Answer answer);
   void answer_preflight(const HttpRequest& request, HttpService::Answer answer);
   void answer_admin(const HttpRequest& request, const HttpService::Answer& answer);
@@ -106,6 +109,8 @@ class Server {
   std::unique_ptr<SignalHandler> signals_;
   std::unique_ptr<event::Timer> poll_timer_;
   std::unique_ptr<event::Timer> shutdown_timer_;
+  std::deque<HttpService::Answer> scrapes_;  // that wait while one is made
+  bool is_scraping_ = false;
   const UnixSeconds start_ = clock_.unix_now();
   bool shutting_down_ = false;
   std::size_t drained_ = 0;

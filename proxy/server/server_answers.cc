@@ -16,6 +16,8 @@ namespace {
 
 constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
 constexpr const char* kJson = "application/json";
+// More than whoever scrapes an installation; the oldest is told to come back.
+constexpr std::size_t kMostScrapes = 16;
 
 HttpReply not_found() { return {404, "text/plain; charset=utf-8", "not found\n"}; }
 
@@ -128,18 +130,33 @@ void Server::answer_metrics(const HttpRequest& request, const HttpService::Answe
     const bool yes = ready();
     answer({yes ? 200 : 503, "text/plain; charset=utf-8", yes ? "ready\n" : "not ready\n"});
   } else if (request.path == "/metrics") {
-    // A scrape of 10,000 Ingresses takes a while: not on the loop that answers the probes.
-    loader_->post([this, answer] {
-      std::string text = metrics_text();
-      if (const auto snapshot = loader_->served(); snapshot != nullptr)
-        write_snapshot_metrics(text, *snapshot);
-      loop_->post([answer, text = std::move(text)]() mutable {
-        answer({200, kMetricsType, std::move(text)});
-      });
-    });
+    scrapes_.push_back(answer);
+    if (scrapes_.size() > kMostScrapes) {
+      scrapes_.front()({503, "text/plain; charset=utf-8", "too many scrapes at once\n"});
+      scrapes_.pop_front();
+    }
+    scrape();
   } else {
     answer(not_found());
   }
+}
+
+// A scrape of 10,000 Ingresses takes a while: not on the loop that answers the probes; and one at a
+// time for all who asked before it began, since a revocation waits for the loader too.
+void Server::scrape() {
+  if (is_scraping_ || scrapes_.empty()) return;
+  is_scraping_ = true;
+  loader_->post([this, answers = std::exchange(scrapes_, {})] {
+    std::string text = metrics_text();
+    if (const auto snapshot = loader_->served(); snapshot != nullptr) {
+      write_snapshot_metrics(text, *snapshot);
+    }
+    loop_->post([this, answers, text = std::move(text)] {
+      is_scraping_ = false;
+      for (const auto& answer : answers) answer({200, kMetricsType, text});
+      scrape();
+    });
+  });
 }
 
 void Server::answer_control(const HttpRequest& request, HttpService::Answer answer) {

@@ -18,23 +18,31 @@ class HttpServiceTest : public ::testing::Test {
     driver_.each_round([this] {
       for (auto& client : clients_) client->pump();
     });
-    UniqueFd fd =
-        std::move(net::open_listener(net::Address::from_ip("127.0.0.1", 0).value()).value());
-    address_ = net::local_address(fd.get());
-    check(service_
-              .listen(std::move(fd),
-                      [this](const HttpRequest& request, HttpService::Answer answer) {
-                        requests_.push_back(request);
-                        if (request.path == "/later") {
-                          later_ = std::move(answer);
-                        } else {
-                          answer({200, "text/plain", "hello " + request.body});
-                        }
-                      })
-              .has_value());
+    address_ = listen({.body_bytes = 1 << 20});
   }
   ~HttpServiceTest() override { driver_.settle(2); }
 
+  net::Address listen(HttpService::Access access) {
+    UniqueFd fd =
+        std::move(net::open_listener(net::Address::from_ip("127.0.0.1", 0).value()).value());
+    const net::Address address = net::local_address(fd.get());
+    check(service_
+              .listen(
+                  std::move(fd),
+                  [this](const HttpRequest& request, HttpService::Answer answer) {
+                    requests_.push_back(request);
+                    if (request.path == "/later") {
+                      later_ = std::move(answer);
+                    } else if (request.path == "/large") {
+                      answer({200, "text/plain", std::string(kLarge, 'x')});
+                    } else {
+                      answer({200, "text/plain", "hello " + request.body});
+                    }
+                  },
+                  access)
+              .has_value());
+    return address;
+  }
   Peer& send(std::string_view text) {
     clients_.push_back(Peer::connect(address_));
     clients_.back()->send(text);
@@ -51,6 +59,9 @@ class HttpServiceTest : public ::testing::Test {
     EXPECT_TRUE(driver_.until([&] { return client.ended; }));
     return client.received;
   }
+
+  // More than what the system keeps for a socket.
+  static constexpr std::size_t kLarge = std::size_t{32} << 20;
 
   handfast::testing::FakeClock clock_;
   std::unique_ptr<event::Loop> loop_ = std::move(event::Loop::create(clock_).value());
@@ -112,6 +123,71 @@ TEST_F(HttpServiceTest, RefusesWhatIsNoRequestAndABodyThatIsTooLarge) {
                         std::string(1'048'577, 'x'))
                   .starts_with("HTTP/1.1 413 "));
   EXPECT_TRUE(requests_.empty());
+}
+
+TEST_F(HttpServiceTest, ABodyMayComeInPieces) {
+  Peer& client = send("");
+  for (const char c : std::string("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                  "2\r\nyo\r\n1\r\nu\r\n0\r\n\r\n")) {
+    client.send(std::string(1, c));
+    driver_.settle(2);
+  }
+
+  EXPECT_TRUE(driver_.until([&] { return client.ended; }));
+  EXPECT_TRUE(client.received.ends_with("hello you"));
+}
+
+TEST_F(HttpServiceTest, WhereNoBodyIsWantedNoneIsWaitedFor) {
+  address_ = listen({});
+
+  for (const char* field : {"Content-Length: 1", "Transfer-Encoding: chunked"}) {
+    EXPECT_TRUE(answer_to("POST / HTTP/1.1\r\nHost: x\r\n" + std::string(field) + "\r\n\r\n")
+                    .starts_with("HTTP/1.1 413 "))
+        << field;
+  }
+  EXPECT_TRUE(requests_.empty());
+  EXPECT_TRUE(
+      answer_to("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").ends_with("hello "));
+}
+
+TEST_F(HttpServiceTest, OneMoreConnectionEndsTheOldestThatDoesNotAsk) {
+  const net::Address other = address_;
+  address_ = listen({.connections = 3});
+  Peer& asked = send("GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+  ASSERT_TRUE(driver_.until([&] { return later_ != nullptr; }));
+  Peer& first = send("GET / HT");
+  Peer& second = send("");
+  driver_.settle();
+  EXPECT_FALSE(first.ended);
+
+  EXPECT_TRUE(answer_to("GET / HTTP/1.1\r\nHost: x\r\n\r\n").ends_with("hello "));
+  EXPECT_TRUE(driver_.until([&] { return first.ended; }));
+  driver_.settle();
+  EXPECT_FALSE(second.ended);
+  EXPECT_FALSE(asked.ended);
+  // Each listener has room of its own.
+  address_ = other;
+  Peer& elsewhere = send("");
+  driver_.settle();
+  EXPECT_FALSE(second.ended);
+  EXPECT_FALSE(elsewhere.ended);
+}
+
+TEST_F(HttpServiceTest, OfAnswersThatNobodyFetchesTheOldestGoes) {
+  address_ = listen({.unsent_bytes = kLarge + kLarge / 2});
+  Peer& first = send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+  first.reading = false;
+  driver_.settle();
+  Peer& second = send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+  second.reading = false;
+  ASSERT_TRUE(driver_.until([&] { return requests_.size() == 2; }));
+  driver_.settle();
+
+  first.reading = second.reading = true;
+
+  EXPECT_TRUE(driver_.until([&] { return first.ended && second.ended; }));
+  EXPECT_LT(first.received.size(), kLarge);
+  EXPECT_GT(second.received.size(), kLarge);
 }
 
 TEST_F(HttpServiceTest, ClosesAClientThatNeverAsks) {
