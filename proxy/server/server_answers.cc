@@ -201,7 +201,11 @@ void Server::answer_preflight(const HttpRequest& request, HttpService::Answer an
                    });
 }
 
-void Server::answer_admin(const HttpRequest& request, const HttpService::Answer& answer) {
+void Server::answer_admin(const HttpRequest& request, const HttpService::Answer& send) {
+  const HttpService::Answer answer = [send](HttpReply reply) {
+    reply.headers.append(kAdminHeaders);
+    send(std::move(reply));
+  };
   if (!is_own_host(request.host)) {
     answer({421, "text/plain; charset=utf-8", "only by localhost or an address\n"});
   } else if (request.method != "GET" && request.method != "HEAD") {

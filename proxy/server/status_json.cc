@@ -1,6 +1,7 @@
 #include "proxy/server/status_json.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -212,12 +213,10 @@ void append_service(std::string& out, const Survey& survey, const route::Service
 void append_route(std::string& out, const route::Snapshot& snapshot, const Survey& survey,
                   const config::Route& route, const tls::ClientPolicy* clients, UnixSeconds now) {
   const std::vector<Finding> findings = survey.route_findings(route, clients);
-  Health worst = Health::Ok;
-  for (const Finding& finding : findings) worst = std::max(worst, finding.health);
   JsonObject json{out};
   json.text("path", route.path);
   json.text("type", config::word_of(config::kPathTypes, route.type));
-  json.text("health", to_string(worst));
+  json.text("health", to_string(worst_of(findings)));
   append_findings(json.key("findings"), findings);
   json.text("namespace", route.ingress_namespace);
   json.text("ingress", route.ingress);
@@ -255,6 +254,18 @@ RowView view_of(const Survey::Row& row) {
   return view;
 }
 
+void keep_worst(RowView& view, const Survey& survey) {
+  std::vector<std::pair<Health, std::size_t>> order;
+  for (std::size_t i = 0; i < view.routes.size(); ++i) {
+    const auto& [route, clients] = view.routes[i];
+    order.emplace_back(worst_of(survey.route_findings(*route, clients)), i);
+  }
+  std::ranges::stable_sort(order, std::ranges::greater{}, &std::pair<Health, std::size_t>::first);
+  decltype(view.routes) kept;
+  for (std::size_t i = 0; i < kMostRoutes; ++i) kept.push_back(view.routes[order[i].second]);
+  view.routes = std::move(kept);
+}
+
 void append_front(JsonObject& json, const Survey::Row& row) {
   std::string& out = json.key("certificates");
   out.push_back('[');
@@ -273,7 +284,8 @@ void append_front(JsonObject& json, const Survey::Row& row) {
 
 void append_row(std::string& out, const route::Snapshot& snapshot, const Survey& survey,
                 const Survey::Row& row, UnixSeconds now) {
-  const RowView view = view_of(row);
+  RowView view = view_of(row);
+  if (view.routes.size() > kMostRoutes) keep_worst(view, survey);
   JsonObject json{out};
   json.text("host", row.name);
   json.text("kind", view.kind);
@@ -288,9 +300,15 @@ void append_row(std::string& out, const route::Snapshot& snapshot, const Survey&
   } else {
     json.key("clients") += "null";
   }
-  append_list(json.key("routes"), view.routes, [&](std::string& to, const auto& route) {
-    append_route(to, snapshot, survey, *route.first, route.second, now);
-  });
+  std::string& list = json.key("routes");
+  const std::size_t begin = list.size();
+  list.push_back('[');
+  for (const auto& [route, clients] : view.routes) {
+    if (list.size() - begin >= kEnoughStatus) break;
+    if (list.back() != '[') list.push_back(',');
+    append_route(list, snapshot, survey, *route, clients, now);
+  }
+  list.push_back(']');
 }
 
 void append_facts(JsonObject& json, const StatusFacts& facts) {

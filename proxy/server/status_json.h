@@ -6,8 +6,9 @@
 // JSON demands, and whoever shows them escapes them again. No key is reachable from here: of an
 // identity its CertificateInfo is read, of a Secret its name.
 //
-// The size of an answer is bounded: hosts are told of until it has kEnough bytes, of a Service at
-// most kMostEndpoints endpoints, those that fail first.
+// The size of an answer is bounded: hosts are told of until it has kEnoughStatus bytes, the routes
+// of a host as well; of a host with many routes kMostRoutes, and of a Service kMostEndpoints
+// endpoints, those that fail first.
 //
 // Threading: pure; off the event loops, since it looks at all hosts (30 ms for 10,000).
 
@@ -43,6 +44,7 @@ struct StatusFacts {
 };
 
 inline constexpr std::size_t kEnoughStatus = 1 << 20;
+inline constexpr std::size_t kMostRoutes = 200;
 inline constexpr std::size_t kMostEndpoints = 20;
 inline constexpr std::size_t kMostProblems = 50;
 

@@ -13,8 +13,13 @@ namespace {
 
 constexpr std::string_view kPlain = "text/plain; charset=utf-8";
 
-// Nothing is loaded but from here, nothing is made of text, and no other site sees or frames it.
-constexpr std::string_view kHeaders =
+HttpReply reply(int status, std::string_view type, std::string body) {
+  return {status, std::string(type), std::move(body)};
+}
+
+}  // namespace
+
+const std::string_view kAdminHeaders =
     "Cache-Control: no-store\r\n"
     "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -24,12 +29,6 @@ constexpr std::string_view kHeaders =
     "Referrer-Policy: no-referrer\r\n"
     "X-Content-Type-Options: nosniff\r\n"
     "X-Frame-Options: DENY\r\n";
-
-HttpReply reply(int status, std::string_view type, std::string body) {
-  return {status, std::string(type), std::move(body), std::string(kHeaders)};
-}
-
-}  // namespace
 
 bool is_own_host(std::string_view host) {
   std::string name(host);

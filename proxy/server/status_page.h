@@ -52,6 +52,10 @@ class StatusPage {
   Crew crew_{1};  // ends first
 };
 
+// Of whatever the admin address answers: nothing is loaded but from here, nothing is made of text,
+// and no other site sees or frames it.
+extern const std::string_view kAdminHeaders;
+
 // Whether a request that names this host may be answered on a loopback listener: `localhost` and
 // what ends in `.localhost`, which no resolver but the machine's own answers for (RFC 6761 section
 // 6.3), and IP addresses, which no name can be turned into. As in RequestHead::host.

@@ -26,13 +26,13 @@ std::string cause_of(const Finding& finding) {
   return cause;
 }
 
+}  // namespace
+
 Health worst_of(const std::vector<Finding>& findings) {
   Health worst = Health::Ok;
   for (const Finding& finding : findings) worst = std::max(worst, finding.health);
   return worst;
 }
-
-}  // namespace
 
 std::string_view to_string(Health health) {
   switch (health) {

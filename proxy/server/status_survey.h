@@ -54,6 +54,8 @@ struct Finding {
   int status = 0;              // what requests are answered; 0: not known
 };
 
+[[nodiscard]] Health worst_of(const std::vector<Finding>& findings);
+
 struct Problem {
   Finding finding;                 // the worst of them
   std::size_t routes = 0;          // that have it

@@ -169,7 +169,8 @@ class Answers(StatusCase):
 
     def test_the_page_may_load_nothing_from_elsewhere(self):
         for target, kind in (("/", "text/html"), ("/page.css", "text/css"),
-                             ("/page.js", "text/javascript"), ("/status.json", "application/json")):
+                             ("/page.js", "text/javascript"), ("/status.json", "application/json"),
+                             ("/v1/state", "application/json"), ("/none", "text/plain")):
             answer = self.ask(target)
             self.assertTrue(answer.header("Content-Type").startswith(kind))
             policy = answer.header("Content-Security-Policy")

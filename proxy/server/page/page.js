@@ -306,6 +306,8 @@ function fill(inside, host) {
       fill(inside, host);
     });
     parts.push(el('p', '', button));
+  } else if (host.routes_total > shown.length) {
+    parts.push(el('p', 'soft', many(host.routes_total - shown.length, 'route') + ' more'));
   }
   inside.replaceChildren(...parts);
 }

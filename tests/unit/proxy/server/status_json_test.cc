@@ -315,6 +315,37 @@ TEST_F(StatusJsonTest, AnAnswerEndsWhenItIsLargeEnough) {
   EXPECT_NE(at(found, "next"), "");
 }
 
+TEST_F(StatusJsonTest, OfManyRoutesOfOneHostThoseThatFailComeFirst) {
+  App app = handfast::testing::make_app(state_, "orders", root_);
+  const config::Route route = app.host.routes[0];
+  for (int i = 0; i < 10'000; ++i) {
+    app.host.routes.push_back(route);
+    app.host.routes.back().path = "/" + std::to_string(i);
+  }
+  app.host.routes[9'000].refused = config::Refusal{Reason::SecretMissing, "none"};
+  put(app);
+
+  const std::string json = text();
+  const Node found = status();
+
+  EXPECT_LT(json.size(), 3 * kEnoughStatus);
+  EXPECT_EQ(at(found, "hosts.0.routes_total"), "10001");
+  EXPECT_EQ(at(found, "hosts.0.routes"), "(200)");
+  EXPECT_EQ(at(found, "hosts.0.routes.0.path"), "/8999");
+  EXPECT_EQ(at(found, "hosts.0.routes.1.path"), "/");
+}
+
+TEST_F(StatusJsonTest, LongTextsMakeNoLongAnswer) {
+  App app = handfast::testing::make_app(state_, "orders", root_);
+  app.host.routes[0].refused =
+      config::Refusal{Reason::SecretMissing, std::string(std::size_t{1} << 20, 'x')};
+  const config::Route route = app.host.routes[0];
+  for (int i = 0; i < 20; ++i) app.host.routes.push_back(route);
+  put(app);
+
+  EXPECT_LT(text().size(), 5 * kEnoughStatus);
+}
+
 TEST_F(StatusJsonTest, OfManyEndpointsThoseThatFailComeFirst) {
   App app = handfast::testing::make_app(state_, "orders", root_);
   app.service.endpoints.clear();
