@@ -44,6 +44,8 @@ bool Peer::wait_for_tls(int result, Deadline until, bool& is_late) {
 bool Peer::accept_tls(ssl_ctx_st* context, Deadline until) {
   ssl_ = {SSL_new(context), SSL_free};
   if (!ssl_ || SSL_set_fd(ssl_.get(), fd_) != 1) return false;
+  // Else SSL_read goes on by itself, past any deadline, as long as records without data come.
+  SSL_clear_mode(ssl_.get(), SSL_MODE_AUTO_RETRY);
   for (bool is_late = false;;) {
     const pki::CleanErrorQueue clean;
     const int result = SSL_accept(ssl_.get());
