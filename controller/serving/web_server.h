@@ -5,7 +5,7 @@
 // Heads are read by the parser of the proxy (proxy/http/h1_parser.h), as strictly as those of
 // traffic. A body says how long it is; chunks aren't taken.
 //
-// All is bounded: connections, bodies on their way, the size of heads and bodies, and the time
+// All is bounded: connections, bodies in memory, the size of heads and bodies, and the time
 // of each step. One more connection than may be ends the one that has waited longest for its peer,
 // of the network (an IPv4 address, an IPv6 /64) that has most of them, and at first of those who
 // never sent a request: whoever has many or sends nothing keeps nobody else out.
