@@ -42,8 +42,6 @@ objects::Ingress strip(const objects::Ingress& ingress) {
 // What translation asks a Service for.
 objects::Service strip(const objects::Service& service) {
   objects::Service kept = service;
-  kept.meta.annotations.clear();
-  kept.meta.labels.clear();
   kept.meta.origin = {};
   return kept;
 }

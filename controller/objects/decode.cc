@@ -266,6 +266,14 @@ class Walk {
     Meta meta = read_meta(metadata, *known, key, fields);
     meta.origin = Origin{file_, root.line()};
     Object object = known->decode(root, std::move(meta), fields);
+    if (!std::holds_alternative<Ingress>(object)) {
+      std::visit(
+          [](auto& one) {
+            one.meta.annotations.clear();
+            one.meta.labels.clear();
+          },
+          object);
+    }
     if (auto* grant = std::get_if<ReferenceGrant>(&object);
         grant != nullptr && !fields.good() && !grant->meta.name.empty()) {
       // One that is wrong grants nothing; its last good form, perhaps a wider one, would go on.

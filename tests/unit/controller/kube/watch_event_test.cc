@@ -6,6 +6,7 @@ namespace handfast::kube {
 namespace {
 
 constexpr Resource kConfigMaps{"ConfigMap", "configmaps", "", {"v1"}};
+constexpr Resource kIngresses{"Ingress", "ingresses", "networking.k8s.io", {"v1"}};
 constexpr Resource kClasses{"IngressClass", "ingressclasses", "networking.k8s.io", {"v1"}, false};
 
 TEST(WatchEvent, CutsOutTheObjectAndItsVersion) {
@@ -69,9 +70,10 @@ TEST(WatchEvent, PutsBackWhatAListLeavesOutOfItsItems) {
 
 TEST(WatchEvent, ForgetsWhatKubectlKeepsInAnAnnotation) {
   const auto item =
-      parse_object(R"({"metadata":{"name":"a","namespace":"b","annotations":{"x":"y",)"
+      parse_object(R"({"spec":{"defaultBackend":{"service":{"name":"a","port":{"number":80}}}},)"
+                   R"("metadata":{"name":"a","namespace":"b","annotations":{"x":"y",)"
                    R"("kubectl.kubernetes.io/last-applied-configuration":"secret"}}})",
-                   kConfigMaps, 0);
+                   kIngresses, 0);
 
   const objects::Decoded decoded = decode(*item);
 

@@ -49,9 +49,6 @@ TEST(Decode, MetadataIsReadWhole) {
   namespace: shop
   uid: 6f1f
   creationTimestamp: 2026-03-01T14:30:00.25+02:00
-  labels: {app: "shop"}
-  annotations:
-    handfast.dev/note: "on"
 )"));
 
   const auto* map = only<ConfigMap>(decoded);
@@ -59,8 +56,27 @@ TEST(Decode, MetadataIsReadWhole) {
   EXPECT_EQ(map->meta.ns, "shop");
   EXPECT_EQ(map->meta.uid, "6f1f");
   EXPECT_EQ(map->meta.creation_timestamp, "2026-03-01T12:30:00Z");
-  EXPECT_EQ(map->meta.labels.at("app"), "shop");
-  EXPECT_EQ(map->meta.annotations.at("handfast.dev/note"), "on");
+}
+
+TEST(Decode, OnlyAnIngressKeepsItsAnnotationsAndLabels) {
+  const std::string text = R"(
+  labels: {app: "shop"}
+  annotations:
+    handfast.dev/note: "on"
+)";
+
+  const Decoded map = decode_yaml(with_metadata(text));
+  const Decoded ingress = decode_yaml(
+      "apiVersion: networking.k8s.io/v1\nkind: Ingress\n"
+      "spec: {defaultBackend: {service: {name: a, port: {number: 80}}}}\nmetadata:\n  name: a" +
+      text);
+
+  ASSERT_NE(only<ConfigMap>(map), nullptr);
+  EXPECT_TRUE(only<ConfigMap>(map)->meta.annotations.empty());
+  EXPECT_TRUE(only<ConfigMap>(map)->meta.labels.empty());
+  ASSERT_NE(only<Ingress>(ingress), nullptr);
+  EXPECT_EQ(only<Ingress>(ingress)->meta.annotations.at("handfast.dev/note"), "on");
+  EXPECT_EQ(only<Ingress>(ingress)->meta.labels.at("app"), "shop");
 }
 
 TEST(Decode, ATimeInAnotherFormIsRefused) {
