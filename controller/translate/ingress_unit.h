@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -24,6 +23,7 @@
 #include "controller/translate/ingress_plan.h"
 #include "controller/translate/passthrough.h"
 #include "controller/translate/trace.h"
+#include "proxy/base/rare.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -51,7 +51,7 @@ struct Claim {
 struct Placement {
   std::string host;
   std::vector<Claim> claims;
-  std::optional<config::StreamRoute> passthrough;  // then it claims nothing else
+  Rare<config::StreamRoute> passthrough;  // then it claims nothing else
 };
 
 struct IngressUnit;

@@ -154,7 +154,7 @@ std::optional<ExternalAuth> find_external_auth(Fields& route, Problem& problem) 
   return auth;
 }
 
-void append_external_auth(std::string& out, int indent, const std::optional<ExternalAuth>& auth) {
+void append_external_auth(std::string& out, int indent, const Rare<ExternalAuth>& auth) {
   if (!auth) return;
   Lines{out, indent}.open("auth");
   Lines lines{out, indent + 2};

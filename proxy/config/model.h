@@ -24,6 +24,7 @@
 #include <variant>
 #include <vector>
 
+#include "proxy/base/rare.h"
 #include "proxy/base/reason.h"
 #include "proxy/config/external_auth.h"
 #include "proxy/config/traffic.h"
@@ -237,9 +238,9 @@ struct Route {
 
   bool ssl_redirect = false;  // plain requests are answered 308 to https
   bool access_log = true;
-  std::optional<SourceRanges> sources;  // whose requests it takes; others are answered 403
-  std::optional<ClientAccess> client;  // needs VirtualHost::client, unless it is refused
-  std::optional<ExternalAuth> auth;    // asked about each request
+  Rare<SourceRanges> sources;  // whose requests it takes; others are answered 403
+  Rare<ClientAccess> client;  // needs VirtualHost::client, unless it is refused
+  Rare<ExternalAuth> auth;    // asked about each request
 
   std::optional<Refusal> refused;
   friend bool operator==(const Route&, const Route&) = default;
@@ -290,7 +291,7 @@ struct VirtualHost {
   std::optional<Refusal> certificate_problem;
   std::optional<ClientTls> client;  // none: clients aren't asked for a certificate
   // TLS connections that name this host go there undecrypted; then there are no routes.
-  std::optional<StreamRoute> passthrough;
+  Rare<StreamRoute> passthrough;
   friend bool operator==(const VirtualHost&, const VirtualHost&) = default;
 };
 

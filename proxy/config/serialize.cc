@@ -147,7 +147,7 @@ void append_traffic(std::string& out, const Route& route) {
   number("max_temp_bytes", route.max_temp_bytes, kDefault.max_temp_bytes);
 }
 
-void append_client_access(std::string& out, const std::optional<ClientAccess>& access) {
+void append_client_access(std::string& out, const Rare<ClientAccess>& access) {
   if (!access) return;
   Lines{out, 4}.open("client");
   Lines lines{out, 6};
@@ -157,7 +157,7 @@ void append_client_access(std::string& out, const std::optional<ClientAccess>& a
   append_refusal(out, 6, "refused", access->refused);
 }
 
-void append_source_ranges(std::string& out, const std::optional<SourceRanges>& ranges) {
+void append_source_ranges(std::string& out, const Rare<SourceRanges>& ranges) {
   if (!ranges) return;
   Lines{out, 4}.open("sources");
   Lines lines{out, 6};

@@ -12,13 +12,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "proxy/base/network_set.h"
+#include "proxy/base/rare.h"
 #include "proxy/base/string_hash.h"
 #include "proxy/config/model.h"
 #include "proxy/config/request_expression.h"
@@ -51,7 +51,7 @@ struct HostEntry {
   std::vector<std::unique_ptr<const AuthRules>> auth;  // of each route, null where it asks nobody
   std::vector<std::unique_ptr<const SourceRules>> sources;  // of each route, null where all may come
   std::shared_ptr<const tls::ClientPolicy> client;     // null: clients aren't asked for one
-  std::optional<config::Route> passthrough;            // of config.passthrough, by relay_route()
+  Rare<config::Route> passthrough;                     // of config.passthrough, by relay_route()
   // Dense numbers of the routes for per-worker counters, and what keeps them reserved.
   std::vector<std::uint32_t> metrics_ids;
   std::shared_ptr<void> metrics_lease;
