@@ -102,8 +102,7 @@ GenerationReader::Outcome GenerationReader::read(std::uint64_t number,
   bool complete = true;
   for (std::size_t i = 0; i < config::kBucketCount; ++i) {
     if (index->buckets[i] == served_.hashes[i]) continue;
-    if (const Status read = read_bucket(i, index->buckets[i], builder, on_bad, outcome.rejected);
-        !read) {
+    if (const Status read = read_bucket(i, index->buckets[i], builder, on_bad, outcome); !read) {
       outcome.rejected.push_back(whole(read.error(), path));
       complete = false;
     }
@@ -116,7 +115,7 @@ GenerationReader::Outcome GenerationReader::read(std::uint64_t number,
 
 Status GenerationReader::read_bucket(std::size_t number, const std::string& hash,
                                      SnapshotBuilder& builder, OnBadShard on_bad,
-                                     std::vector<config::Rejection>& rejected) {
+                                     Outcome& outcome) {
   static const config::Bucket kEmpty;
   auto bucket = std::make_shared<config::Bucket>();
   Result<std::string> text;
@@ -141,11 +140,11 @@ Status GenerationReader::read_bucket(std::size_t number, const std::string& hash
   for (const auto& [name, shard_hash] : *bucket) {
     const auto old = before.find(name);
     if (old != before.end() && old->second == shard_hash) continue;
-    if (const Status read = read_shard(name, shard_hash, pack, builder, on_bad, rejected); !read)
+    if (const Status read = read_shard(name, shard_hash, pack, builder, on_bad, outcome); !read)
       return read;
   }
   pending_.hashes[number] = hash;
-  for (const config::Rejection& rejection : rejected) {
+  for (const config::Rejection& rejection : outcome.rejected) {
     const auto refused = bucket->find(rejection.shard);
     if (refused == bucket->end()) continue;
     // Served as refused: the next generation that names it reads it again, and tells.
@@ -158,7 +157,9 @@ Status GenerationReader::read_bucket(std::size_t number, const std::string& hash
 
 Status GenerationReader::read_shard(const std::string& name, const std::string& hash,
                                     const config::Pack& pack, SnapshotBuilder& builder,
-                                    OnBadShard on_bad, std::vector<config::Rejection>& rejected) {
+                                    OnBadShard on_bad, Outcome& outcome) {
+  std::vector<config::Rejection>& rejected = outcome.rejected;
+  ++outcome.shards_read;
   const std::string path = config::shard_path(hash);
   const auto packed = pack.shards.find(hash);
   const auto text = packed != pack.shards.end() ? Result<std::string>(std::string(packed->second))

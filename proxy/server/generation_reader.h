@@ -38,6 +38,7 @@ class GenerationReader {
   struct Outcome {
     Publication publication;                  // snapshot null: rejected
     std::vector<config::Rejection> rejected;  // with RefuseShard: what is refused now
+    std::size_t shards_read = 0;
   };
   // Generation `number`, as a change of `served` (null: from nothing).
   [[nodiscard]] Outcome read(std::uint64_t number, std::shared_ptr<const route::Snapshot> served,
@@ -51,10 +52,9 @@ class GenerationReader {
  private:
   Result<std::string> read_addressed(const std::string& hash) const;
   Status read_bucket(std::size_t number, const std::string& hash, SnapshotBuilder& builder,
-                     OnBadShard on_bad, std::vector<config::Rejection>& rejected);
+                     OnBadShard on_bad, Outcome& outcome);
   Status read_shard(const std::string& name, const std::string& hash, const config::Pack& pack,
-                    SnapshotBuilder& builder, OnBadShard on_bad,
-                    std::vector<config::Rejection>& rejected);
+                    SnapshotBuilder& builder, OnBadShard on_bad, Outcome& outcome);
 
   std::string directory_;
   Materials& materials_;

@@ -1,5 +1,7 @@
 #include "proxy/server/loader.h"
 
+#include <malloc.h>
+
 #include <chrono>
 #include <filesystem>
 #include <string_view>
@@ -11,6 +13,9 @@
 
 namespace handfast::server {
 namespace {
+
+// Some megabytes: what reading fewer leaves behind isn't worth a walk through the heap.
+constexpr std::size_t kManyShards = 1'000;
 
 std::string root_of(const Loader::Source& source) {
   if (source.file.empty()) return source.state_directory;
@@ -137,6 +142,10 @@ void Loader::load_now(std::uint64_t number, const Done& done, OnBadShard on_bad)
   }
   report(outcome.rejected, number);
   done({served_now ? number : (present == nullptr ? 0 : present->generation), outcome.rejected});
+  if (outcome.shards_read < kManyShards) return;
+  outcome = {};
+  present = nullptr;
+  ::malloc_trim(0);
 }
 
 void Loader::load_file() {
