@@ -6,7 +6,7 @@ namespace handfast::translate {
 
 ClusterUnit& Clusters::unit_of(const std::string& name) {
   const auto [found, added] = clusters_.try_emplace(name);
-  if (added) found->second.name = name;
+  if (added) found->second.name = &found->first;
   return found->second;
 }
 
@@ -22,7 +22,7 @@ Clusters::Lead Clusters::lead(std::string_view ns, const objects::ServiceBackend
 
 void Clusters::lead_outside(const config::Service& outside) {
   ClusterUnit& unit = unit_of(outside.name);
-  if (unit.outside.name.empty() && !unit.is_backend) tracer_.mark(unit);
+  if (!unit.outside && !unit.is_backend) tracer_.mark(unit);
   unit.outside = outside;
   tracer_.on_used(unit, ClusterUnit::Outside);
 }

@@ -12,6 +12,7 @@
 #include "controller/objects/objects.h"
 #include "controller/state/reader.h"
 #include "controller/translate/trace.h"
+#include "proxy/base/rare.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -20,13 +21,13 @@ struct ClusterUnit : Unit {
   enum How : std::uint8_t { Backend, Outside };
 
   ClusterUnit() : Unit(UnitKind::Cluster) {}
-  std::string name;  // as the shard's
+  const std::string* name = nullptr;  // the shard's, by which it is kept
   std::string ns;
   objects::ServiceBackend backend;  // if used as one
-  config::Service outside;          // if used as that alone
+  Rare<config::Service> outside;    // if used as that alone
   bool is_backend = false;          // as it was worked on
   // What came of the work, until the change is collected.
-  std::optional<config::Service> fresh;
+  Rare<config::Service> fresh;
 };
 
 class Clusters {
@@ -46,7 +47,7 @@ class Clusters {
   void refresh();
   void mark_everything();
   [[nodiscard]] static bool is_used(const ClusterUnit& unit);
-  void drop(const ClusterUnit& unit) { clusters_.erase(unit.name); }
+  void drop(const ClusterUnit& unit) { clusters_.erase(clusters_.find(*unit.name)); }
 
  private:
   ClusterUnit& unit_of(const std::string& name);

@@ -27,9 +27,8 @@ void tell_trace(Unit& unit, Change& change) {
   unit.is_out = true;
 }
 
-// `fresh`: an optional or a pointer.
-template <class Fresh>
-void put(std::string name, Fresh& fresh, bool is_used, Change& change) {
+template <class Kind>
+void put(std::string name, Rare<Kind>& fresh, bool is_used, Change& change) {
   if (!is_used) {
     change.shards.insert_or_assign(std::move(name), std::nullopt);
   } else if (fresh) {
@@ -53,11 +52,11 @@ bool Translator::is_used(const Unit& unit) const {
     case UnitKind::Target:
       return PolicyTargets::is_used(unit);
     case UnitKind::Ingress: {
-      const auto& key = static_cast<const IngressUnit&>(unit).key;
+      const auto& key = *static_cast<const IngressUnit&>(unit).key;
       return all_.find_ingress(key.ns, key.name) != nullptr;
     }
     case UnitKind::Rest: {
-      const auto& key = static_cast<const RestUnit&>(unit).of->key;
+      const auto& key = *static_cast<const RestUnit&>(unit).of->key;
       return all_.find_ingress(key.ns, key.name) != nullptr;
     }
     case UnitKind::Host:
@@ -120,17 +119,17 @@ void Translator::collect(Unit& unit, Change& change) {
       return;
     case UnitKind::PolicyPort: {
       auto& port = static_cast<PolicyPortUnit&>(unit);
-      put("tls/" + port.name, port.fresh, used, change);
+      put("tls/" + *port.name, port.fresh, used, change);
       break;
     }
     case UnitKind::Cluster: {
       auto& cluster = static_cast<ClusterUnit&>(unit);
-      put("service/" + cluster.name, cluster.fresh, used, change);
+      put("service/" + *cluster.name, cluster.fresh, used, change);
       break;
     }
     case UnitKind::Host: {
       auto& host = static_cast<HostUnit&>(unit);
-      put("host/" + host.name, host.fresh, used, change);
+      put("host/" + *host.name, host.fresh, used, change);
       break;
     }
     case UnitKind::Ingress: {
@@ -165,9 +164,9 @@ void Translator::collect(Unit& unit, Change& change) {
 void Translator::collect_item(ItemUnit& unit, Change& change) {
   tell(unit, Materials::findings(unit), change);
   auto good = Materials::good_item(unit);
-  const bool is_other = good != unit.given;
+  const bool is_other = Rare<GoodItem>(good) != unit.given;
   if (is_other || change.is_whole) {
-    change.items.insert_or_assign(unit.key, good);
+    change.items.insert_or_assign(*unit.key, good);
     if (good) materials_.add_files(unit, all_, change.files);
   }
   if (is_other) unit.given = std::move(good);
@@ -219,7 +218,7 @@ void Translator::drop(Unit& unit) {
       targets_.drop(unit);
       break;
     case UnitKind::Ingress:
-      ingresses_.erase(static_cast<IngressUnit&>(unit).key);
+      ingresses_.erase(ingresses_.find(*static_cast<IngressUnit&>(unit).key));
       break;
     case UnitKind::Host:
       hosts_.drop(static_cast<HostUnit&>(unit));

@@ -14,7 +14,7 @@ objects::ObjectKey root_topic(const std::string& host) { return {"root of host",
 
 HostUnit& Hosts::unit_of(const std::string& name) {
   const auto [found, added] = hosts_.try_emplace(name);
-  if (added) found->second.name = name;
+  if (added) found->second.name = &found->first;
   return found->second;
 }
 
@@ -95,7 +95,7 @@ void Hosts::mark_everything() {
 }
 
 bool Hosts::is_used(const HostUnit& unit) const {
-  return !unit.ingresses.empty() || (unit.name.empty() && default_);
+  return !unit.ingresses.empty() || (unit.name->empty() && default_);
 }
 
 void Hosts::refresh() {
@@ -109,17 +109,17 @@ void Hosts::refresh() {
 
 void Hosts::assemble(HostUnit& unit, Report& findings) {
   HostPlan plan;
-  plan.shard.host = unit.name;
+  plan.shard.host = *unit.name;
   for (const auto& [order, ingress] : unit.ingresses) {
     for (const Placement& each : ingress->placements) {
-      if (each.host == unit.name) place(*ingress, each, plan, findings);
+      if (each.host == *unit.name) place(*ingress, each, plan, findings);
     }
   }
   // Explicit paths of any Ingress come before default backends of any other.
   for (const auto& [order, ingress] : unit.ingresses) {
     for (const Placement& each : ingress->rest.placements) {
-      if (each.host != unit.name) continue;
-      const auto* object = parts_.state.find_ingress(ingress->key.ns, ingress->key.name);
+      if (each.host != *unit.name) continue;
+      const auto* object = parts_.state.find_ingress(ingress->key->ns, ingress->key->name);
       ObjectReport report{findings, "Ingress", object->meta};
       for (const Claim& one : each.claims) claim(*object, one, plan, report);
     }
@@ -127,7 +127,7 @@ void Hosts::assemble(HostUnit& unit, Report& findings) {
   // ingress-nginx gives every host an implicit "/" that leads to the operator's default backend.
   if (default_ && !unit.head.passes) static_cast<void>(plan.claim(*default_));
   if (plan.shard.client) parts_.operator_crls.add_to(*plan.shard.client);
-  unit.fresh = std::make_unique<config::VirtualHost>(finish_host(std::move(plan)));
+  unit.fresh = finish_host(std::move(plan));
 }
 
 void Hosts::place(const IngressUnit& ingress, const Placement& placement, HostPlan& plan,
@@ -136,7 +136,7 @@ void Hosts::place(const IngressUnit& ingress, const Placement& placement, HostPl
     if (!plan.shard.passthrough) plan.shard.passthrough = placement.passthrough;
     return;
   }
-  const auto* object = parts_.state.find_ingress(ingress.key.ns, ingress.key.name);
+  const auto* object = parts_.state.find_ingress(ingress.key->ns, ingress.key->name);
   ObjectReport report{findings, "Ingress", object->meta};
   parts_.front_tls.decide(*object, plan.shard, plan.certificate_owners, report);
   parts_.client_auth.decide(*object, *ingress.client, plan.shard, plan.client_owner, report);

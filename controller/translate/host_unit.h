@@ -5,7 +5,6 @@
 // Threading: one thread's. Ownership: borrows its parts and the Ingresses' units.
 
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -16,18 +15,19 @@
 #include "controller/translate/ingress_unit.h"
 #include "controller/translate/operator_crls.h"
 #include "controller/translate/trace.h"
+#include "proxy/base/rare.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
 
 struct HostUnit : Unit {
   HostUnit() : Unit(UnitKind::Host) {}
-  std::string name;
+  const std::string* name = nullptr;             // by which it is kept
   std::map<ClaimOrder, IngressUnit*> ingresses;  // that name it
   HostHead head;
   std::size_t roots = 0;  // Ingresses with a rule that claims its path /
   // What came of the work, until the change is collected.
-  std::unique_ptr<config::VirtualHost> fresh;
+  Rare<config::VirtualHost> fresh;
 };
 
 class Hosts final : public HostBook {
@@ -64,7 +64,7 @@ class Hosts final : public HostBook {
   // Does what is marked.
   void refresh();
   [[nodiscard]] bool is_used(const HostUnit& unit) const;
-  void drop(const HostUnit& unit) { hosts_.erase(unit.name); }
+  void drop(const HostUnit& unit) { hosts_.erase(hosts_.find(*unit.name)); }
 
  private:
   HostUnit& unit_of(const std::string& name);

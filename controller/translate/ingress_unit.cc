@@ -32,7 +32,7 @@ void IngressWorker::look(const state::ClusterState& state, IngressUnit& unit) co
   state::NoBook book;
   unit.is_there = unit.passes = unit.has_rules = false;
   unit.hosts.clear();
-  const objects::Ingress* ingress = state.find_ingress(unit.key.ns, unit.key.name);
+  const objects::Ingress* ingress = state.find_ingress(unit.key->ns, unit.key->name);
   if (ingress == nullptr || !has_kubernetes_name(*ingress)) return;
   Report told_by_work;
   ObjectReport report{told_by_work, "Ingress", ingress->meta};
@@ -57,7 +57,7 @@ void IngressWorker::work(IngressUnit& unit) {
   unit.roots.clear();
   unit.fresh.clear();
   unit.shards.clear();
-  const objects::Ingress* ingress = parts_.state.find_ingress(unit.key.ns, unit.key.name);
+  const objects::Ingress* ingress = parts_.state.find_ingress(unit.key->ns, unit.key->name);
   if (ingress == nullptr) return;
   ObjectReport report{scope.findings(), "Ingress", ingress->meta};
   if (!has_kubernetes_name(*ingress)) {
@@ -143,7 +143,7 @@ void IngressWorker::work(RestUnit& unit) {
   unit.fresh.clear();
   unit.shards.clear();
   const IngressUnit& of = *unit.of;
-  const objects::Ingress* ingress = parts_.state.find_ingress(of.key.ns, of.key.name);
+  const objects::Ingress* ingress = parts_.state.find_ingress(of.key->ns, of.key->name);
   if (of.plan == nullptr || ingress == nullptr || !ingress->default_backend) return;
   ObjectReport report{scope.findings(), "Ingress", ingress->meta};
   if (of.plan->passthrough) {

@@ -68,7 +68,7 @@ struct RestUnit : Unit {
 
 struct IngressUnit : Unit {
   IngressUnit() : Unit(UnitKind::Ingress) {}
-  objects::ObjectKey key;
+  const objects::ObjectKey* key = nullptr;  // by which it is kept
   // Before it is worked on: which hosts it names.
   bool is_there = false;  // and ours
   bool passes = false;

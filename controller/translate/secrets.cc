@@ -63,7 +63,7 @@ ItemUnit& Materials::unit_of(const ItemKey& key) {
   const auto [found, added] = items_.try_emplace(key);
   ItemUnit& unit = found->second;
   if (added) {
-    unit.key = key;
+    unit.key = &found->first;
     unit.is_dirty = true;
   }
   if (unit.is_dirty) refresh(unit);
@@ -74,12 +74,12 @@ void Materials::refresh(ItemUnit& unit) {
   Tracer::Scope scope{tracer_, unit};
   // What was known of the same content is known still.
   const auto before = unit.item.facts;
-  unit.item = judge(unit.key, scope.findings());
+  unit.item = judge(*unit.key, scope.findings());
   unit.upstream_dates.clear();
   unit.front_dates.clear();
-  if (unit.key.item != ItemKind::KeyPair || unit.item.facts == nullptr) return;
-  unit.upstream_dates = tell_dates(unit.key, *unit.item.facts, Side::Upstream);
-  unit.front_dates = tell_dates(unit.key, *unit.item.facts, Side::Front);
+  if (unit.key->item != ItemKind::KeyPair || unit.item.facts == nullptr) return;
+  unit.upstream_dates = tell_dates(*unit.key, *unit.item.facts, Side::Upstream);
+  unit.front_dates = tell_dates(*unit.key, *unit.item.facts, Side::Front);
 }
 
 const Item& Materials::find(const ItemKey& key) {
@@ -150,7 +150,7 @@ void Materials::add_files(const ItemUnit& unit, const state::ClusterState& state
   state::NoBook book;
   const Item& item = unit.item;
   if (item.state != Item::State::Good) return;
-  const ItemContent content = read_content(state::Reader{state, book}, unit.key);
+  const ItemContent content = read_content(state::Reader{state, book}, *unit.key);
   for (const auto& [file, value] : content.files) {
     files[item.directory + '/' + std::string{file}] = value->bytes;
   }

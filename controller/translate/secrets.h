@@ -25,6 +25,7 @@
 #include "controller/translate/material.h"
 #include "controller/translate/material_cache.h"
 #include "controller/translate/trace.h"
+#include "proxy/base/rare.h"
 #include "proxy/base/result.h"
 #include "proxy/config/model.h"
 
@@ -60,12 +61,12 @@ struct ItemUnit : Unit {
   enum How : std::uint8_t { Found, Published, Upstream, Front };
 
   ItemUnit() : Unit(UnitKind::Item) {}
-  ItemKey key;
+  const ItemKey* key = nullptr;  // by which it is kept
   Item item;
   // What is told as long as it is used so.
   Report upstream_dates;
   Report front_dates;
-  std::optional<GoodItem> given;  // what the last change said of it
+  Rare<GoodItem> given;  // what the last change said of it
 };
 
 class Materials {
@@ -106,7 +107,7 @@ class Materials {
   // Of a good one: into `files`, by path. What rests on it is known already: nothing is noted.
   void add_files(const ItemUnit& unit, const state::ClusterState& state, FileSet& files) const;
   // After the unit was forgotten.
-  void drop(const ItemUnit& unit) { items_.erase(unit.key); }
+  void drop(const ItemUnit& unit) { items_.erase(items_.find(*unit.key)); }
 
   // The item as it is published now; nothing: nobody uses it.
   [[nodiscard]] static std::optional<GoodItem> good_item(const ItemUnit& unit);

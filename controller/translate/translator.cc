@@ -112,7 +112,7 @@ void Translator::take_ingresses(const Touched& touched) {
     if (key.kind != "Ingress" || all_.find_ingress(key.ns, key.name) == nullptr) continue;
     const auto [found, added] = ingresses_.try_emplace(key);
     if (!added) continue;
-    found->second.key = key;
+    found->second.key = &found->first;
     found->second.rest.of = &found->second;
     tracer_.mark(found->second);
   }

@@ -200,8 +200,9 @@ const PolicyPlan& UpstreamPolicies::plan(const PolicyRef& policy) {
 std::string UpstreamPolicies::use_port(const PolicyRef& policy,
                                        const objects::ServiceBackend& backend) {
   std::string name = policy_shard_name(policy, backend);
-  PolicyPortUnit& port = ports_[name];
-  port.name = name;
+  const auto found = ports_.try_emplace(name).first;
+  PolicyPortUnit& port = found->second;
+  port.name = &found->first;
   port.fresh = unit_of(policy).plan.rules;
   port.fresh->name = name;
   operator_crls_.add_to(*port.fresh);

@@ -18,6 +18,7 @@
 #include "controller/translate/policy_targets.h"
 #include "controller/translate/secrets.h"
 #include "controller/translate/trace.h"
+#include "proxy/base/rare.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -40,8 +41,8 @@ struct PolicyUnit : Unit {
 // The shard of a policy for one port of a Service.
 struct PolicyPortUnit : Unit {
   PolicyPortUnit() : Unit(UnitKind::PolicyPort) {}
-  std::string name;
-  std::optional<config::UpstreamTls> fresh;  // until the change is collected
+  const std::string* name = nullptr;  // by which it is kept
+  Rare<config::UpstreamTls> fresh;    // until the change is collected
 };
 
 class UpstreamPolicies {
@@ -70,7 +71,7 @@ class UpstreamPolicies {
 
   // After the unit was forgotten.
   void drop(const PolicyUnit& unit);
-  void drop(const PolicyPortUnit& unit) { ports_.erase(unit.name); }
+  void drop(const PolicyPortUnit& unit) { ports_.erase(ports_.find(*unit.name)); }
 
  private:
   PolicyUnit& unit_of(const PolicyRef& policy);

@@ -31,8 +31,9 @@ class Rare {
 
   [[nodiscard]] bool has_value() const { return held_ != nullptr; }
   explicit operator bool() const { return has_value(); }
-  T& operator*() { return *held_; }
-  const T& operator*() const { return *held_; }
+  T& operator*() & { return *held_; }
+  const T& operator*() const& { return *held_; }
+  T&& operator*() && { return std::move(*held_); }
   T* operator->() { return held_.get(); }
   const T* operator->() const { return held_.get(); }
   template <class... Arguments>

@@ -42,6 +42,14 @@ TEST(Rare, TakesWhatAnOptionalHas) {
   EXPECT_FALSE(value.has_value());
 }
 
+TEST(Rare, ItsValueCanBeMovedOut) {
+  Rare<std::string> value = std::string("a long text that has a place of its own");
+
+  const std::string taken = *std::move(value);
+
+  EXPECT_EQ(taken.size(), 39U);
+}
+
 TEST(Rare, CanBeAssignedToItself) {
   Rare<std::string> value = std::string("a");
   const Rare<std::string>& same = value;
