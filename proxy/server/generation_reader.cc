@@ -6,6 +6,8 @@
 #include <charconv>
 #include <utility>
 
+#include "proxy/base/check.h"
+
 namespace handfast::server {
 namespace {
 
@@ -116,8 +118,7 @@ GenerationReader::Outcome GenerationReader::read(std::uint64_t number,
 Status GenerationReader::read_bucket(std::size_t number, const std::string& hash,
                                      SnapshotBuilder& builder, OnBadShard on_bad,
                                      Outcome& outcome) {
-  static const config::Bucket kEmpty;
-  auto bucket = std::make_shared<config::Bucket>();
+  config::Bucket bucket;
   Result<std::string> text;
   config::Pack pack;
   if (!hash.empty()) {
@@ -130,28 +131,35 @@ Status GenerationReader::read_bucket(std::size_t number, const std::string& hash
     }
     auto parsed = config::parse_bucket(pack.bucket);
     if (!parsed) return within(path, parsed.error());
-    *bucket = std::move(*parsed);
+    bucket = std::move(*parsed);
   }
-  const config::Bucket& before =
-      served_.buckets[number] == nullptr ? kEmpty : *served_.buckets[number];
+  config::Bucket before;
+  if (served_.buckets[number] != nullptr) {
+    auto parsed = config::parse_bucket(*served_.buckets[number]);
+    check(parsed.has_value(), "a bucket that is served was read before");
+    before = std::move(*parsed);
+  }
   for (const auto& [name, shard_hash] : before) {
-    if (!bucket->contains(name)) builder.remove(name);
-  }
-  for (const auto& [name, shard_hash] : *bucket) {
-    const auto old = before.find(name);
-    if (old != before.end() && old->second == shard_hash) continue;
-    if (const Status read = read_shard(name, shard_hash, pack, builder, on_bad, outcome); !read)
-      return read;
+    if (bucket.contains(name)) continue;
+    builder.remove(name);
+    pending_.refused.erase(name);
   }
   pending_.hashes[number] = hash;
-  for (const config::Rejection& rejection : outcome.rejected) {
-    const auto refused = bucket->find(rejection.shard);
-    if (refused == bucket->end()) continue;
-    // Served as refused: the next generation that names it reads it again, and tells.
-    refused->second.clear();
+  for (const auto& [name, shard_hash] : bucket) {
+    const auto old = before.find(name);
+    const bool is_served =
+        old != before.end() && old->second == shard_hash && !served_.refused.contains(name);
+    if (is_served) continue;
+    const std::size_t rejected = outcome.rejected.size();
+    if (const Status read = read_shard(name, shard_hash, pack, builder, on_bad, outcome); !read)
+      return read;
+    pending_.refused.erase(name);
+    if (outcome.rejected.size() == rejected) continue;
+    pending_.refused.insert(name);
     pending_.hashes[number] = kNoHash;
   }
-  pending_.buckets[number] = std::move(bucket);
+  pending_.buckets[number] =
+      hash.empty() ? nullptr : std::make_shared<const std::string>(pack.bucket);
   return {};
 }
 

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,7 +64,12 @@ class GenerationReader {
   // What is served, and what read() found last.
   struct Tree {
     std::array<std::string, config::kBucketCount> hashes;
-    std::array<std::shared_ptr<const config::Bucket>, config::kBucketCount> buckets;
+    // As they were read: the names and hashes of all shards would take twice the room as maps, and
+    // a change asks for a few of these.
+    std::array<std::shared_ptr<const std::string>, config::kBucketCount> buckets;
+    // Shards that are served as refused: the next generation that names one reads it again, and
+    // tells.
+    std::set<std::string> refused;
   };
   Tree served_;
   Tree pending_;
