@@ -286,8 +286,34 @@ Verdict judge_revocation(const Request& request, STACK_OF(X509) * chain) {
   return verdict;
 }
 
-Verdict judge_chain(const Request& request, X509_STORE_CTX* context) {
-  const bool verified = X509_verify_cert(context) == 1;
+int count_of_name(const STACK_OF(X509) * anchors, const X509_NAME* name) {
+  int count = 0;
+  for (int i = 0; i < sk_X509_num(anchors); ++i) {
+    if (X509_NAME_cmp(X509_get_subject_name(sk_X509_value(anchors, i)), name) == 0) ++count;
+  }
+  return count;
+}
+
+// A rollover: authorities of one name, each with a key of its own, and a certificate that doesn't
+// say which of them signed it. OpenSSL takes the first and never goes back. Takes that one out of
+// the anchors and answers true if its key isn't the one and there are others to try.
+bool drop_namesake(STACK_OF(X509) * anchors, STACK_OF(X509) * chain) {
+  for (int i = 0; i + 1 < sk_X509_num(chain); ++i) {
+    X509* const issuer = sk_X509_value(chain, i + 1);
+    if (count_of_name(anchors, X509_get_subject_name(issuer)) < 2) continue;
+    EVP_PKEY* const key = X509_get0_pubkey(issuer);
+    if (key != nullptr && X509_verify(sk_X509_value(chain, i), key) == 1) continue;
+    // By its place: what the peer sends may look the same and is none of ours.
+    for (int at = 0; at < sk_X509_num(anchors); ++at) {
+      if (sk_X509_value(anchors, at) != issuer) continue;
+      sk_X509_delete(anchors, at);
+      return true;
+    }
+  }
+  return false;
+}
+
+Verdict judge_chain(const Request& request, X509_STORE_CTX* context, bool verified) {
   int error = X509_STORE_CTX_get_error(context);
   if (!verified && error == X509_V_OK) error = X509_V_ERR_UNSPECIFIED;
   STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(context);
@@ -329,14 +355,21 @@ Verdict verify_chain(X509* leaf, STACK_OF(X509) * untrusted,
     return refuse(Reason::UntrustedIssuer, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
                   "no certificate authority is trusted here");
   }
-  const X509StoreCtxPtr context{X509_STORE_CTX_new()};
-  check(context != nullptr);
   // One bundle's store finds an issuer by its name; a union is searched from end to end.
   X509_STORE* store = trust.size() == 1 ? trust.front()->store() : nullptr;
-  check(X509_STORE_CTX_init(context.get(), store, leaf, rules.pin_only ? nullptr : untrusted) == 1);
-  if (store == nullptr) X509_STORE_CTX_set0_trusted_stack(context.get(), anchors.get());
-  set_parameters(context.get(), request);
-  return judge_chain(request, context.get());
+  for (;;) {
+    const X509StoreCtxPtr context{X509_STORE_CTX_new()};
+    check(context != nullptr);
+    check(X509_STORE_CTX_init(context.get(), store, leaf, rules.pin_only ? nullptr : untrusted) ==
+          1);
+    if (store == nullptr) X509_STORE_CTX_set0_trusted_stack(context.get(), anchors.get());
+    set_parameters(context.get(), request);
+    const bool verified = X509_verify_cert(context.get()) == 1;
+    if (verified || !drop_namesake(anchors.get(), X509_STORE_CTX_get0_chain(context.get()))) {
+      return judge_chain(request, context.get(), verified);
+    }
+    store = nullptr;  // it has the one that was dropped
+  }
 }
 
 }  // namespace handfast::pki

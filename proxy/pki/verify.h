@@ -10,6 +10,9 @@
 // (NameMismatch), pins (PinMismatch), signatures, dates and name constraints (UntrustedIssuer,
 // Expired, NotYetValid), revocation last (Revoked, Crl*), judged on a chain whose signatures hold.
 //
+// Of several authorities of one name (a rollover) the one that signed counts, whether or not the
+// certificate says which it was.
+//
 // An anchor need not be a root. It is believed as it stands: no CRL is asked about it, unless it is
 // the peer's own certificate.
 //

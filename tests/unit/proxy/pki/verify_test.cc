@@ -149,6 +149,38 @@ TEST_F(VerifyTest, UnitesSeveralBundles) {
   EXPECT_EQ(with({nullptr}), Reason::UntrustedIssuer);
 }
 
+TEST_F(VerifyTest, FindsTheRightOneOfSeveralAuthoritiesOfOneName) {
+  // A rollover, and certificates that don't say which key signed them.
+  const CertificateOptions nameless{.key_identifiers = false};
+  const TestAuthority old{"root", nameless};
+  const TestAuthority renewed{"root", nameless};
+  const TestAuthority weak{"root", {.key = KeyType::Rsa1024, .key_identifiers = false}};
+  const std::string three = weak.cert_pem() + old.cert_pem() + renewed.cert_pem();
+  const auto with = [&](const TestAuthority& issuer, const std::string& ca_pem) {
+    return judge(issuer.issue("a.svc.test", nameless).chain_pem(), ca_pem,
+                 expecting({"a.svc.test"}))
+        .reason;
+  };
+
+  for (const TestAuthority& issuer : {old, renewed, old.intermediate("issuing", nameless),
+                                      renewed.intermediate("issuing", nameless)}) {
+    EXPECT_EQ(with(issuer, three), Reason::Ok);
+  }
+  EXPECT_EQ(with(weak, three), Reason::Weak);
+  EXPECT_EQ(with(TestAuthority{"root", nameless}, three), Reason::UntrustedIssuer);
+  // Two levels of them, in bundles that are united.
+  const TestAuthority issuing = renewed.intermediate("issuing", nameless);
+  const TestAuthority other = old.intermediate("issuing", nameless);
+  const auto chain = load_chain(issuing.issue("a.svc.test", nameless).cert_pem());
+  ASSERT_TRUE(chain.has_value());
+  EXPECT_EQ(verify_chain(chain->leaf.get(), nullptr,
+                         {bundle(other.cert_pem() + old.cert_pem()),
+                          bundle(issuing.cert_pem() + renewed.cert_pem())},
+                         {}, expecting({"a.svc.test"}), kYear2026)
+                .reason,
+            Reason::Ok);
+}
+
 TEST_F(VerifyTest, RefusesAPeerWithoutACertificate) {
   VerifyRules client;
   client.purpose = Purpose::Client;
