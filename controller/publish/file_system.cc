@@ -94,6 +94,13 @@ Status DirectoryFileSystem::write_file(const std::string& path, std::string_view
   return write_all(fd.get(), bytes, path);
 }
 
+Status DirectoryFileSystem::link(const std::string& file, const std::string& path) {
+  if (::linkat(root_.get(), file.c_str(), root_.get(), path.c_str(), 0) != 0) {
+    return io_error("link", path, errno);
+  }
+  return {};
+}
+
 Status DirectoryFileSystem::make_symlink(const std::string& target, const std::string& path) {
   if (::symlinkat(target.c_str(), root_.get(), path.c_str()) != 0) {
     return io_error("make the link", path, errno);

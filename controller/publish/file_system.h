@@ -31,6 +31,8 @@ class FileSystem {
   [[nodiscard]] virtual Status make_directory(const std::string& path) = 0;
   // A new file, whole or an error (then a part may lie there).
   [[nodiscard]] virtual Status write_file(const std::string& path, std::string_view bytes) = 0;
+  // Another name of a file.
+  [[nodiscard]] virtual Status link(const std::string& file, const std::string& path) = 0;
   [[nodiscard]] virtual Status make_symlink(const std::string& target, const std::string& path) = 0;
   // Replaces a file or link at `to`; a directory only if it is empty.
   [[nodiscard]] virtual Status rename(const std::string& from, const std::string& to) = 0;
@@ -61,6 +63,7 @@ class DirectoryFileSystem final : public FileSystem {
 
   Status make_directory(const std::string& path) override;
   Status write_file(const std::string& path, std::string_view bytes) override;
+  Status link(const std::string& file, const std::string& path) override;
   Status make_symlink(const std::string& target, const std::string& path) override;
   Status rename(const std::string& from, const std::string& to) override;
   Status remove_file(const std::string& path) override;

@@ -12,6 +12,8 @@ namespace {
 
 constexpr char kTemporary[] = "tmp";
 
+std::string last_part(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
 }  // namespace
 
 const Manifest& GenerationWriter::manifest(std::uint64_t generation) const {
@@ -84,7 +86,7 @@ Status GenerationWriter::write_directory(const std::string& directory, const Fil
   for (; file != files.end() && file->first.starts_with(prefix); ++file) {
     const std::string name = file->first.substr(prefix.size());
     check(name.find('/') == std::string::npos, "a tls directory has no subdirectories");
-    if (Status written = files_.write_file(temporary + "/" + name, file->second); !written) {
+    if (Status written = write_item_file(temporary, directory, name, file->second); !written) {
       return written;
     }
   }
@@ -102,6 +104,23 @@ Status GenerationWriter::write_directory(const std::string& directory, const Fil
   }
   placed_.emplace_back(directory, true);
   return {};
+}
+
+// One CA lies in the Secrets of thousands: on disk it is one file with as many names. Keys have one.
+Status GenerationWriter::write_item_file(const std::string& temporary, const std::string& directory,
+                                         const std::string& name, const std::string& bytes) {
+  const std::string path = temporary + "/" + name;
+  if (name != "ca.crt" && name != "ca.crl") return files_.write_file(path, bytes);
+  std::string& twin = twins_[last_part(directory)];
+  if (!twin.empty() && twin != directory) {
+    // Somebody may have changed it, and its name says only a quarter of the hash.
+    const std::string file = twin + "/" + name;
+    const auto there = files_.read_file(file);
+    if (there && *there == bytes && files_.link(file, path)) return {};
+  }
+  Status written = files_.write_file(path, bytes);
+  if (written) twin = directory;
+  return written;
 }
 
 Status GenerationWriter::write_text(const std::string& hash, const std::string& text) {
@@ -350,6 +369,8 @@ void GenerationWriter::collect_directories(const std::set<std::string>& candidat
     // From now on it counts as absent: half of it may be gone.
     directories_.erase(directory);
     damaged_.erase(directory);
+    const auto twin = twins_.find(last_part(directory));
+    if (twin != twins_.end() && twin->second == directory) twins_.erase(twin);
     remove_later(directory, true);
   }
 }

@@ -102,6 +102,8 @@ class GenerationWriter {
                                                  const std::string& hash) const;
 
   [[nodiscard]] Status write_directory(const std::string& directory, const FileSet& files);
+  [[nodiscard]] Status write_item_file(const std::string& temporary, const std::string& directory,
+                                       const std::string& name, const std::string& bytes);
   [[nodiscard]] Status write_text(const std::string& hash, const std::string& text);
   [[nodiscard]] Status write_bucket(const Draft& draft, const StoredBucket& bucket,
                                     const StoredBucket* before);
@@ -130,6 +132,8 @@ class GenerationWriter {
   // How many shards of kept buckets name a tls directory; a bucket that several generations share
   // counts once.
   std::unordered_map<std::string, int> users_;
+  // By the last part of its name, a tls directory for others to be linked to.
+  std::unordered_map<std::string, std::string> twins_;
   std::set<std::string> damaged_;                     // those that a kept generation lacks
   std::map<std::string, bool> strays_;                // to be removed; value: is a directory
   std::vector<std::pair<std::string, bool>> placed_;  // by the write() that is under way

@@ -70,6 +70,12 @@ class FaultyFileSystem final : public FileSystem {
     }
     return record({Kind::Write, path, "", std::string(bytes)});
   }
+  // A copy: what one name says never changes.
+  Status link(const std::string& file, const std::string& path) override {
+    const auto found = tree_.find(file);
+    if (found == tree_.end()) return failed(path);
+    return write_file(path, found->second.text);
+  }
   Status make_symlink(const std::string& target, const std::string& path) override {
     return change({Kind::Link, path, "", target});
   }

@@ -87,6 +87,10 @@ TEST_F(Directory, DoesWhatItSays) {
   ASSERT_TRUE(files.rename("tmp/a", "tmp/b"));
   EXPECT_EQ(files.read_file("tmp/b").value(), "bytes");
   EXPECT_FALSE(files.read_file("tmp/a")->has_value());
+  ASSERT_TRUE(files.link("tmp/b", "tmp/c"));
+  EXPECT_EQ(files.read_file("tmp/c").value(), "bytes");
+  EXPECT_FALSE(files.link("tmp/a", "tmp/d"));
+  ASSERT_TRUE(files.remove_file("tmp/c"));
   ASSERT_TRUE(files.make_symlink("tmp/b", "tmp/link"));
   EXPECT_EQ(files.read_symlink("tmp/link").value(), "tmp/b");
   EXPECT_FALSE(files.read_file("tmp/link"));

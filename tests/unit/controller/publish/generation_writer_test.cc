@@ -1,6 +1,12 @@
 #include "controller/publish/generation_writer.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
 
 #include "tests/unit/controller/publish/faulty_file_system.h"
 #include "tests/unit/controller/publish/samples.h"
@@ -238,6 +244,42 @@ TEST_F(Writer, FindsNothingWrongWithWhatItWrote) {
 
   EXPECT_FALSE(again.is_damaged(again.manifest(1)));
   for (const auto& [path, bytes] : content.files) EXPECT_TRUE(again.verify(directory_of(path)));
+}
+
+TEST(WriterOnDisk, OneCaOfManySecretsIsOneFileAndIsHealedInAll) {
+  std::string folder = (std::filesystem::temp_directory_path() / "handfast-XXXXXX").string();
+  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  Content content;
+  for (const char* app : {"orders", "pay", "ship"}) add_app(content, app, app, "authority");
+  std::vector<std::filesystem::path> authorities;
+  for (const auto& [path, bytes] : content.files) {
+    if (bytes == "authority") authorities.push_back(folder + "/state/" + path);
+  }
+  {
+    const auto files = DirectoryFileSystem::open(folder + "/state").value();
+    GenerationWriter writer{*files};
+    ASSERT_TRUE(writer.recover(nullptr));
+    ASSERT_TRUE(writer.write(draft_of(content, writer.manifest(0)), content.files, 7));
+    ASSERT_TRUE(writer.make_current(1));
+  }
+  for (const auto& one : authorities) EXPECT_EQ(std::filesystem::hard_link_count(one), 3u);
+  for (const auto& [path, bytes] : content.files) {
+    if (!path.ends_with(".key")) continue;
+    EXPECT_EQ(std::filesystem::hard_link_count(folder + "/state/" + path), 1u) << path;
+  }
+  std::ofstream(authorities.front()) << "wrong";
+
+  const auto files = DirectoryFileSystem::open(folder + "/state").value();
+  GenerationWriter writer{*files};
+  ASSERT_TRUE(writer.recover(nullptr));
+  EXPECT_TRUE(writer.is_damaged(writer.manifest(1)));
+  const auto written = writer.write(draft_of(content, writer.manifest(1)), content.files, 7);
+  ASSERT_TRUE(written) << written.error();
+  ASSERT_TRUE(writer.make_current(*written));
+
+  EXPECT_TRUE(testing::is_whole(testing::read_current(*files).value(), content));
+  for (const auto& one : authorities) EXPECT_EQ(std::filesystem::hard_link_count(one), 3u);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(Writer, SaysWhichContentNobodyHas) {
