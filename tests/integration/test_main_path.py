@@ -2,6 +2,7 @@
 the changes of its Secret that take effect without dropping a connection."""
 
 import os
+import socket
 import ssl
 import sys
 import unittest
@@ -155,6 +156,18 @@ class MainPath(HandfastCase):
         for name in ("handfast_upstream_connections", "handfast_generation",
                      "handfast_generation_loads_total"):
             self.assertIsNotNone(metrics.value(name), name)
+
+    def test_many_scrapes_at_once_keep_nobody_else_waiting(self):
+        address = self.handfast.metrics_address
+        for _ in range(300):
+            asking = socket.create_connection(address, timeout=20)
+            self.addCleanup(asking.close)
+            asking.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        self.assertTrue(self.handfast.is_ready())
+        self.assertIsNotNone(self.handfast.metrics().value("handfast_generation_loads_total"))
+        self.assertRegex(asking.recv(1000), rb"^HTTP/1.1 (200|503) ")
+        self.assertEqual(clients.fetch(address, "x", "/metrics", "POST", body=b"x").status, 413)
 
     def test_series_of_a_deleted_ingress_disappear(self):
         self.start_route()
