@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
 
+#include <array>
 #include <map>
 
 #include "tests/unit/proxy/event/loop_driver.h"
@@ -71,6 +72,26 @@ TEST_F(DownstreamTlsTest, ShowsTheCertificateOfTheNameThatWasAskedFor) {
   EXPECT_EQ(seen_subject(), "CN=shop.example");
   EXPECT_EQ(stream_->server_name(), "shop.example");
   EXPECT_EQ(stream_->state(), TlsStream::State::Open);
+}
+
+TEST_F(DownstreamTlsTest, ShakesHandsOnceHoweverTheClientAsksForMore) {
+  SSL_CTX_set_max_proto_version(client_.get(), TLS1_2_VERSION);
+  connect(context_, client_, "shop.example");
+  handshake();
+  ASSERT_EQ(stream_->state(), TlsStream::State::Open);
+  const std::size_t asked = certificates_.asked.size();
+
+  SSL_renegotiate(peer_->ssl());
+  std::array<char, 100> space{};
+  for (int i = 0; i < 20; ++i) {
+    SSL_do_handshake(peer_->ssl());
+    stream_->socket().note_events(EPOLLIN | EPOLLOUT);
+    static_cast<void>(stream_->read(space));
+    stream_->flush();
+  }
+
+  EXPECT_EQ(certificates_.asked.size(), asked);
+  EXPECT_EQ(SSL_is_init_finished(peer_->ssl()), 0);
 }
 
 TEST_F(DownstreamTlsTest, ShowsTheDefaultWithoutAName) {

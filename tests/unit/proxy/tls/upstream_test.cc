@@ -103,6 +103,26 @@ TEST_F(UpstreamTlsTest, EndsABackendThatUpdatesItsKeysWithoutEnd) {
   EXPECT_EQ(stream_->failure().reason, Reason::BadResponse);
 }
 
+TEST_F(UpstreamTlsTest, ShakesHandsOnceHoweverTheBackendAsksForMore) {
+  const auto server = make_server_ctx(leaf_);
+  SSL_CTX_set_max_proto_version(server.get(), TLS1_2_VERSION);
+  connect(server);
+  ASSERT_EQ(handshake(), TlsStream::State::Open);
+  const SSL_SESSION* const session = SSL_get0_session(stream_->ssl());
+
+  SSL_renegotiate(peer_->ssl());
+  SSL_do_handshake(peer_->ssl());  // a HelloRequest
+  EXPECT_EQ(read().state, net::IoState::WouldBlock);
+  for (int i = 0; i < 20; ++i) {
+    stream_->flush();
+    SSL_do_handshake(peer_->ssl());
+    static_cast<void>(read());
+  }
+
+  EXPECT_EQ(SSL_get0_session(stream_->ssl()), session);
+  EXPECT_EQ(SSL_num_renegotiations(stream_->ssl()), 0);
+}
+
 TEST_F(UpstreamTlsTest, PresentsItsIdentityToABackendThatAsks) {
   const TestCertificate client = root_.issue("handfast-client");
   policy_->identity = testing::load_identity(client);
