@@ -61,6 +61,7 @@ Facts trust_facts(const tls::UpstreamPolicy& policy) {
     }
     one.add("authorities", std::move(authorities));
     if (!policy.trust[i]->warnings().empty()) one.add("left_out", policy.trust[i]->warnings());
+    if (!policy.trust[i]->early().empty()) one.add("not_yet", policy.trust[i]->early());
     list.push_back(std::move(one));
   }
   return list;

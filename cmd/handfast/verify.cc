@@ -188,6 +188,9 @@ Result<Material> load(const Options& options, UnixSeconds now) {
   for (const std::string& warning : (*bundle)->warnings()) {
     std::fprintf(stderr, "warning: %s: left out: %s\n", options.ca.c_str(), warning.c_str());
   }
+  for (const std::string& early : (*bundle)->early()) {
+    std::fprintf(stderr, "warning: %s: %s\n", options.ca.c_str(), early.c_str());
+  }
   material.trust.push_back(std::move(*bundle));
 
   for (const std::string& path : options.crls) {

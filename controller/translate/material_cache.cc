@@ -8,8 +8,11 @@ namespace handfast::translate {
 namespace {
 
 std::int64_t good_until(const MaterialCache::Facts& facts) {
-  const bool for_good = facts.error || facts.not_after == 0 || facts.parsed_at > facts.not_after;
-  return for_good ? std::numeric_limits<std::int64_t>::max() : facts.not_after;
+  std::int64_t until = std::numeric_limits<std::int64_t>::max();
+  if (facts.error) return until;
+  if (facts.not_after != 0 && facts.parsed_at <= facts.not_after) until = facts.not_after;
+  if (facts.parsed_at < facts.not_before) until = std::min(until, facts.not_before - 1);
+  return until;
 }
 
 }  // namespace

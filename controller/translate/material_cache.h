@@ -27,13 +27,15 @@ class MaterialCache {
     // Of a key pair.
     std::vector<std::string> sans;  // "DNS:shop.example"
     std::string key_type;           // "RSA", "EC", "ED25519"
-    std::int64_t not_before = 0;
+    std::int64_t not_before = 0;    // of a CA bundle: when the first of `early` begins (0: none)
     // Of a key pair its expiry, of a CA bundle the earliest, of CRLs the earliest nextUpdate (0:
     // none).
     std::int64_t not_after = 0;
-    std::vector<std::string> warnings;  // of a CA bundle
-    // Parsing looks at the clock for expired authorities only: when that was, and how long what it
-    // said holds.
+    std::int64_t due_at = 0;  // of CRLs: when a newer one should be there (0: no such time)
+    std::vector<std::string> warnings;  // of a CA bundle: what is left out of it
+    std::vector<std::string> early;     // of a CA bundle: what isn't valid yet
+    // Parsing looks at the clock for the dates of authorities only: when that was, and how long
+    // what it said holds.
     std::int64_t parsed_at = 0;
     std::int64_t good_until = 0;
   };

@@ -53,7 +53,9 @@ Facts parse_ca(std::string_view pem, std::int64_t now) {
     return facts;
   }
   facts.not_after = (*bundle)->earliest_not_after();
+  facts.not_before = (*bundle)->next_not_before();
   facts.warnings = (*bundle)->warnings();
+  facts.early = (*bundle)->early();
   return facts;
 }
 
@@ -65,6 +67,7 @@ Facts parse_crl(std::string_view bytes) {
     return facts;
   }
   facts.not_after = (*crls)->earliest_next_update();
+  facts.due_at = (*crls)->due_at();
   return facts;
 }
 

@@ -25,6 +25,12 @@ Condition condition_of(const Error& error) {
   return kBadClient;
 }
 
+// Of a pair that isn't there: whether it is, under passphrases.
+bool would_be_pkcs12(const Materials& materials, ItemKey pair) {
+  pair.passphrases = pair.ns + '/' + pair.name + "/passphrase";
+  return materials.has_content(pair);
+}
+
 std::string indexed(std::string_view field, std::size_t index) {
   return std::string{field} + '[' + std::to_string(index) + ']';
 }
@@ -74,6 +80,14 @@ void PolicyMaterial::add_identity(const objects::UpstreamTlsPolicy& policy) {
   }
   ObjectReport report = report_.as(kBadClient);
   const bool exists = materials.exists(*key);
+  if (exists && !policy.passphrase && would_be_pkcs12(materials, *key)) {
+    keep_first(rules_.refused,
+               report.refuse(Reason::Passphrase, field,
+                             object_text(*key) +
+                                 " holds PKCS#12, and there is no passphrase to open it with.",
+                             "Name the Secret with the passphrase in privateKeyPassphraseRef."));
+    return;
+  }
   keep_first(
       rules_.refused,
       report.refuse(Reason::SecretMissing, field,
@@ -115,14 +129,11 @@ void PolicyMaterial::add_ca(const objects::MaterialRef& ref, const std::string& 
     rules_.ca.push_back(context_.materials.use_file(*key));
     trust_bytes_ += item.bytes;
     tell_kept(*key, item, field);
-    if (item.facts == nullptr || item.facts->warnings.empty()) return;
-    report_.as(kPartlyBadCa)
-        .warn(Reason::BadCa, field,
-              object_text(*key) + ": " + clip(item.facts->warnings.front(), kMaxDetailBytes) +
-                  (item.facts->warnings.size() == 1
-                       ? "."
-                       : ", and " + std::to_string(item.facts->warnings.size() - 1) + " more."),
-              "Take it out; the others are trusted.");
+    if (item.facts == nullptr) return;
+    tell_partly(*key, item.facts->warnings, Reason::BadCa, field,
+                "Take it out; the others are trusted.");
+    tell_partly(*key, item.facts->early, Reason::NotYetValid, field,
+                "Wait until then, or correct the clock; the others are trusted.");
   } else if (item.state == Item::State::Bad) {
     keep_first(rules_.refused, refuse_bad(*key, item, field, report));
   } else {
@@ -135,6 +146,17 @@ void PolicyMaterial::add_ca(const objects::MaterialRef& ref, const std::string& 
                              exists ? "Correct the key, or put it there."
                                     : "Create it, or correct the name."));
   }
+}
+
+void PolicyMaterial::tell_partly(const ItemKey& key, const std::vector<std::string>& entries,
+                                 Reason reason, const std::string& field, std::string remedy) {
+  if (entries.empty()) return;
+  report_.as(kPartlyBadCa)
+      .warn(reason, field,
+            object_text(key) + ": " + clip(entries.front(), kMaxDetailBytes) +
+                (entries.size() == 1 ? "."
+                                     : ", and " + std::to_string(entries.size() - 1) + " more."),
+            std::move(remedy));
 }
 
 void PolicyMaterial::add_revocation(const objects::PolicyRevocation& revocation) {

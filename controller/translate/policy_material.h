@@ -44,6 +44,8 @@ class PolicyMaterial {
   // Answers whether they are there.
   [[nodiscard]] bool add_passphrases(const objects::MaterialRef& ref, ItemKey& key);
   void add_ca(const objects::MaterialRef& ref, const std::string& field);
+  void tell_partly(const ItemKey& key, const std::vector<std::string>& entries, Reason reason,
+                   const std::string& field, std::string remedy);
   [[nodiscard]] ItemKey find_crl_key(const objects::MaterialRef& ref, ItemKey key) const;
   // The first of them, with the parts of it that follow.
   [[nodiscard]] ItemKey join_parts(std::vector<ItemKey> keys) const;

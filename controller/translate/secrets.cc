@@ -292,9 +292,20 @@ void Materials::tell_trust_doubts(const ItemKey& key, const ItemContent& content
     report.warn(Reason::BadCa, field, clip(warning, kMaxDetailBytes) + "; it isn't trusted.",
                 "Take it out.");
   }
-  if (key.item == ItemKind::Crl && facts.not_after != 0 && tracer_.has_come(facts.not_after + 1)) {
+  for (const std::string& early : facts.early) {
+    report.warn(Reason::NotYetValid, field,
+                clip(early, kMaxDetailBytes) + "; till then it isn't trusted.",
+                "Wait until then, or correct the clock.");
+  }
+  if (key.item != ItemKind::Crl || facts.not_after == 0) return;
+  if (tracer_.has_come(facts.not_after + 1)) {
     report.warn(Reason::CrlExpired, field,
                 "The list's nextUpdate was " + utc_time(facts.not_after) + '.',
+                "Publish a newer list.");
+  } else if (tracer_.has_come(facts.due_at)) {
+    report.info(Reason::CrlExpired, field,
+                "Less than a quarter of a list's time is left; the first nextUpdate is " +
+                    utc_time(facts.not_after) + '.',
                 "Publish a newer list.");
   }
 }

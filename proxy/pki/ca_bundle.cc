@@ -90,24 +90,31 @@ Result<std::shared_ptr<const CaBundle>> CaBundle::load(std::string_view pem, Uni
   handfast::check(bundle->store_ != nullptr);
   for (std::size_t i = 0; i < certificates->size(); ++i) {
     X509Ptr& certificate = (*certificates)[i];
+    const std::string who = entry_text(i) + " (" +
+                            printable(name_text(X509_get_subject_name(certificate.get()))) + "): ";
     if (const auto why = unfit(certificate.get(), now)) {
-      bundle->warnings_.push_back(entry_text(i) + " (" +
-                                  printable(name_text(X509_get_subject_name(certificate.get()))) +
-                                  "): " + *why);
-      continue;
+      bundle->warnings_.push_back(who + *why);
+    } else {
+      bundle->add(std::move(certificate), who, now);
     }
-    const UnixSeconds not_after = to_unix(X509_get0_notAfter(certificate.get())).value_or(0);
-    if (bundle->anchors_.empty() || not_after < bundle->earliest_not_after_) {
-      bundle->earliest_not_after_ = not_after;
-    }
-    handfast::check(X509_STORE_add_cert(bundle->store_.get(), certificate.get()) == 1);
-    bundle->anchors_.push_back(std::move(certificate));
   }
   if (bundle->anchors_.empty()) {
     return fail(Reason::BadCa,
                 "ca.crt: holds no usable CA certificate: " + bundle->warnings_.front());
   }
   return std::shared_ptr<const CaBundle>(bundle);
+}
+
+void CaBundle::add(X509Ptr certificate, const std::string& who, UnixSeconds now) {
+  const UnixSeconds not_after = to_unix(X509_get0_notAfter(certificate.get())).value_or(0);
+  if (anchors_.empty() || not_after < earliest_not_after_) earliest_not_after_ = not_after;
+  const UnixSeconds not_before = to_unix(X509_get0_notBefore(certificate.get())).value_or(0);
+  if (not_before > now) {
+    early_.push_back(who + "is valid only from " + rfc3339(not_before));
+    if (next_not_before_ == 0 || not_before < next_not_before_) next_not_before_ = not_before;
+  }
+  handfast::check(X509_STORE_add_cert(store_.get(), certificate.get()) == 1);
+  anchors_.push_back(std::move(certificate));
 }
 
 Result<std::shared_ptr<const CaBundle>> CaBundle::load_system(UnixSeconds now) {

@@ -171,6 +171,16 @@ UnixSeconds CrlSet::earliest_next_update() const noexcept {
   return earliest;
 }
 
+UnixSeconds CrlSet::due_at() const noexcept {
+  UnixSeconds first = 0;
+  for (const Info& info : info_) {
+    if (info.next_update == 0) continue;
+    const UnixSeconds due = info.next_update - (info.next_update - info.this_update) / 4;
+    if (first == 0 || due < first) first = due;
+  }
+  return first;
+}
+
 void CrlSet::meet(std::span<const X509Ptr> authorities) const {
   const CleanErrorQueue clean;
   for (const auto& list : impl_->lists) {

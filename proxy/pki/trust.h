@@ -26,7 +26,8 @@ class CaBundle {
   // refuses the whole (BadCa, "ca.crt: entry 2: …"): count of BEGIN lines must equal the count of
   // certificates. Empty, DER, UTF-16 or other blocks only: BadCa. Entries that are no CA (basic
   // constraints, or a keyUsage without keyCertSign), whose key this OpenSSL can't read, or that are
-  // expired stay out of the anchors and are named in warnings(); no usable entry left: BadCa.
+  // expired stay out of the anchors and are named in warnings(); no usable entry left: BadCa. One
+  // that isn't valid yet is an anchor, which begins to count by itself, and is named in early().
   // Blocks of other types beside certificates (a private key!) are BadCa.
   static Result<std::shared_ptr<const CaBundle>> load(std::string_view pem, UnixSeconds now);
 
@@ -41,13 +42,21 @@ class CaBundle {
   [[nodiscard]] UnixSeconds earliest_not_after() const noexcept { return earliest_not_after_; }
   // "entry 3 (CN=Old Root): expired 2024-01-01T00:00:00Z"
   [[nodiscard]] const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+  // "entry 2 (CN=Next Root): is valid only from 2027-01-01T00:00:00Z"
+  [[nodiscard]] const std::vector<std::string>& early() const noexcept { return early_; }
+  // When the first of those begins; 0: there are none.
+  [[nodiscard]] UnixSeconds next_not_before() const noexcept { return next_not_before_; }
 
  private:
   CaBundle() = default;
+  void add(X509Ptr certificate, const std::string& who, UnixSeconds now);
+
   std::vector<X509Ptr> anchors_;
   X509StorePtr store_;
   UnixSeconds earliest_not_after_ = 0;
+  UnixSeconds next_not_before_ = 0;
   std::vector<std::string> warnings_;
+  std::vector<std::string> early_;
 };
 
 // An index of revoked serials by issuer, from one or more CRLs. A CRL counts only once its
@@ -74,6 +83,8 @@ class CrlSet {
   };
   [[nodiscard]] const std::vector<Info>& info() const noexcept { return info_; }
   [[nodiscard]] UnixSeconds earliest_next_update() const noexcept;
+  // When three quarters of a list's time are over, of the first of them; 0: none has an end.
+  [[nodiscard]] UnixSeconds due_at() const noexcept;
 
   // Checks the signatures of the lists that these authorities issued, so that no handshake waits
   // for it (100,000 entries: 5 ms). What it doesn't meet here is checked when a chain brings it.

@@ -11,12 +11,14 @@ class MaterialCacheTest : public ::testing::Test {
     return cache_.get(hash, now, [this] {
       ++parsed_;
       MaterialCache::Facts facts;
+      facts.not_before = not_before_;
       facts.not_after = 1000;
       return facts;
     });
   }
 
   MaterialCache cache_;
+  std::int64_t not_before_ = 0;
   int parsed_ = 0;
 };
 
@@ -57,6 +59,13 @@ TEST_F(MaterialCacheTest, SaysHowLongWhatItSaysHolds) {
   EXPECT_EQ(facts->good_until, 1000);
 
   EXPECT_GT(get("b", 1001)->good_until, 1'000'000);
+}
+
+TEST_F(MaterialCacheTest, ParsesAgainOnceSomethingHasBecomeValid) {
+  not_before_ = 700;
+
+  EXPECT_EQ(get("a", 500)->good_until, 699);
+  EXPECT_EQ(get("a", 700)->good_until, 1000);
 }
 
 }  // namespace

@@ -65,6 +65,17 @@ spec:
       - {kind: Secret, name: part-2, key: rest}
 )";
 
+constexpr const char* kBundle = R"(
+apiVersion: handfast.dev/v1alpha1
+kind: UpstreamTLSPolicy
+metadata: {name: orders, namespace: shop}
+spec:
+  targetRefs: [{name: api}]
+  validation:
+    hostname: api.example
+    caCertificateRefs: [{kind: Secret, name: bundle}, {kind: Secret, name: more}]
+)";
+
 constexpr const char* kPolicy = "tls/shop/orders@utls/api:443";
 
 class PolicyMaterialTest : public ::testing::Test {
@@ -195,7 +206,58 @@ TEST_F(PolicyMaterialTest, TakesPkcs12UnderEitherNameButOnlyWithPassphrases) {
   without.erase(without.find("  privateKeyPassphraseRef"),
                 std::string_view("  privateKeyPassphraseRef: {name: pass}\n").size());
   apply_yaml(state_, without);
-  EXPECT_EQ(run().refused.value_or(config::Refusal{}).reason, Reason::SecretMissing);
+  EXPECT_EQ(run().refused.value_or(config::Refusal{}).reason, Reason::Passphrase);
+  EXPECT_NE(report_text(output_).find("holds PKCS#12, and there is no passphrase"),
+            std::string::npos);
+}
+
+TEST_F(PolicyMaterialTest, NamesAnAuthorityThatIsNotValidYetAndBelievesTheOthers) {
+  const handfast::testing::TestAuthority next{"next", {.not_before = kNow + 1}};
+  apply_yaml(state_, kBundle);
+  set_secret("bundle", "ca.crt", authority_.cert_pem() + next.cert_pem());
+  set_secret("more", "ca.crt", authority_.cert_pem());
+
+  const config::UpstreamTls tls = run();
+
+  EXPECT_FALSE(tls.refused) << tls.refused->detail;
+  EXPECT_EQ(tls.ca.size(), 2U);
+  const std::string report = report_text(output_);
+  EXPECT_NE(report.find("ResolvedRefs: PartiallyInvalidCertificateRef"), std::string::npos)
+      << report;
+  EXPECT_NE(report.find("entry 2 (CN=next): is valid only from"), std::string::npos) << report;
+}
+
+TEST_F(PolicyMaterialTest, TakesTenMebibytesOfAuthoritiesAndNoMore) {
+  constexpr std::size_t kHalf = std::size_t{5} << 20;
+  apply_yaml(state_, kBundle);
+  std::string half = authority_.cert_pem();
+  while (half.size() < kHalf) half += '\n';
+  set_secret("bundle", "ca.crt", half);
+  set_secret("more", "ca.crt", half);
+  EXPECT_FALSE(run().refused);
+
+  set_secret("more", "ca.crt", half + '\n');
+
+  EXPECT_EQ(run().refused.value_or(config::Refusal{}).reason, Reason::BadCa);
+}
+
+TEST_F(PolicyMaterialTest, TellsOfAListBeforeItEnds) {
+  constexpr std::int64_t kTime = 400;
+  apply_yaml(state_,
+             std::string(kBundle) + "    revocation: {crlRefs: [{kind: Secret, name: list}]}\n");
+  set_secret("bundle", "ca.crt", authority_.cert_pem());
+  set_secret("more", "ca.crt", authority_.cert_pem());
+  const auto report_at = [&](std::int64_t elapsed) {
+    set_secret("list", "ca.crl",
+               authority_.crl_pem(
+                   {}, {.this_update = kNow - elapsed, .next_update = kNow - elapsed + kTime}));
+    EXPECT_FALSE(run().refused);
+    return report_text(output_);
+  };
+
+  EXPECT_EQ(report_at(kTime * 3 / 4 - 1).find("list"), std::string::npos);
+  EXPECT_NE(report_at(kTime * 3 / 4).find("Less than a quarter"), std::string::npos);
+  EXPECT_NE(report_at(kTime + 1).find("The list's nextUpdate was"), std::string::npos);
 }
 
 TEST_F(PolicyMaterialTest, JoinsAListThatStandsInParts) {

@@ -63,13 +63,24 @@ TEST(CaBundle, RefusesABundleWithoutAnyUsableEntry) {
   EXPECT_EQ(refusal(""), "ca.crt: is empty");
 }
 
-TEST(CaBundle, KeepsAnAnchorThatIsNotYetValid) {
+TEST(CaBundle, KeepsAnAnchorThatIsNotYetValidAndNamesIt) {
+  const TestAuthority root{"root"};
+  const TestAuthority later{"later", {.not_before = kYear2026 + 20}};
   const TestAuthority next{"next", {.not_before = kYear2026 + 10}};
+  const std::string pem = root.cert_pem() + later.cert_pem() + next.cert_pem();
 
-  const auto bundle = CaBundle::load(next.cert_pem(), kYear2026);
+  const auto bundle = CaBundle::load(pem, kYear2026);
 
   ASSERT_TRUE(bundle.has_value()) << bundle.error();
-  EXPECT_EQ((*bundle)->anchors().size(), 1U);
+  EXPECT_EQ((*bundle)->anchors().size(), 3U);
+  EXPECT_TRUE((*bundle)->warnings().empty());
+  ASSERT_EQ((*bundle)->early().size(), 2U);
+  EXPECT_EQ((*bundle)->early()[1], "entry 3 (CN=next): is valid only from 2026-01-01T00:00:10Z");
+  EXPECT_EQ((*bundle)->next_not_before(), kYear2026 + 10);
+  const auto then = CaBundle::load(pem, kYear2026 + 20);
+  ASSERT_TRUE(then.has_value()) << then.error();
+  EXPECT_TRUE((*then)->early().empty());
+  EXPECT_EQ((*then)->next_not_before(), 0);
 }
 
 TEST(CaBundle, RefusesTheWholeForOneTornBlock) {
