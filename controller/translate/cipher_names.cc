@@ -129,6 +129,31 @@ constexpr auto kWordsToBackends = std::to_array<std::string_view>({
     "kEDH",
 });
 
+constexpr auto kTls13Suites = std::to_array<std::string_view>({
+    "TLS_AES_128_CCM_8_SHA256",
+    "TLS_AES_128_CCM_SHA256",
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+});
+constexpr auto kGroups = std::to_array<std::string_view>({
+    "P-256",
+    "P-384",
+    "P-521",
+    "SecP256r1MLKEM768",
+    "X25519",
+    "X25519MLKEM768",
+    "X448",
+    "ffdhe2048",
+    "ffdhe3072",
+    "ffdhe4096",
+    "ffdhe6144",
+    "prime256v1",
+    "secp256r1",
+    "secp384r1",
+    "secp521r1",
+});
+
 bool is_in(std::span<const std::string_view> names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
 }
@@ -154,6 +179,17 @@ bool is_known(std::string_view element, CipherUse use) {
   }
 }
 
+std::optional<std::string_view> find_not_in(std::span<const std::string_view> names,
+                                            std::string_view list) {
+  while (true) {
+    const std::size_t colon = std::min(list.find(':'), list.size());
+    const std::string_view name = list.substr(0, colon);
+    if (!is_in(names, name)) return name;
+    if (colon == list.size()) return std::nullopt;
+    list.remove_prefix(colon + 1);
+  }
+}
+
 }  // namespace
 
 std::optional<std::string_view> find_unknown_cipher(std::string_view list, CipherUse use) {
@@ -164,6 +200,14 @@ std::optional<std::string_view> find_unknown_cipher(std::string_view list, Ciphe
     list.remove_prefix(std::min(colon + 1, list.size()));
   }
   return std::nullopt;
+}
+
+std::optional<std::string_view> find_unknown_suite(std::string_view list) {
+  return find_not_in(kTls13Suites, list);
+}
+
+std::optional<std::string_view> find_unknown_group(std::string_view list) {
+  return find_not_in(kGroups, list);
 }
 
 }  // namespace handfast::translate

@@ -1,8 +1,6 @@
 #include "controller/translate/front_values.h"
 
 #include <algorithm>
-#include <array>
-#include <span>
 
 #include "controller/translate/cipher_names.h"
 #include "controller/translate/findings.h"
@@ -12,27 +10,6 @@ namespace handfast::translate {
 namespace {
 
 constexpr std::size_t kLongestList = 4096;
-constexpr auto kGroups = std::to_array<std::string_view>({
-    "P-256",
-    "P-384",
-    "P-521",
-    "SecP256r1MLKEM768",
-    "X25519",
-    "X25519MLKEM768",
-    "X448",
-    "ffdhe2048",
-    "ffdhe3072",
-    "ffdhe4096",
-    "ffdhe6144",
-    "prime256v1",
-    "secp256r1",
-    "secp384r1",
-    "secp521r1",
-});
-
-bool is_in(std::span<const std::string_view> names, std::string_view name) {
-  return std::ranges::find(names, name) != names.end();
-}
 
 template <class Each>
 void split(std::string_view text, char separator, Each each) {
@@ -71,16 +48,8 @@ Result<FrontCiphers> parse_front_ciphers(std::string_view value) {
 
 Result<std::string> parse_front_groups(std::string_view value) {
   if (value == "auto") return std::string();
-  std::string_view unknown;
-  bool any_unknown = false;
-  split(value, ':', [&](std::string_view name) {
-    if (!any_unknown && !is_in(kGroups, name)) {
-      unknown = name;
-      any_unknown = true;
-    }
-  });
-  if (any_unknown) {
-    return fail(Reason::InvalidValue, quoted(unknown) + " is no group for the key exchange.");
+  if (const auto unknown = find_unknown_group(value)) {
+    return fail(Reason::InvalidValue, quoted(*unknown) + " is no group for the key exchange.");
   }
   return std::string(value);
 }

@@ -161,7 +161,8 @@ Result<std::string> expand_name(std::string_view value, const NameVariables& var
     name.append(content);
   }
   if (name.ends_with('.')) name.pop_back();
-  if (!is_dns_name(name) && !is_ip_address(name)) {
+  // "127.1": what looks like an address, and isn't one, no certificate can prove.
+  if (!is_ip_address(name) && (!is_dns_name(name) || ends_in_number(name))) {
     return fail(Reason::InvalidValue, quoted(value) + " is neither a DNS name nor an IP address.");
   }
   return to_lower(name);

@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "controller/translate/cipher_names.h"
+#include "controller/translate/findings.h"
 #include "controller/translate/operator_rules.h"
 #include "controller/translate/policy_material.h"
 #include "controller/translate/services.h"
@@ -50,14 +52,27 @@ void apply_protocol(const objects::PolicyProtocol& protocol, PolicyPlan& plan,
   rules.versions = versions_of(protocol);
   rules.cipher_suites = join(protocol.cipher_suites);
   rules.groups = join(protocol.groups);
+  const auto refuse = [&](std::string_view field, std::string detail) {
+    keep_first(rules.refused, report.as(kInvalid).refuse(Reason::InvalidValue,
+                                                         "spec.protocol." + std::string{field},
+                                                         std::move(detail), "Correct the list."));
+  };
   if (!protocol.ciphers.empty()) {
     auto ciphers = parse_ciphers(join(protocol.ciphers));
     if (ciphers) {
       rules.ciphers = *std::move(ciphers);
     } else {
-      keep_first(rules.refused,
-                 report.as(kInvalid).refuse(ciphers.error().reason, "spec.protocol.ciphers",
-                                            ciphers.error().detail, "Correct the list."));
+      refuse("ciphers", std::move(ciphers.error().detail));
+    }
+  }
+  if (!rules.cipher_suites.empty()) {
+    if (const auto unknown = find_unknown_suite(rules.cipher_suites)) {
+      refuse("cipherSuites", quoted(*unknown) + " is no cipher suite of TLS 1.3 that is known.");
+    }
+  }
+  if (!rules.groups.empty()) {
+    if (const auto unknown = find_unknown_group(rules.groups)) {
+      refuse("groups", quoted(*unknown) + " is no group for the key exchange that is known.");
     }
   }
   if (!protocol.alpn_given) return;

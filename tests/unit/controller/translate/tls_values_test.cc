@@ -76,8 +76,9 @@ TEST(ExpandName, FillsInWhatNoClientControls) {
 }
 
 TEST(ExpandName, RefusesEverythingElse) {
-  for (const char* bad : {"", "$host", "$http_x", "a$", "${service_name", "$service_namex", "a b",
-                          "*.shop.svc", "a..b", "a/b", "-a", "http://a"}) {
+  for (const char* bad :
+       {"", "$host", "$http_x", "a$", "${service_name", "$service_namex", "a b", "*.shop.svc",
+        "a..b", "a/b", "-a", "http://a", "127.1", "127.0.0.01", "1.2.3", "api.443", "[::1]"}) {
     EXPECT_FALSE(expand_name(bad, kVariables).has_value()) << bad;
   }
 }
