@@ -79,7 +79,8 @@ class Objects(unittest.TestCase):
 
     def test_flags_are_those_of_the_controller_that_runs(self):
         self.pod("--controller-class=other.dev/controller", "--ingress-class=other",
-                 "--metrics=0.0.0.0:10254", "--watch-namespace=shop", "--crl-dir=/etc/crls")
+                 "--metrics=0.0.0.0:10254", "--watch-namespace=shop", "--crl-dir=/etc/crls",
+                 "--state-dir=/run/handfast")
 
         done = self.plugin("explain", "works.test/")
 
