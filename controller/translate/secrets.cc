@@ -42,7 +42,9 @@ Place place_of(const ItemKey& key, const Error& error) {
 }  // namespace
 
 objects::ObjectKey last_good_topic(const ItemKey& key) {
-  return {"last good " + key.kind, key.ns, key.name};
+  // Whoever asks whether a CRL was there doesn't rest on the pair of the same Secret: the first
+  // generation that is acknowledged would have all Ingresses looked at again.
+  return {"last good " + key.kind + ' ' + std::string{file_name(key.item)}, key.ns, key.name};
 }
 
 objects::ObjectKey last_good_front_topic() { return {"last good front", {}, {}}; }
