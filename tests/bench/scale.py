@@ -140,13 +140,14 @@ def status(port, target):
 
 
 def tree_bytes(folder):
-    """What it takes on a tmpfs: whole pages, and about a kilobyte for each inode."""
-    pages = inodes = 0
+    """What it takes on a tmpfs: whole pages, and about a kilobyte for each inode. A file with several
+    names is there once."""
+    pages = {}
     for path, _, files in os.walk(folder):
         for name in (*files, "."):
-            pages += os.lstat(os.path.join(path, name)).st_blocks * 512
-            inodes += 1
-    return pages, inodes
+            found = os.lstat(os.path.join(path, name))
+            pages[found.st_ino] = found.st_blocks * 512
+    return sum(pages.values()), len(pages)
 
 
 class Scale:
