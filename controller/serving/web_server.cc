@@ -386,8 +386,9 @@ bool Server::take_body(Connection& one, Exchange& exchange, WebRequest& request)
   return !one.is_given_up;
 }
 
-// Of those that are still on their way the oldest is given up; one that is being handled is waited
-// for. False: it took too long, or this one is given up itself.
+// Of those that are still on their way the oldest is given up, but not one that began just now,
+// else many at once would end each other; one that is being handled is waited for. False: it took
+// too long, or this one is given up itself.
 bool Server::make_room_for_body(Connection& one) {
   const auto has_body = [](const Connection& each) { return each.has_body; };
   const auto goes = [](const Connection& each) { return each.has_body && each.is_given_up; };
@@ -396,10 +397,13 @@ bool Server::make_room_for_body(Connection& one) {
   const Clock::time_point until = one.since + limits_.body_time;
   while (!one.is_given_up &&
          std::ranges::count_if(all_, has_body) >= static_cast<long>(limits_.bodies)) {
-    if (std::ranges::none_of(all_, goes)) {
-      if (Connection* const oldest = find_longest_waiting(has_body)) give_up(*oldest);
-    }
-    if (changed_.wait_until(lock, until) == std::cv_status::timeout) return false;
+    Connection* const oldest =
+        std::ranges::none_of(all_, goes) ? find_longest_waiting(has_body) : nullptr;
+    if (oldest != nullptr && oldest->since + limits_.body_grace <= Clock::now()) give_up(*oldest);
+    changed_.wait_until(lock, oldest == nullptr || oldest->is_given_up
+                                  ? until
+                                  : std::min(until, oldest->since + limits_.body_grace));
+    if (Clock::now() >= until) return false;
   }
   one.since = Clock::now();
   one.has_body = !one.is_given_up;

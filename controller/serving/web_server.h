@@ -56,6 +56,7 @@ struct WebLimits {
   std::chrono::milliseconds head_time{
       10'000};  // of the first with the handshake; else from its first byte
   std::chrono::milliseconds body_time{10'000};
+  std::chrono::milliseconds body_grace{250};     // that one has before it is given up for another
   std::chrono::milliseconds idle_time{120'000};  // between two requests
 };
 

@@ -224,7 +224,7 @@ TEST_F(WebServerTest, WhatIsLateEnds) {
 }
 
 TEST_F(WebServerTest, TheOldestBodyIsGivenUpForTheNext) {
-  open({.bodies = 2, .body_bytes = 10});
+  open({.bodies = 2, .body_bytes = 10, .body_grace = milliseconds{0}});
   std::vector<std::unique_ptr<Client>> clients;
   for (int n = 0; n < 3; ++n) {
     clients.push_back(std::make_unique<Client>(address_));
@@ -236,6 +236,26 @@ TEST_F(WebServerTest, TheOldestBodyIsGivenUpForTheNext) {
   EXPECT_EQ(clients.front()->receive(), "");
   clients.back()->send("xyz");
   EXPECT_THAT(clients.back()->receive(), HasSubstr("/b xyz"));
+}
+
+TEST_F(WebServerTest, ABodyThatBeganJustNowIsWaitedFor) {
+  open({.bodies = 1, .body_bytes = 10, .body_grace = milliseconds{10'000}});
+  const std::string head =
+      "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+  const Client first{address_};
+  first.send(head);
+  ASSERT_THAT(first.receive("\r\n\r\n"), HasSubstr(" 100 "));
+  const Client second{address_};
+  second.send(head);
+  const Client other{address_};
+  other.send(kGet);
+  ASSERT_THAT(other.receive(), HasSubstr("/a"));
+
+  first.send("xyz");
+  EXPECT_THAT(first.receive(), HasSubstr("/b xyz"));
+  EXPECT_THAT(second.receive("\r\n\r\n"), HasSubstr(" 100 "));
+  second.send("abc");
+  EXPECT_THAT(second.receive(), HasSubstr("/b abc"));
 }
 
 TEST_F(WebServerTest, BodiesInTheHandlersHandsCountToo) {
