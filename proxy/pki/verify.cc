@@ -18,6 +18,8 @@ namespace {
 
 // No honest chain is longer; keeps depth + 2 far from overflow.
 constexpr int kMaxDepth = 100;
+// Other ways that are tried where the peer shows several certificates of one authority.
+constexpr int kMostDetours = 4;
 
 struct Request {
   X509* leaf;
@@ -286,12 +288,22 @@ Verdict judge_revocation(const Request& request, STACK_OF(X509) * chain) {
   return verdict;
 }
 
-int count_of_name(const STACK_OF(X509) * anchors, const X509_NAME* name) {
+int count_of_name(const STACK_OF(X509) * certificates, const X509_NAME* name) {
   int count = 0;
-  for (int i = 0; i < sk_X509_num(anchors); ++i) {
-    if (X509_NAME_cmp(X509_get_subject_name(sk_X509_value(anchors, i)), name) == 0) ++count;
+  for (int i = 0; i < sk_X509_num(certificates); ++i) {
+    if (X509_NAME_cmp(X509_get_subject_name(sk_X509_value(certificates, i)), name) == 0) ++count;
   }
   return count;
+}
+
+// This very object: another may look the same and have come from somewhere else.
+bool drop(STACK_OF(X509) * certificates, const X509* certificate) {
+  for (int i = 0; i < sk_X509_num(certificates); ++i) {
+    if (sk_X509_value(certificates, i) != certificate) continue;
+    sk_X509_delete(certificates, i);
+    return true;
+  }
+  return false;
 }
 
 // A rollover: authorities of one name, each with a key of its own, and a certificate that doesn't
@@ -303,12 +315,18 @@ bool drop_namesake(STACK_OF(X509) * anchors, STACK_OF(X509) * chain) {
     if (count_of_name(anchors, X509_get_subject_name(issuer)) < 2) continue;
     EVP_PKEY* const key = X509_get0_pubkey(issuer);
     if (key != nullptr && X509_verify(sk_X509_value(chain, i), key) == 1) continue;
-    // By its place: what the peer sends may look the same and is none of ours.
-    for (int at = 0; at < sk_X509_num(anchors); ++at) {
-      if (sk_X509_value(anchors, at) != issuer) continue;
-      sk_X509_delete(anchors, at);
-      return true;
-    }
+    if (drop(anchors, issuer)) return true;
+  }
+  return false;
+}
+
+// An intermediate that several authorities signed, and the peer shows its certificates: OpenSSL
+// takes one of them and never goes back. Takes the highest that has another of its name out of what
+// was shown; false: there is none.
+bool drop_cross_certificate(STACK_OF(X509) * shown, const STACK_OF(X509) * chain) {
+  for (int i = sk_X509_num(chain) - 1; i > 0; --i) {
+    const X509* const taken = sk_X509_value(chain, i);
+    if (count_of_name(shown, X509_get_subject_name(taken)) > 1 && drop(shown, taken)) return true;
   }
   return false;
 }
@@ -330,6 +348,36 @@ Verdict judge_chain(const Request& request, X509_STORE_CTX* context, bool verifi
                       ": " + X509_verify_cert_error_string(error) + advice(reason, request.rules));
   }
   return judge_revocation(request, chain);
+}
+
+Verdict judge_ways(const Request& request, STACK_OF(X509) * anchors) {
+  // One bundle's store finds an issuer by its name; a union is searched from end to end.
+  X509_STORE* store = request.trust.size() == 1 ? request.trust.front()->store() : nullptr;
+  STACK_OF(X509)* shown = request.rules.pin_only ? nullptr : request.untrusted;
+  BorrowedX509StackPtr shown_less;
+  std::optional<Verdict> direct;  // of the way that OpenSSL took, if others were tried
+  for (int detours = 0;;) {
+    const X509StoreCtxPtr context{X509_STORE_CTX_new()};
+    check(context != nullptr);
+    check(X509_STORE_CTX_init(context.get(), store, request.leaf, shown) == 1);
+    if (store == nullptr) X509_STORE_CTX_set0_trusted_stack(context.get(), anchors);
+    set_parameters(context.get(), request);
+    const bool verified = X509_verify_cert(context.get()) == 1;
+    if (verified) return judge_chain(request, context.get(), verified);
+    STACK_OF(X509)* const chain = X509_STORE_CTX_get0_chain(context.get());
+    if (drop_namesake(anchors, chain)) {
+      store = nullptr;  // it has the one that was dropped
+      continue;
+    }
+    if (!direct) direct = judge_chain(request, context.get(), verified);
+    if (shown_less == nullptr && shown != nullptr) {
+      shown_less.reset(sk_X509_dup(shown));
+      check(shown_less != nullptr);
+      shown = shown_less.get();
+    }
+    if (detours++ == kMostDetours || !drop_cross_certificate(shown, chain))
+      return *std::move(direct);
+  }
 }
 
 }  // namespace
@@ -355,21 +403,7 @@ Verdict verify_chain(X509* leaf, STACK_OF(X509) * untrusted,
     return refuse(Reason::UntrustedIssuer, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
                   "no certificate authority is trusted here");
   }
-  // One bundle's store finds an issuer by its name; a union is searched from end to end.
-  X509_STORE* store = trust.size() == 1 ? trust.front()->store() : nullptr;
-  for (;;) {
-    const X509StoreCtxPtr context{X509_STORE_CTX_new()};
-    check(context != nullptr);
-    check(X509_STORE_CTX_init(context.get(), store, leaf, rules.pin_only ? nullptr : untrusted) ==
-          1);
-    if (store == nullptr) X509_STORE_CTX_set0_trusted_stack(context.get(), anchors.get());
-    set_parameters(context.get(), request);
-    const bool verified = X509_verify_cert(context.get()) == 1;
-    if (verified || !drop_namesake(anchors.get(), X509_STORE_CTX_get0_chain(context.get()))) {
-      return judge_chain(request, context.get(), verified);
-    }
-    store = nullptr;  // it has the one that was dropped
-  }
+  return judge_ways(request, anchors.get());
 }
 
 }  // namespace handfast::pki

@@ -11,7 +11,8 @@
 // Expired, NotYetValid), revocation last (Revoked, Crl*), judged on a chain whose signatures hold.
 //
 // Of several authorities of one name (a rollover) the one that signed counts, whether or not the
-// certificate says which it was.
+// certificate says which it was. Where the peer shows several certificates of an intermediate
+// (cross-certificates), a few ways are tried; if all fail, the verdict is the first one's.
 //
 // An anchor need not be a root. It is believed as it stands: no CRL is asked about it, unless it is
 // the peer's own certificate.

@@ -181,6 +181,30 @@ TEST_F(VerifyTest, FindsTheRightOneOfSeveralAuthoritiesOfOneName) {
             Reason::Ok);
 }
 
+TEST_F(VerifyTest, FindsTheWayAmongCrossCertificates) {
+  const TestAuthority stranger{"stranger"};
+  const TestAuthority crossed =
+      stranger.intermediate("issuing", {.reuse_key = issuing_.certificate().shared_key()});
+  const TestAuthority narrow = root_.intermediate(
+      "issuing", {.reuse_key = issuing_.certificate().shared_key(),
+                  .extensions = {{"nameConstraints", "critical,permitted;DNS:other.test"}}});
+  const auto leaf = issuing_.issue("a.svc.test");
+  const auto with = [&](std::initializer_list<TestAuthority> shown) {
+    std::string chain = leaf.cert_pem();
+    for (const TestAuthority& one : shown) chain += one.cert_pem();
+    return judge(chain, root_.cert_pem(), expecting({"a.svc.test"})).reason;
+  };
+
+  EXPECT_EQ(with({issuing_, crossed}), Reason::Ok);
+  EXPECT_EQ(with({crossed, issuing_}), Reason::Ok);
+  EXPECT_EQ(with({narrow, crossed, issuing_}), Reason::Ok);
+  EXPECT_EQ(with({crossed}), Reason::UntrustedIssuer);
+  EXPECT_EQ(with({crossed, crossed, narrow}), Reason::UntrustedIssuer);
+  // Not for ever.
+  EXPECT_EQ(with({crossed, crossed, crossed, crossed, crossed, crossed, issuing_}),
+            Reason::UntrustedIssuer);
+}
+
 TEST_F(VerifyTest, RefusesAPeerWithoutACertificate) {
   VerifyRules client;
   client.purpose = Purpose::Client;
