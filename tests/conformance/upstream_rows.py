@@ -84,6 +84,51 @@ def expired_root_beside_a_good_one(w):
     return Setup(old.server(NAME), ca=w.ca.cert_pem + old.cert_pem)
 
 
+def root_of_tomorrow(_):
+    new = Authority("new", **FUTURE)
+    return Setup(new.server(NAME), ca=new)
+
+
+def beside_a_root_of_tomorrow(w):
+    return Setup(w.leaf(), ca=Authority("new", **FUTURE).cert_pem + w.ca.cert_pem)
+
+
+def rollover(signer, below=False):
+    """Authorities of one name, and certificates that don't say which key signed them."""
+    def make(_w):
+        both = [Authority("rolled", identifiers=False) for _ in range(2)]
+        issuer = both[signer]
+        if below:
+            issuer = issuer.intermediate("issuer", identifiers=False)
+        return Setup(issuer.server(NAME), ca="".join(one.cert_pem for one in both),
+                     crl="".join(one.crl() for one in (*both, issuer)) if below else None)
+
+    return make
+
+
+def cross_signed(trust_new):
+    """A new root that the old one has signed too: clients of either take the chain."""
+    def make(_w):
+        old, new = Authority("old root"), Authority("new root")
+        issuer = new.intermediate("issuer")
+        crossed = Authority("new root", parent=old, key=new.key)
+        return Setup(with_chain(issuer.server(NAME), issuer.certificate, crossed.certificate),
+                     ca=new if trust_new else old)
+
+    return make
+
+
+def signed_by_a_stranger_too(stranger_first):
+    """An intermediate with two certificates, of which one leads to nobody who is trusted."""
+    def make(w):
+        issuer = w.ca.intermediate("issuer")
+        other = Authority("issuer", parent=w.other, key=issuer.key)
+        both = [issuer.certificate, other.certificate]
+        return with_chain(issuer.server(NAME), *(reversed(both) if stranger_first else both))
+
+    return make
+
+
 def impostor(w):
     """The name of an authority that is trusted, and another key."""
     return Authority("table").server(NAME)
@@ -160,6 +205,16 @@ CHAINS = (
     # Such an authority never becomes an anchor, and of a bundle the good ones stay.
     Row("expired root", expired_root, 503, "bad_ca"),
     Row("expired root beside a good one", expired_root_beside_a_good_one, 502, "untrusted_issuer"),
+    Row("root of tomorrow", root_of_tomorrow, 502, "not_yet_valid"),
+    Row("beside a root of tomorrow", beside_a_root_of_tomorrow),
+    Row("first of two authorities of one name", rollover(0)),
+    Row("second of two authorities of one name", rollover(1)),
+    Row("below the first of two of one name", rollover(0, below=True)),
+    Row("below the second of two of one name", rollover(1, below=True)),
+    Row("cross-signed root, the old one trusted", cross_signed(False)),
+    Row("cross-signed root, the new one trusted", cross_signed(True)),
+    Row("intermediate that a stranger signed too", signed_by_a_stranger_too(False)),
+    Row("intermediate that a stranger signed too, its first", signed_by_a_stranger_too(True)),
     Row("authority that nobody trusts", lambda w: w.leaf(ca=w.other), 502, "untrusted_issuer"),
     Row("name of the authority, another key", impostor, 502, "untrusted_issuer"),
     Row("signed by itself", lambda w: with_chain(Authority(NAME).server(NAME)), 502,
@@ -214,6 +269,15 @@ def by_policy(wanted, **san):
     return make
 
 
+def utf8_name(w):
+    """The bytes that a careless tool writes for an international name."""
+    san = x509.SubjectAlternativeName([x509.DNSName("xn--bcher-kva.shop.svc")])
+    der = san.public_bytes().replace(b"xn--bcher-kva", "bücher".encode().ljust(13, b"x"))
+    raw = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, der)
+    return Setup(w.ca.issue("", extensions=[raw]),
+                 annotations={"proxy-ssl-name": "xn--bcher-kva.shop.svc"})
+
+
 URI = "spiffe://shop.example/ns/shop/sa/orders"
 MISMATCH = (502, "name_mismatch")
 
@@ -229,6 +293,7 @@ NAMES = (
     Row("beginning of a longer name", lambda w: w.leaf(NAME + ".evil.test"), *MISMATCH),
     Row("NUL after the name", lambda w: w.leaf(NAME + "\0.evil.test"), *MISMATCH),
     Row("space after the name", lambda w: w.leaf(NAME + " "), *MISMATCH),
+    Row("UTF-8 where ASCII is expected", utf8_name, *MISMATCH, OPENSSL),
     Row("punycode", named("xn--bcher-kva.shop.svc", dns=["xn--bcher-kva.shop.svc"])),
     Row("wildcard", lambda w: w.leaf("*.shop.svc")),
     Row("wildcard for two labels", lambda w: w.leaf("*.svc"), *MISMATCH),
@@ -284,6 +349,7 @@ STRENGTH = (
     Row("RSA of 1,024 bits", of_kind("rsa1024", weak=True), 502, "weak"),
     Row("issuer with RSA of 1,024 bits", issued_by_kind("rsa1024", weak=True), 502, "weak"),
     Row("issuer with P-192", issued_by_kind("p192", weak=True), 502, "weak", OPENSSL),
+    Row("issuer with DSA", issued_by_kind("dsa", weak=True), 502, "weak", OPENSSL),
     Row("SHA-1", odd("-sha1"), 502, "weak"),
     Row("MD5", odd("-md5"), 502, "weak"),
 )
@@ -407,6 +473,7 @@ LISTS = (
     Row("DER", lambda w: Setup(w.leaf(), crl=w.ca.crl_der())),
     Row("text, CRLF", lambda w: Setup(w.leaf(), crl="Our list\r\n" + w.ca.crl().replace(
         "\n", "\r\n") + "The end\r\n")),
+    Row("byte order mark", lambda w: Setup(w.leaf(), crl="\ufeff" + w.ca.crl())),
     Row("empty list file", lambda w: Setup(w.leaf(), crl=""), 503, "bad_crl"),
     Row("junk", lambda w: Setup(w.leaf(), crl="junk"), 503, "bad_crl"),
     Row("torn list", lambda w: Setup(w.leaf(), crl=w.ca.crl()[:200]), 503, "bad_crl"),
@@ -445,6 +512,14 @@ MATERIAL = (
     Row("PKCS#1", ours(lambda w: w.client(key=new_key("rsa2048")),
                        tls_key=lambda w, leaf: leaf.key_pem_as("traditional"))),
     Row("chain of ours", ours(lambda w: w.ca.intermediate("clients").client("deep"))),
+    Row("leaf of ours behind its issuer", ours(
+        lambda w: w.ca.intermediate("clients").client("deep"),
+        tls_crt=lambda w, leaf: leaf.chain_pem[len(leaf.cert_pem):] + leaf.cert_pem)),
+    Row("key in DER", ours(tls_key=lambda w, leaf: leaf.key_der), 503, "bad_key"),
+    Row("key with another behind it", ours(tls_key=lambda w, leaf: leaf.key_pem + new_leaf_key()),
+        503, "bad_key"),
+    Row("junk behind the certificate", ours(tls_crt=lambda w, leaf: leaf.cert_pem + "-----BEGIN"),
+        503, "bad_certificate"),
     # Who put it there should know: it isn't taken out silently.
     Row("private key beside the CA", ours(ca_crt=lambda w, leaf: w.ca.cert_pem + leaf.key_pem), 503,
         "bad_ca"),

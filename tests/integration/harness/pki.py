@@ -11,7 +11,7 @@ import tempfile
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
@@ -35,6 +35,8 @@ def new_key(kind="p256"):
         return ec.generate_private_key(ec.SECP256R1())
     if kind in ("p192", "p384"):
         return ec.generate_private_key({"p192": ec.SECP192R1, "p384": ec.SECP384R1}[kind]())
+    if kind == "dsa":
+        return dsa.generate_private_key(2048)
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     return rsa.generate_private_key(public_exponent=65537, key_size=int(kind[3:]))
@@ -96,9 +98,15 @@ class Leaf:
 
     @property
     def key_pem(self):
-        return self.key.private_bytes(serialization.Encoding.PEM,
-                                      serialization.PrivateFormat.PKCS8,
-                                      serialization.NoEncryption()).decode()
+        return self._key_as(serialization.Encoding.PEM).decode()
+
+    @property
+    def key_der(self):
+        return self._key_as(serialization.Encoding.DER)
+
+    def _key_as(self, encoding):
+        return self.key.private_bytes(encoding, serialization.PrivateFormat.PKCS8,
+                                      serialization.NoEncryption())
 
     def key_pem_as(self, form, passphrase=None):
         shape = {"pkcs8": serialization.PrivateFormat.PKCS8,
@@ -142,11 +150,14 @@ class FileLeaf(Leaf):
 
 class Authority:
     def __init__(self, name, *, parent=None, not_before=None, not_after=None, key=None,
-                 is_ca=True, path_length=None, cert_sign=True, crl_sign=True, extensions=()):
-        """`extensions`: more of them, all critical."""
+                 is_ca=True, path_length=None, cert_sign=True, crl_sign=True, extensions=(),
+                 identifiers=True):
+        """`extensions`: more of them, all critical. Without `identifiers` nothing that it signs says
+        which key signed it."""
         self.name = name_of(name)
         self.key = key or new_key()
         self.parent = parent
+        self.identifiers = identifiers
         issuer = parent or self
         builder = (x509.CertificateBuilder()
                    .subject_name(self.name).issuer_name(issuer.name)
@@ -158,10 +169,12 @@ class Authority:
                                   critical=True)
                    .add_extension(_key_usage(key_cert_sign=is_ca and cert_sign,
                                              crl_sign=crl_sign and is_ca,
-                                             digital_signature=not is_ca), critical=True)
-                   .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()),
-                                  critical=False)
-                   .add_extension(_issuer_key(issuer), critical=False))
+                                             digital_signature=not is_ca), critical=True))
+        if identifiers:
+            builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(
+                self.key.public_key()), critical=False)
+        if issuer.identifiers:
+            builder = builder.add_extension(_issuer_key(issuer), critical=False)
         for extension in extensions:
             builder = builder.add_extension(extension, critical=True)
         self.certificate = builder.sign(issuer.key, _digest(issuer.key))
@@ -174,6 +187,7 @@ class Authority:
         found.certificate = x509.load_pem_x509_certificate(crt.read_bytes())
         found.key = serialization.load_pem_private_key(key.read_bytes(), None)
         found.name, found.parent, found.issued_crls = found.certificate.subject, None, 0
+        found.identifiers = True
         return found
 
     @property
@@ -211,8 +225,9 @@ class Authority:
                    .not_valid_before(not_before or from_now(hours=-1))
                    .not_valid_after(not_after or from_now(days=90))
                    .add_extension(x509.BasicConstraints(False, None), critical=True)
-                   .add_extension(_key_usage(digital_signature=True), critical=True)
-                   .add_extension(_issuer_key(self), critical=False))
+                   .add_extension(_key_usage(digital_signature=True), critical=True))
+        if self.identifiers:
+            builder = builder.add_extension(_issuer_key(self), critical=False)
         for extension in extensions:
             builder = builder.add_extension(extension, critical=True)
         if responder:
