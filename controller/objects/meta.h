@@ -23,8 +23,8 @@ struct Meta {
   // RFC 3339 in UTC with whole seconds, "2026-03-01T12:00:00Z", or empty: comparing the text
   // compares the times.
   std::string creation_timestamp;
-  // Of an Ingress. Nobody asks for those of other kinds: in a cluster they are as large as the rest,
-  // and some change with every touch of an object.
+  // Of an Ingress. Nobody asks for those of other kinds: in a cluster they are as large as the
+  // rest, and some change with every touch of an object.
   std::map<std::string, std::string, std::less<>> annotations;
   std::map<std::string, std::string, std::less<>> labels;
   Origin origin;

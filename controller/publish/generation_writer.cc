@@ -106,7 +106,8 @@ Status GenerationWriter::write_directory(const std::string& directory, const Fil
   return {};
 }
 
-// One CA lies in the Secrets of thousands: on disk it is one file with as many names. Keys have one.
+// One CA lies in the Secrets of thousands: on disk it is one file with as many names. Keys have
+// one.
 Status GenerationWriter::write_item_file(const std::string& temporary, const std::string& directory,
                                          const std::string& name, const std::string& bytes) {
   const std::string path = temporary + "/" + name;

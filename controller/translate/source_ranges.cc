@@ -28,8 +28,7 @@ Result<std::vector<std::string>> parse_networks(const Annotation& annotation,
     if (more) rest.remove_prefix(comma + 1);
     auto network = clear_host_bits(clip(written));
     if (!network) return fail(network.error().reason, network.error().detail + '.');
-    if (written.find('/') != std::string_view::npos &&
-        !NetworkSet::parse({std::string{written}})) {
+    if (written.find('/') != std::string_view::npos && !NetworkSet::parse({std::string{written}})) {
       report.warn(Reason::InvalidValue, annotation.field(),
                   quoted(written) + " has bits set behind its prefix: " + *network + " counts.",
                   "Write the network, or the address alone.");
@@ -44,8 +43,8 @@ const Annotation* find_allowed(const Annotations& annotations, ObjectReport& rep
   const Annotation* const once = annotations.find(kAllowOnce);
   if (now == nullptr) return once;
   if (once != nullptr && once->value != now->value) {
-    report.warn(Reason::Conflict, once->field(),
-                "allowlist-source-range is there too and decides.", "Remove one of the two.");
+    report.warn(Reason::Conflict, once->field(), "allowlist-source-range is there too and decides.",
+                "Remove one of the two.");
   }
   return now;
 }

@@ -80,8 +80,7 @@ Result<Network> read_network(std::string_view text) {
   if (slash != std::string_view::npos) {
     const auto told = try_prefix(text.substr(slash + 1), width);
     if (!told) {
-      return fail(Reason::InvalidValue, in_quotes(text) +
-                                            " needs the length of its prefix, 0 to " +
+      return fail(Reason::InvalidValue, in_quotes(text) + " needs the length of its prefix, 0 to " +
                                             std::to_string(width) + ", after the '/'");
     }
     prefix = *told;
@@ -128,9 +127,9 @@ Status NetworkSet::add(std::string_view network) {
   if (!read) return fail(read.error());
   const auto& [written, first, last, prefix] = *read;
   if (first != written) {
-    return fail(Reason::InvalidValue,
-                in_quotes(network) + " has bits set behind its prefix: the network is " +
-                    read->text() + ", the address alone " + text_of(written));
+    return fail(Reason::InvalidValue, in_quotes(network) +
+                                          " has bits set behind its prefix: the network is " +
+                                          read->text() + ", the address alone " + text_of(written));
   }
   if (first < kFirstMapped && last >= kLastMapped) {  // IPv6 networks hold no IPv4 address
     ranges_.push_back({first, {0, kFirstMapped[1] - 1}});

@@ -239,8 +239,8 @@ struct Route {
   bool ssl_redirect = false;  // plain requests are answered 308 to https
   bool access_log = true;
   Rare<SourceRanges> sources;  // whose requests it takes; others are answered 403
-  Rare<ClientAccess> client;  // needs VirtualHost::client, unless it is refused
-  Rare<ExternalAuth> auth;    // asked about each request
+  Rare<ClientAccess> client;   // needs VirtualHost::client, unless it is refused
+  Rare<ExternalAuth> auth;     // asked about each request
 
   std::optional<Refusal> refused;
   friend bool operator==(const Route&, const Route&) = default;

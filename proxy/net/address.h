@@ -31,8 +31,8 @@ class Address {
   [[nodiscard]] std::uint16_t port() const noexcept;
 
   [[nodiscard]] std::optional<IpBytes> ip_bytes() const;  // none of other families
-  [[nodiscard]] std::string ip() const;         // "2001:db8::1"; IPv4-mapped as IPv4
-  [[nodiscard]] std::string to_string() const;  // "[2001:db8::1]:8443"
+  [[nodiscard]] std::string ip() const;                   // "2001:db8::1"; IPv4-mapped as IPv4
+  [[nodiscard]] std::string to_string() const;            // "[2001:db8::1]:8443"
   // The same without an allocation; a view into `space`.
   static constexpr std::size_t kMaxText = 64;
   std::string_view write(std::span<char, kMaxText> space) const;

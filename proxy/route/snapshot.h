@@ -49,9 +49,10 @@ struct HostEntry {
   std::vector<std::string> certificate_sources;
   std::vector<config::RequestExpression> hash_by;  // of each route, without parts where it has none
   std::vector<std::unique_ptr<const AuthRules>> auth;  // of each route, null where it asks nobody
-  std::vector<std::unique_ptr<const SourceRules>> sources;  // of each route, null where all may come
-  std::shared_ptr<const tls::ClientPolicy> client;     // null: clients aren't asked for one
-  Rare<config::Route> passthrough;                     // of config.passthrough, by relay_route()
+  std::vector<std::unique_ptr<const SourceRules>>
+      sources;                                      // of each route, null where all may come
+  std::shared_ptr<const tls::ClientPolicy> client;  // null: clients aren't asked for one
+  Rare<config::Route> passthrough;                  // of config.passthrough, by relay_route()
   // Dense numbers of the routes for per-worker counters, and what keeps them reserved.
   std::vector<std::uint32_t> metrics_ids;
   std::shared_ptr<void> metrics_lease;

@@ -52,9 +52,9 @@ TEST(AnnotationTable, KnowsOurOwnNamesUnderOurPrefixOnly) {
 
 TEST(AnnotationTable, RefusesWhateverRestrictsAccess) {
   for (const std::string_view name :
-       {"auth-type", "auth-snippet", "limit-allowlist", "limit-rps",
-        "satisfy", "enable-modsecurity", "server-snippet", "rewrite-target", "canary",
-        "mirror-target", "upstream-vhost"}) {
+       {"auth-type", "auth-snippet", "limit-allowlist", "limit-rps", "satisfy",
+        "enable-modsecurity", "server-snippet", "rewrite-target", "canary", "mirror-target",
+        "upstream-vhost"}) {
     const AnnotationRow* row = find_annotation(kNginxPrefix, name);
     ASSERT_NE(row, nullptr) << name;
     EXPECT_EQ(row->what, AnnotationClass::Refused) << name;

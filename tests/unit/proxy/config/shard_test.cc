@@ -60,8 +60,8 @@ TEST(Shard, SurvivesTheTripThroughText) {
                                          .pass_certificate = true,
                                          .refused = {}};
   expect_round_trip(asking);
-  asking.routes[0].sources = SourceRanges{.denied = {"10.1.0.0/16"},
-                                          .allowed = {"10.0.0.0/8", "2001:db8::/32"}};
+  asking.routes[0].sources =
+      SourceRanges{.denied = {"10.1.0.0/16"}, .allowed = {"10.0.0.0/8", "2001:db8::/32"}};
   expect_round_trip(asking);
   asking.client = ClientTls{.ca = sample_client().ca, .crl = {}, .subject = {}, .names = {}};
   asking.routes[0].client = ClientAccess{
