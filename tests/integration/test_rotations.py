@@ -16,70 +16,18 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import apps, clients, http2, manifests, rpc, websocket  # noqa: E402
-from harness.backends import Backend, echo  # noqa: E402
-from harness.case import HandfastCase  # noqa: E402
-from harness.handfast import is_sanitized  # noqa: E402
+from harness import apps, clients, http2, manifests, protocols  # noqa: E402
+from harness.handfast import free_port, is_sanitized  # noqa: E402
 from harness.pki import Authority  # noqa: E402
+from harness.protocols import HTTP_KINDS, KINDS, Servers, Traffic  # noqa: E402
 from harness.publisher import RECREATED, WAYS, Published  # noqa: E402
-from harness.traffic import Call, Requests, Streams, WebSocket, ask_anew, ask_h1, ask_h2, ask_rpc  # noqa: E402
+from harness.tcp_case import SERVICES, TcpCase  # noqa: E402
+from harness.traffic import Call, Requests, Streams, TcpStream, WebSocket, ask_anew  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
 ROUNDS = int(os.environ.get("HANDFAST_ROTATION_ROUNDS", "3"))
 BACKEND = "backend.shop.svc"  # the name in all their certificates
 SOON = 5.0 if is_sanitized() else 1.0
-KINDS = ("h1", "h2", "ws", "rpc")
-
-
-class Servers:
-    """One for each protocol; with a leaf over TLS, demanding certificates of `client_ca`."""
-
-    def __init__(self, leaf=None, client_ca=None, h1=echo):
-        trust = {"client_ca": client_ca} if leaf else {}
-        self.h1 = Backend(leaf, handle=h1, **trust)
-        self.h2 = http2.Http2Backend(leaf, on_stream=apps.h2, **trust)
-        self.ws = websocket.EchoServer(leaf, **trust)
-        self.rpc = rpc.Server(leaf, client_ca)
-
-    def ports(self):
-        return {kind: getattr(self, kind).port for kind in KINDS}
-
-    def requests(self):
-        return len(self.h1.seen) + len(self.h2.seen) + len(self.rpc.calls)
-
-    def close(self):
-        for kind in KINDS:
-            getattr(self, kind).close()
-
-
-class Traffic:
-    """Requests over HTTP/1.1, HTTP/2 and gRPC; a WebSocket and a gRPC stream that stay open."""
-
-    def __init__(self, front, domain, tls=lambda: None, ca=None, leaf=None, steady=True):
-        """`tls()` makes a client's context; `ca` and `leaf` are the same for gRPC. Where connections
-        may be cut, not `steady`: no streams, and HTTP/1.1 comes on a new one each time."""
-        h1, h2, ws, rpcs = (f"{kind}.{domain}" for kind in KINDS)
-        self._h1 = front.connect(tls=tls(), server_name=h1)
-        self._h2 = http2.connect(front, h2, tls())
-        self._rpc = rpc.Client(front, rpcs, ca, leaf)
-        self.requests = [Requests("HTTP/1.1", ask_h1(self._h1, h1) if steady else
-                                  ask_anew(front, h1, tls)),
-                         Requests("HTTP/2", ask_h2(self._h2, h2)),
-                         Requests("gRPC", ask_rpc(self._rpc))]
-        self.streams = Streams([WebSocket(front, ws, tls()), Call(front, rpcs, ca, leaf)]
-                               if steady else [])
-
-    def stop(self, allowed=lambda _begun, _outcome: False):
-        """What failed and wasn't to be expected."""
-        for one in self.requests:
-            eventually(lambda: len(one.seen) > 5, f"requests by {one.name}")  # noqa: B023
-            one.stop()
-        self.streams.stop()
-        self._h1.close()
-        self._h2.close()
-        self._rpc.channel.close()
-        return [text for one in self.requests for text in one.failures(allowed)] + \
-            self.streams.failures
 
 
 def each_way(*ways):
@@ -99,8 +47,8 @@ def each_way(*ways):
     return decorate
 
 
-class RotationCase(HandfastCase):
-    flags = ("--access-log", "off")
+class RotationCase(TcpCase):
+    flags = ("--access-log", "off", "--tcp-services-configmap", SERVICES)
 
     @classmethod
     def setUpClass(cls):
@@ -125,16 +73,22 @@ class RotationCase(HandfastCase):
         return servers
 
     def apply_services(self, servers):
-        for kind, port in servers.ports().items():
-            self.apply(f"service-{kind}", manifests.service(f"{self.name}-{kind}", port))
+        self.apply("services", protocols.services(self.name, servers))
+
+    def open_tcp(self, more=""):
+        """A port of its own that leads to the Service for TCP, until the end of this way."""
+        self.port = free_port()
+        self.entries[str(self.port)] = f"shop/{self.name}-tcp:443{more}"
+        self.stack.callback(self.close_port, self.port)
+        self.apply_entries()
 
     def wait_for_all(self, status, streak=4, **options):
-        for kind in ("h1", "h2"):
+        for kind in ("h1", "h2", "auth"):
             self.handfast.wait_for(f"{kind}.{self.host}", status, streak=streak, **options)
 
     def traffic(self, **options):
         """Until stop(), or the end of this way."""
-        traffic = Traffic(self.handfast, self.host, **options)
+        traffic = Traffic(self.handfast, self.host, self.port, **options)
         self.traffics.append(traffic)
         self.stack.callback(lambda: [one.stop() for one in traffic.requests])
         return traffic
@@ -196,15 +150,12 @@ class BackendCase(RotationCase):
         self.route(self.servers, refs, client)
 
     def route(self, servers, refs, client):
-        options = {"h2": {http2.ANNOTATION: "true"}, "rpc": {"backend-protocol": "GRPCS"}}
-        for kind in KINDS:
-            name = f"{self.name}-{kind}"
-            self.apply(f"route-{kind}",
-                       manifests.ingress(name, f"{kind}.{self.host}",
-                                         annotations=options.get(kind)),
-                       manifests.upstream_tls_policy(
-                           name, name, hostname=BACKEND, ca=refs[:1], client=client,
-                           validation={"revocation": {"crlRefs": refs[1:]}}))
+        self.apply("routes", *(protocols.ingress(self.name, kind, self.host, servers)
+                               for kind in HTTP_KINDS))
+        self.apply("policies", *(manifests.upstream_tls_policy(
+            f"{self.name}-{kind}", f"{self.name}-{kind}", hostname=BACKEND, ca=refs[:1],
+            client=client, validation={"revocation": {"crlRefs": refs[1:]}}) for kind in KINDS))
+        self.open_tcp()
         self.apply_services(servers)
         self.handfast.barrier()
         self.wait_for_all(200)
@@ -231,7 +182,7 @@ class TowardsBackends(BackendCase):
             self.leaf = self.ca.client(f"c{number}")
             self.change(lambda: publish(number))  # noqa: B023
             in_force = time.monotonic()
-            for requests in traffic.requests[:2]:  # gRPC's server can't tell in its answer
+            for requests in traffic.who_tell():
                 since = eventually(lambda: self.told(requests, in_force), "requests")  # noqa: B023
                 self.assertEqual(since, {str(self.leaf.serial)}, requests.name)
 
@@ -273,8 +224,8 @@ class TowardsBackends(BackendCase):
             failures += traffic.stop()
             traffic = self.traffic()
             self.change(lambda: self.put_roots(new))  # noqa: B023
-            eventually(lambda: not self.servers.h1.open_connections() and  # noqa: B023
-                       not self.servers.h2.open_connections(), "nobody at the old ones")
+            eventually(lambda: not self.servers.open_connections(),  # noqa: B023
+                       "nobody at the old ones")
             self.servers, self.authority = servers, new
         self.assertEqual(failures + traffic.stop(), [])
 
@@ -305,16 +256,17 @@ class TowardsBackends(BackendCase):
 
     def is_back(self):
         return all(self.handfast.get(f"{kind}.{self.host}").status == 200
-                   for kind in ("h1", "h2") for _ in range(4))
+                   for kind in ("h1", "h2", "auth") for _ in range(3))
 
     def assert_closed(self):
         """Nothing reaches a backend any more."""
         self.wait_for_all(503)
         self.handfast.barrier()
         before = self.servers.requests()
-        for kind in ("h1", "h2"):
-            for _ in range(4):
+        for _ in range(4):
+            for kind in ("h1", "h2", "auth"):
                 self.assertEqual(self.handfast.get(f"{kind}.{self.host}").status, 503)
+            self.assertTrue(self.dial().is_closed())
         self.assertEqual(self.servers.requests(), before)
 
 
@@ -364,10 +316,11 @@ class EchoH2:
 class Revocation(BackendCase):
     """Beside the revoked ones there are others: another leaf and another domain, the same list."""
 
-    def open_streams(self, domain):
+    def open_streams(self, domain, port):
         streams = [EchoH1(self.handfast, f"h1.{domain}"), EchoH2(self.handfast, f"h2.{domain}"),
                    WebSocket(self.handfast, f"ws.{domain}", None),
-                   Call(self.handfast, f"rpc.{domain}", None)]
+                   Call(self.handfast, f"rpc.{domain}", None),
+                   TcpStream(("127.0.0.1", port), f"tcp.{domain}", None)]
         each = [Streams([stream]) for stream in streams]
         self.stack.callback(lambda: [one.stop() for one in each])
         eventually(lambda: all(one.messages > 5 for one in each), "messages")
@@ -377,13 +330,14 @@ class Revocation(BackendCase):
     def test_revoked_backend_is_cut_off_soon_and_no_other(self):
         bad, good = self.ca.server(BACKEND), self.ca.server(BACKEND)
         self.begin(servers=self.serve(bad, h1=apps.h1))
-        bad_domain = self.host
+        bad_domain, bad_port = self.host, self.port
         refs = [manifests.material_ref("ConfigMap", f"{self.name}-{what}")
                 for what in ("roots", "crl")]
         client, self.host = f"{self.name}-pair", f"good.{self.host}"
         self.name += "-good"
         self.route(self.serve(good, h1=apps.h1), refs, client)
-        cut, kept = self.open_streams(bad_domain), self.open_streams(self.host)
+        cut = self.open_streams(bad_domain, bad_port)
+        kept = self.open_streams(self.host, self.port)
 
         self.crl_pem = self.ca.crl([bad])
         before = self.handfast.generation()
@@ -413,17 +367,15 @@ class TowardsClients(RotationCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def begin(self, **annotations):
+    def begin(self, tcp_more="", **annotations):
         self.servers = self.serve()
         self.front = self.published("Secret", "front")
         self.put_front()
-        protocols = {"h2": {http2.ANNOTATION: "true"}, "rpc": {"backend-protocol": "GRPC"}}
-        for kind in KINDS:
-            host = f"{kind}.{self.host}"
-            self.apply(f"route-{kind}", manifests.ingress(
-                f"{self.name}-{kind}", host,
-                annotations={**protocols.get(kind, {}), **annotations},
-                tls=[{"hosts": [host], "secretName": f"{self.name}-front"}]))
+        self.apply("routes", *(protocols.ingress(
+            self.name, kind, self.host, self.servers, annotations=annotations,
+            tls=[{"hosts": [f"{kind}.{self.host}"], "secretName": f"{self.name}-front"}])
+            for kind in HTTP_KINDS))
+        self.open_tcp(f":TLS=shop/{self.name}-front{tcp_more}")
         self.apply_services(self.servers)
         self.handfast.barrier()
 
@@ -462,7 +414,7 @@ class TowardsClients(RotationCase):
     @each_way(RECREATED)
     def test_pair_that_is_deleted_costs_open_connections_nothing(self):
         self.begin()
-        traffic = self.client_traffic()
+        traffic = self.client_traffic(dials=False)
         self.gap([(self.front.delete, self.put_front,
                    lambda: self.shown() == self.front_leaf.serial)] * ROUNDS,
                  lambda: eventually(lambda: self.shown() != self.front_leaf.serial,
@@ -473,13 +425,14 @@ class TowardsClients(RotationCase):
         self.authority = Authority("clients")
         self.clients = self.published("Secret", "clients")
         self.put_clients(self.authority)
-        self.begin(**{"auth-tls-secret": f"shop/{self.name}-clients"})
+        self.begin(f":CLIENT=shop/{self.name}-clients",
+                   **{"auth-tls-secret": f"shop/{self.name}-clients"})
 
     def put_clients(self, *authorities):
         self.clients.put({"ca.crt": "".join(one.cert_pem for one in authorities)})
 
-    def client_traffic(self, leaf=None):
-        return self.traffic(tls=lambda: self.context(leaf), ca=self.other_ca, leaf=leaf)
+    def client_traffic(self, leaf=None, **options):
+        return self.traffic(tls=lambda: self.context(leaf), ca=self.other_ca, leaf=leaf, **options)
 
     @each_way(*WAYS)
     def test_authorities_of_clients_that_overlap(self):

@@ -7,7 +7,7 @@ import time
 import grpc
 from wsproto import events
 
-from . import rpc, websocket
+from . import clients, rpc, websocket
 
 
 class Requests:
@@ -67,6 +67,36 @@ def ask_rpc(client):
             return 503 if code == grpc.StatusCode.UNAVAILABLE else f"{code} {error.details()}", None
 
     return ask
+
+
+def ask_tcp(address, server_name, tls):
+    """An echo over a connection of its own; one that is closed without a byte counts as 503."""
+    def ask():
+        context = tls()
+        with clients.RawConnection(address, tls=context,
+                                   server_name=context and server_name) as connection:
+            try:
+                connection.send(b"hello")
+                heard = connection.take(5)
+            except (EOFError, ConnectionResetError, BrokenPipeError):
+                return 503, None
+        return (200 if heard == b"hello" else f"heard {heard!r}"), None
+
+    return ask
+
+
+class TcpStream:
+    def __init__(self, address, server_name, tls):
+        self.name = f"TCP, {server_name}, {'tls' if tls else 'plain'}"
+        self._raw = clients.RawConnection(address, tls=tls, server_name=tls and server_name)
+
+    def say(self, text):
+        data = text.encode()
+        self._raw.send(data)
+        return self._raw.take(len(data)).decode()
+
+    def close(self):
+        self._raw.close()
 
 
 class WebSocket:
