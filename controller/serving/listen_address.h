@@ -13,7 +13,7 @@
 namespace handfast::serving {
 
 struct ListenAddress {
-  std::string host;  // an IPv6 address without its brackets
+  std::string host;  // an IPv6 address without its brackets; empty: all, of both families
   std::string port;
 };
 

@@ -159,7 +159,7 @@ its pod.
 {{- $known := .Files.Get "ignored-values.yaml" | fromYaml }}
 - --state-dir=/run/handfast/state
 - --control=/run/handfast-control/control.sock
-- --metrics=0.0.0.0:{{ int .Values.controlPlane.metricsPort }}
+- --metrics=:{{ int .Values.controlPlane.metricsPort }}
 - --log-level={{ .Values.controlPlane.logLevel }}
 - --controller-class={{ $c.ingressClassResource.controllerValue }}
 - --ingress-class={{ default $c.ingressClassResource.name $c.ingressClass }}
