@@ -209,18 +209,17 @@ int run(const Settings& settings, const sigset_t& signals) {
   return 0;
 }
 
-// Else malloc raises its threshold for mmap() to whatever is freed, and the heap of each thread
-// keeps its most from then on: bodies of reviews, which come to threads of their own, took six
-// times what there is room for.
-void give_large_memory_back() {
+// One heap: objects go from thread to thread, and what one lets go of is of use to all. And the
+// threshold for mmap() stays where it is, which malloc else raises to whatever is freed: bodies of
+// reviews took six times what there is room for.
+void keep_heap_small() {
+  (void)::mallopt(M_ARENA_MAX, 1);
   (void)::mallopt(M_MMAP_THRESHOLD, 1 << 20);
   (void)::mallopt(M_TRIM_THRESHOLD, 8 << 20);
 }
 
 int main_of(int argc, char** argv) {
-  // Objects go from thread to thread. In one heap what a large round lets go of can be given back;
-  // in a heap for each thread it lies between what stays.
-  (void)::mallopt(M_ARENA_MAX, 1);
+  keep_heap_small();
   const OptionSet options = make_options();
   const auto parsed = options.parse(argc, argv, environ);
   if (!parsed) return usage_error(parsed.error());
@@ -245,7 +244,6 @@ int main_of(int argc, char** argv) {
   if (!settings) return usage_error(settings.error());
   set_log_level(level_of(parsed->text("log-level")));
   forbid_core_dumps();
-  give_large_memory_back();
   ::signal(SIGPIPE, SIG_IGN);
   return run(*settings, signals);
 }
