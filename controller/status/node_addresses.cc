@@ -22,6 +22,8 @@ using objects::Value;
 
 constexpr kube::Resource kNodes{
     .kind = "Node", .plural = "nodes", .group = "", .versions = {"v1"}, .is_namespaced = false};
+// Searches in vain until the next is kAgain away.
+constexpr int kMostSoon = 4;
 // A node tells of up to 50 images, or of more where kubelet was told so.
 constexpr std::size_t kMaxObjectBytes = std::size_t{8} << 20;
 constexpr std::size_t kMaxListBytes = std::size_t{64} << 20;
@@ -167,6 +169,10 @@ struct NodeAddresses::Search : std::enable_shared_from_this<Search> {
     known = parse_addresses(all);
     known_at = clock.now();
     is_asking = false;
+    in_vain = known.empty() ? in_vain + 1 : 0;
+    // There may never be such a pod.
+    const bool is_soon = in_vain > 0 && in_vain <= kMostSoon;
+    pause = is_soon ? kSoon * (1 << (in_vain - 1)) : kAgain;
     std::erase_if(
         nodes, [this](const auto& one) { return clock.now() >= one.second.at + 2 * kNodeAgain; });
     tell(known.empty() ? "no ready pod is reached by its node's own ports" : "");
@@ -192,6 +198,7 @@ struct NodeAddresses::Search : std::enable_shared_from_this<Search> {
     const std::lock_guard lock(mutex);
     if (!is_over && status == 200) return true;
     is_asking = false;
+    pause = kAgain;
     if (!is_over && status != 0) {
       tell("GET " + target + " answered " + std::to_string(status));
     }
@@ -228,6 +235,8 @@ struct NodeAddresses::Search : std::enable_shared_from_this<Search> {
   bool is_asking = false;
   Addresses known;
   std::optional<Monotonic> known_at, asked_at;
+  std::chrono::seconds pause = kAgain;  // between two searches
+  int in_vain = 0;                      // those that found nobody, one after the other
   std::string told;
 };
 
@@ -247,7 +256,7 @@ Addresses NodeAddresses::find() {
   {
     const std::lock_guard lock(search.mutex);
     if (search.known_at && now < *search.known_at + kTrust) known = search.known;
-    is_due = !search.is_asking && (!search.asked_at || now >= *search.asked_at + kAgain);
+    is_due = !search.is_asking && (!search.asked_at || now >= *search.asked_at + search.pause);
     if (is_due) {
       search.is_asking = true;
       search.asked_at = now;

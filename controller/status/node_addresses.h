@@ -7,7 +7,8 @@
 // A node's external addresses count, or the internal one where it has none; that one is in the
 // pod's own status, so that nobody is asked about nodes who wants the internal ones.
 //
-// Asked by who leads, once a minute; a node again after ten.
+// Asked by who leads, once a minute, at first sooner while no pod is ready yet; a node again after
+// ten.
 //
 // Threading: find() on one thread; answers come on the Api's. Ownership: borrows api and clock,
 // whose callbacks end before they do.
@@ -25,6 +26,7 @@ namespace handfast::status {
 class NodeAddresses {
  public:
   static constexpr std::chrono::seconds kAgain{60};
+  static constexpr std::chrono::seconds kSoon{5};  // and twice as long each time that it is in vain
   static constexpr std::chrono::minutes kNodeAgain{10};
   // What is older isn't known: somebody else has led meanwhile, or the API server is away.
   static constexpr std::chrono::minutes kTrust{5};

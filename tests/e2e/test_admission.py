@@ -4,7 +4,7 @@ import unittest
 
 import case
 import kube
-from kube import kubectl
+from kube import eventually, kubectl
 from harness import manifests
 
 VALUES = {"controller": {"admissionWebhooks": {"enabled": True, "failurePolicy": "Fail"}}}
@@ -12,6 +12,14 @@ VALUES = {"controller": {"admissionWebhooks": {"enabled": True, "failurePolicy":
 
 class Webhook(case.ReleaseCase):
     values = VALUES
+
+    @classmethod
+    def install(cls):
+        super().install()
+        # kube-proxy may be a moment later than helm.
+        eventually(lambda: kubectl("apply", "--dry-run=server", "-f", "-",
+                                   stdin=manifests.dump(manifests.ingress("a", "a.example"))),
+                   "the webhook's answer")
 
     def test_what_is_right_comes_in_and_what_is_missing_warns(self):
         self.use(manifests.ingress("right", "right.example", annotations={

@@ -122,6 +122,31 @@ TEST_F(NodeAddressesTest, PodsAreAskedForOnceAMinuteAndNodesEachTen) {
   EXPECT_THAT(find_twice(nodes), ElementsAre(objects::LoadBalancerAddress{"203.0.113.9", ""}));
 }
 
+TEST_F(NodeAddressesTest, WhileNobodyIsReadyItIsAskedSoonerButNotForever) {
+  set_pods({pod("n1", with_host_port(), "False")});
+  NodeAddresses nodes{server, clock, {"ops", "handfast-a", true}};
+  EXPECT_THAT(find_twice(nodes), IsEmpty());
+  for (const int seconds : {5, 10, 20, 40, 60, 60}) {
+    const std::size_t before = server.asked.size();
+    clock.time += std::chrono::seconds{seconds - 1};
+    EXPECT_THAT(find_twice(nodes), IsEmpty());
+    EXPECT_EQ(server.asked.size(), before) << seconds;
+    clock.time += std::chrono::seconds{1};
+    EXPECT_THAT(find_twice(nodes), IsEmpty());
+    EXPECT_EQ(server.asked.size(), before + 2) << seconds;
+  }
+
+  set_pods({pod("n1", with_host_port())});
+  clock.time += NodeAddresses::kAgain;
+  EXPECT_EQ(find_twice(nodes).size(), 1U);
+  set_pods({});
+  clock.time += NodeAddresses::kAgain;
+  EXPECT_THAT(find_twice(nodes), IsEmpty());
+  set_pods({pod("n1", with_host_port())});
+  clock.time += NodeAddresses::kSoon;
+  EXPECT_EQ(find_twice(nodes).size(), 1U);
+}
+
 TEST_F(NodeAddressesTest, WhatIsOldIsNotKnown) {
   NodeAddresses nodes{server, clock, {"ops", "handfast-a"}};
   (void)find_twice(nodes);
