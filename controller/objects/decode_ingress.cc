@@ -149,6 +149,19 @@ IngressTls read_tls(const Place& place, Fields& fields) {
   return tls;
 }
 
+// A restriction that is spelt wrong ("annotation", "tsl") must not pass for one that isn't there, and
+// kubectl refuses it too. What has a uid has been through an API server, which may know more fields.
+void refuse_unknown_fields(const Place& root, const Place& spec, Fields& fields) {
+  const Place metadata = root.member("metadata");
+  if (!metadata.member("uid").absent()) return;
+  (void)fields.only(root, {"apiVersion", "kind", "metadata", "spec", "status"});
+  (void)fields.only(metadata, {"name", "generateName", "namespace", "labels", "annotations",
+                               "finalizers", "ownerReferences", "uid", "resourceVersion",
+                               "generation", "creationTimestamp", "deletionTimestamp",
+                               "deletionGracePeriodSeconds", "managedFields", "selfLink"});
+  (void)fields.only(spec, {"ingressClassName", "defaultBackend", "tls", "rules"});
+}
+
 }  // namespace
 
 Object decode_ingress(const Place& root, Meta meta, Fields& fields) {
@@ -156,6 +169,7 @@ Object decode_ingress(const Place& root, Meta meta, Fields& fields) {
   ingress.meta = std::move(meta);
   const Place spec = root.member("spec");
   (void)fields.is_map(spec);
+  refuse_unknown_fields(root, spec, fields);
 
   ingress.addresses = read_load_balancer(root.member("status").value());
   const Place class_name = spec.member("ingressClassName");

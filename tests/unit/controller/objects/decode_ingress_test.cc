@@ -41,7 +41,6 @@ TEST(DecodeIngress, ReadsEveryFieldThatIsUsed) {
       - {path: /b, pathType: Prefix, backend: {resource: {kind: Bucket, name: b}}}
       - {pathType: ImplementationSpecific, backend: {service: {name: c, port: {name: web}}}}
   - host: "*.example.com"
-  unknown: {fields: are ignored}
 )"));
 
   const auto* found = only<Ingress>(decoded);
@@ -61,6 +60,23 @@ TEST(DecodeIngress, ReadsEveryFieldThatIsUsed) {
   EXPECT_EQ(paths[2].path, "");
   EXPECT_EQ(paths[2].backend.service->port.name, "web");
   EXPECT_TRUE(found->rules[1].paths.empty());
+}
+
+TEST(DecodeIngress, AFieldThatIsSpeltWrongIsRefusedUnlessAnApiServerHasTakenIt) {
+  const auto problem = [](const std::string& metadata, const std::string& more,
+                          const std::string& spec = "") {
+    const Decoded decoded = decode_yaml(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\n" + more + "metadata: {name: a" +
+        metadata + "}\nspec:\n  defaultBackend: {service: {name: s, port: {number: 80}}}\n" + spec);
+    return decoded.problems.empty() ? "" : decoded.problems[0].field;
+  };
+  const std::string annotations = "{handfast.dev/auth-url: 'https://a.b.svc'}";
+
+  EXPECT_EQ(problem(", annotations: " + annotations, ""), "");
+  EXPECT_EQ(problem(", annotation: " + annotations, ""), "metadata.annotation");
+  EXPECT_EQ(problem("", "annotations: " + annotations + "\n"), "annotations");
+  EXPECT_EQ(problem("", "", "  tsl: [{hosts: [a.example]}]\n"), "spec.tsl");
+  EXPECT_EQ(problem(", uid: 6f1f, novelty: x", "", "  novelty: x\n"), "");
 }
 
 TEST(DecodeIngress, PathTypeIsRequiredAndOneOfThree) {
