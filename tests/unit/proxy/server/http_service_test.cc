@@ -119,8 +119,8 @@ TEST_F(HttpServiceTest, AnAnswerForAClientThatLeftIsNoTrouble) {
 
 TEST_F(HttpServiceTest, RefusesWhatIsNoRequestAndABodyThatIsTooLarge) {
   EXPECT_TRUE(answer_to("GARBAGE\r\n\r\n").starts_with("HTTP/1.1 400 "));
-  EXPECT_TRUE(answer_to("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n" +
-                        std::string(1'048'577, 'x'))
+  // The head says it already. Whoever sends on may lose the answer to a reset.
+  EXPECT_TRUE(answer_to("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n")
                   .starts_with("HTTP/1.1 413 "));
   EXPECT_TRUE(requests_.empty());
 }
