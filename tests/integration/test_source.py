@@ -642,7 +642,8 @@ class Lint(unittest.TestCase):
     def test_annotations(self):
         for annotations, field in (({"proxy-ssl-verify": "nope"}, "proxy-ssl-verify"),
                                    ({"proxy-ssl-verify": "off"}, "proxy-ssl-verify"),
-                                   ({"whitelist-source-range": "1.2.3.4"},
+                                   ({"limit-rps": "5"}, "limit-rps"),
+                                   ({"whitelist-source-range": "1.2.3.4,"},
                                     "whitelist-source-range"),
                                    ({"proxy-ssl-nmae": "x"}, "proxy-ssl-name"),
                                    ({"proxy-buffer-size": "8k"}, "proxy-buffer-size"),
