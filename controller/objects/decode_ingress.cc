@@ -149,16 +149,17 @@ IngressTls read_tls(const Place& place, Fields& fields) {
   return tls;
 }
 
-// A restriction that is spelt wrong ("annotation", "tsl") must not pass for one that isn't there, and
-// kubectl refuses it too. What has a uid has been through an API server, which may know more fields.
+// A restriction that is spelt wrong ("annotation", "tsl") must not pass for one that isn't there,
+// and kubectl refuses it too. What has a uid has been through an API server, which may know more
+// fields.
 void refuse_unknown_fields(const Place& root, const Place& spec, Fields& fields) {
   const Place metadata = root.member("metadata");
   if (!metadata.member("uid").absent()) return;
   (void)fields.only(root, {"apiVersion", "kind", "metadata", "spec", "status"});
-  (void)fields.only(metadata, {"name", "generateName", "namespace", "labels", "annotations",
-                               "finalizers", "ownerReferences", "uid", "resourceVersion",
-                               "generation", "creationTimestamp", "deletionTimestamp",
-                               "deletionGracePeriodSeconds", "managedFields", "selfLink"});
+  (void)fields.only(
+      metadata, {"name", "generateName", "namespace", "labels", "annotations", "finalizers",
+                 "ownerReferences", "uid", "resourceVersion", "generation", "creationTimestamp",
+                 "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"});
   (void)fields.only(spec, {"ingressClassName", "defaultBackend", "tls", "rules"});
 }
 

@@ -1,11 +1,10 @@
 #include "controller/objects/names.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <string>
+
+#include "proxy/base/network_set.h"
 
 namespace handfast::objects {
 namespace {
@@ -19,13 +18,6 @@ bool is_alphanumeric(char c) { return is_lower_or_digit(c) || (c >= 'A' && c <= 
 bool has_label_form(std::string_view text) {
   return !text.empty() && text.front() != '-' && text.back() != '-' &&
          std::ranges::all_of(text, [](char c) { return is_lower_or_digit(c) || c == '-'; });
-}
-
-bool is_address(int family, std::string_view text) {
-  // inet_pton() reads to the first NUL; longer than the longest address is none.
-  if (text.size() >= INET6_ADDRSTRLEN || text.find('\0') != std::string_view::npos) return false;
-  std::array<unsigned char, sizeof(in6_addr)> bytes{};
-  return inet_pton(family, std::string(text).c_str(), bytes.data()) == 1;
 }
 
 }  // namespace
@@ -84,7 +76,11 @@ bool is_data_key(std::string_view text) {
              text, [](char c) { return is_alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
 }
 
-bool is_ipv4(std::string_view text) { return is_address(AF_INET, text); }
-bool is_ipv6(std::string_view text) { return is_address(AF_INET6, text); }
+bool is_ipv4(std::string_view text) {
+  return text.find(':') == std::string_view::npos && parse_ip(text);
+}
+bool is_ipv6(std::string_view text) {
+  return text.find(':') != std::string_view::npos && parse_ip(text);
+}
 
 }  // namespace handfast::objects
