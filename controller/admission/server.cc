@@ -51,7 +51,7 @@ class Open final : public Server {
   WebReply answer(const WebRequest& request) {
     const std::lock_guard one_review{reviewing_};
     Reply reply = handler_(request.body);
-    // Each thread's part of the heap would keep what a review of it took, some ten times its size.
+    // The heap would keep what it took, some ten times its size.
     if (request.body.size() > kLargeReview) ::malloc_trim(0);
     WebReply answer{.status = reply.status, .body = std::move(reply.body)};
     if (answer.status == 200) answer.type = "application/json";
