@@ -54,26 +54,6 @@ void append_unwell(std::string& out, const UnwellEndpoint& endpoint) {
   json.number("milliseconds_left", endpoint.milliseconds_left);
 }
 
-// Certificates may end before 1970 as far as X.509 is concerned.
-std::int64_t signed_number(Fields& fields, std::string_view name, Problem& problem) {
-  const Node* node = fields.find(name);
-  if (node == nullptr) {
-    fields.problem(name, "is missing");
-    return 0;
-  }
-  if (node->kind == Node::Kind::Scalar && !node->quoted && node->scalar.starts_with('-')) {
-    Node positive = *node;
-    positive.scalar.erase(0, 1);
-    Node map;
-    map.kind = Node::Kind::Map;
-    map.line = node->line;
-    map.map.emplace_back(name, std::move(positive));
-    Fields inner{map, "", problem};
-    return -static_cast<std::int64_t>(inner.number(name, 1, kMostNumber));
-  }
-  return static_cast<std::int64_t>(fields.number(name, 0, kMostNumber));
-}
-
 Rejection read_rejection(Fields& fields) {
   Rejection rejection;
   rejection.shard = fields.text("shard");
@@ -86,33 +66,17 @@ Rejection read_rejection(Fields& fields) {
   return rejection;
 }
 
-template <class T, class Read>
-std::vector<T> read_list(Fields& fields, std::string_view name, Problem& problem, Read read) {
-  std::vector<T> values;
-  const Node* list = fields.find_list(name);
-  if (list == nullptr) {
-    fields.problem(name, "is missing");
-    return values;
-  }
-  for (std::size_t i = 0; i < list->list.size(); ++i) {
-    Fields inner{list->list[i], element_path(name, i), problem};
-    values.push_back(read(inner));
-    inner.done();
-  }
-  return values;
-}
-
-CrlState read_crl(Fields& fields, Problem& problem) {
+CrlState read_crl(Fields& fields) {
   CrlState crl;
   crl.issuer = fields.text("issuer");
   crl.number = fields.text("number");
-  crl.this_update = signed_number(fields, "this_update", problem);
-  crl.next_update = signed_number(fields, "next_update", problem);
+  crl.this_update = fields.signed_number("this_update");
+  crl.next_update = fields.signed_number("next_update");
   crl.entries = fields.number("entries", 0, kMostNumber);
   return crl;
 }
 
-PolicyState read_policy(Fields& fields, Problem& problem) {
+PolicyState read_policy(Fields& fields) {
   PolicyState policy;
   policy.name = fields.text("name");
   policy.subject = fields.text("subject");
@@ -120,22 +84,21 @@ PolicyState read_policy(Fields& fields, Problem& problem) {
   policy.sha256 = fields.text("sha256");
   policy.sans = fields.texts("sans");
   policy.issuer = fields.text("issuer");
-  policy.not_before = signed_number(fields, "not_before", problem);
-  policy.not_after = signed_number(fields, "not_after", problem);
+  policy.not_before = fields.signed_number("not_before");
+  policy.not_after = fields.signed_number("not_after");
   policy.ca_count = fields.number("ca_count", 0, kMostNumber);
-  policy.ca_not_after = signed_number(fields, "ca_not_after", problem);
-  policy.crls = read_list<CrlState>(fields, "crls", problem,
-                                    [&problem](Fields& crl) { return read_crl(crl, problem); });
+  policy.ca_not_after = fields.signed_number("ca_not_after");
+  policy.crls = fields.required_maps("crls", read_crl);
   policy.refused = fields.text("refused");
   return policy;
 }
 
-EndpointState read_endpoint(Fields& fields, Problem& problem) {
+EndpointState read_endpoint(Fields& fields) {
   EndpointState endpoint;
   endpoint.service = fields.text("service");
   endpoint.address = fields.text("address");
   endpoint.result = fields.text("result");
-  endpoint.time = signed_number(fields, "time", problem);
+  endpoint.time = fields.signed_number("time");
   return endpoint;
 }
 
@@ -190,46 +153,31 @@ std::string to_json(const StateAnswer& answer) {
 }
 
 Result<LoadRequest> parse_load_request(std::string_view json) {
-  const Result<Node> document = parse_document(json);
-  if (!document) return fail(document.error());
-  Problem problem;
-  Fields fields{*document, "", problem};
-  LoadRequest request;
-  request.generation = fields.number("generation", 0, kMostNumber);
-  fields.done();
-  if (problem.is_set()) return fail(problem.error());
-  return request;
+  return read_document(json, [](Fields& fields) {
+    LoadRequest request;
+    request.generation = fields.number("generation", 0, kMostNumber);
+    return request;
+  });
 }
 
 Result<LoadAnswer> parse_load_answer(std::string_view json) {
-  const Result<Node> document = parse_document(json);
-  if (!document) return fail(document.error());
-  Problem problem;
-  Fields fields{*document, "", problem};
-  LoadAnswer answer;
-  answer.generation = fields.number("generation", 0, kMostNumber);
-  answer.rejected = read_list<Rejection>(fields, "rejected", problem, read_rejection);
-  fields.done();
-  if (problem.is_set()) return fail(problem.error());
-  return answer;
+  return read_document(json, [](Fields& fields) {
+    LoadAnswer answer;
+    answer.generation = fields.number("generation", 0, kMostNumber);
+    answer.rejected = fields.required_maps("rejected", read_rejection);
+    return answer;
+  });
 }
 
 Result<StateAnswer> parse_state_answer(std::string_view json) {
-  const Result<Node> document = parse_document(json);
-  if (!document) return fail(document.error());
-  Problem problem;
-  Fields fields{*document, "", problem};
-  StateAnswer answer;
-  answer.generation = fields.number("generation", 0, kMostNumber);
-  answer.policies = read_list<PolicyState>(
-      fields, "policies", problem, [&problem](Fields& one) { return read_policy(one, problem); });
-  answer.endpoints =
-      read_list<EndpointState>(fields, "endpoints", problem,
-                               [&problem](Fields& one) { return read_endpoint(one, problem); });
-  answer.unwell = read_list<UnwellEndpoint>(fields, "unwell", problem, read_unwell);
-  fields.done();
-  if (problem.is_set()) return fail(problem.error());
-  return answer;
+  return read_document(json, [](Fields& fields) {
+    StateAnswer answer;
+    answer.generation = fields.number("generation", 0, kMostNumber);
+    answer.policies = fields.required_maps("policies", read_policy);
+    answer.endpoints = fields.required_maps("endpoints", read_endpoint);
+    answer.unwell = fields.required_maps("unwell", read_unwell);
+    return answer;
+  });
 }
 
 }  // namespace handfast::config

@@ -85,24 +85,16 @@ Status check_cache(const ExternalAuth& auth, std::string_view field) {
   return {};
 }
 
-std::vector<AuthCacheRule> find_cache(Fields& fields, Problem& problem) {
-  std::vector<AuthCacheRule> rules;
-  const Node* list = fields.find_list("cache");
-  if (list == nullptr) return rules;
-  for (std::size_t i = 0; i < list->list.size(); ++i) {
-    Fields inner{list->list[i], element_path(fields.path_of("cache"), i), problem};
-    AuthCacheRule rule;
-    rule.seconds = inner.number32_or("seconds", 1, 0);
-    for (const std::string& text : inner.texts("statuses")) {
-      const bool number = text.size() == 3 &&
-                          std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
-      if (!number) inner.problem("statuses", "holds what is no status");
-      rule.statuses.push_back(number ? static_cast<std::uint16_t>(std::stoi(text)) : 0);
-    }
-    inner.done();
-    rules.push_back(std::move(rule));
+AuthCacheRule read_cache_rule(Fields& fields) {
+  AuthCacheRule rule;
+  rule.seconds = fields.number32_or("seconds", 1, 0);
+  for (const std::string& text : fields.texts("statuses")) {
+    const bool number =
+        text.size() == 3 && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+    if (!number) fields.problem("statuses", "holds what is no status");
+    rule.statuses.push_back(number ? static_cast<std::uint16_t>(std::stoi(text)) : 0);
   }
-  return rules;
+  return rule;
 }
 
 }  // namespace
@@ -120,10 +112,7 @@ bool is_auth_header(std::string_view name) {
   return std::ranges::find(kNotCopied, folded) == kNotCopied.end();
 }
 
-std::optional<ExternalAuth> find_external_auth(Fields& route, Problem& problem) {
-  const Node* node = route.find_map("auth");
-  if (node == nullptr) return std::nullopt;
-  Fields fields{*node, route.path_of("auth"), problem};
+ExternalAuth read_external_auth(Fields& fields) {
   ExternalAuth auth;
   auth.service = fields.text("service");
   auth.upstream_tls = fields.text_or("upstream_tls", "");
@@ -139,18 +128,13 @@ std::optional<ExternalAuth> find_external_auth(Fields& route, Problem& problem) 
   auth.signin = fields.text_or("signin", "");
   auth.response_headers = fields.texts("response_headers");
   auth.request_redirect = fields.text_or("request_redirect", "");
-  if (const Node* list = fields.find_list("set_headers"); list != nullptr) {
-    for (std::size_t i = 0; i < list->list.size(); ++i) {
-      Fields inner{list->list[i], element_path(fields.path_of("set_headers"), i), problem};
-      std::string name = inner.text("name");
-      auth.set_headers.emplace_back(std::move(name), inner.text_or("value", ""));
-      inner.done();
-    }
-  }
+  auth.set_headers = fields.maps("set_headers", [](Fields& one) {
+    std::string name = one.text("name");
+    return std::pair{std::move(name), one.text_or("value", "")};
+  });
   auth.always_set_cookie = fields.flag_or("always_set_cookie", false);
   auth.cache_key = fields.text_or("cache_key", "");
-  auth.cache = find_cache(fields, problem);
-  fields.done();
+  auth.cache = fields.maps("cache", read_cache_rule);
   return auth;
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 // ExternalAuth as text and back, and what makes it valid.
 
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,7 +12,7 @@
 namespace handfast::config {
 
 // The map "auth" of a route.
-[[nodiscard]] std::optional<ExternalAuth> find_external_auth(Fields& route, Problem& problem);
+[[nodiscard]] ExternalAuth read_external_auth(Fields& fields);
 
 void append_external_auth(std::string& out, int indent, const Rare<ExternalAuth>& auth);
 

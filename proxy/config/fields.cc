@@ -34,6 +34,8 @@ void Fields::problem(std::string_view name, std::string_view what) {
   problem_.set(line, path_of(name), what);
 }
 
+void Fields::problem_of_all(std::string_view what) { problem_.set(node_.line, path_, what); }
+
 const Node* Fields::find(std::string_view name) {
   for (std::size_t i = 0; i < node_.map.size(); ++i) {
     if (node_.map[i].first == name) {
@@ -109,6 +111,22 @@ std::uint32_t Fields::number32_or(std::string_view name, std::uint32_t least,
 std::uint64_t Fields::number(std::string_view name, std::uint64_t least, std::uint64_t most) {
   if (find(name) == nullptr) problem(name, kMissing);
   return number_or(name, least, most, least);
+}
+
+std::int64_t Fields::signed_number(std::string_view name) {
+  const Node* found = find(name);
+  if (found == nullptr) {
+    problem(name, kMissing);
+    return 0;
+  }
+  if (found->kind == Node::Kind::Scalar && !found->quoted) {
+    std::int64_t value = 0;
+    const char* end = found->scalar.data() + found->scalar.size();
+    const auto [stop, error] = std::from_chars(found->scalar.data(), end, value);
+    if (error == std::errc{} && stop == end) return value;
+  }
+  problem(name, "must be a whole number of 64 bits");
+  return 0;
 }
 
 std::vector<std::string> Fields::texts(std::string_view name) {

@@ -7,10 +7,13 @@
 //
 // Ownership: borrows the Node and the Problem. One thread's.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "proxy/base/result.h"
@@ -28,6 +31,9 @@ class Problem {
   std::optional<Error> error_;
 };
 
+// "routes[2]".
+[[nodiscard]] std::string element_path(std::string_view list, std::size_t index);
+
 class Fields {
  public:
   // `path` is how errors call the map: "routes[2]"; empty for the document itself.
@@ -36,6 +42,7 @@ class Fields {
   // Required ones.
   std::string text(std::string_view name);
   std::uint64_t number(std::string_view name, std::uint64_t least, std::uint64_t most);
+  std::int64_t signed_number(std::string_view name);  // times: X.509 knows those before 1970
 
   // Those with a default.
   std::string text_or(std::string_view name, std::string otherwise);
@@ -46,6 +53,36 @@ class Fields {
   std::uint32_t number32_or(std::string_view name, std::uint32_t least, std::uint32_t otherwise);
   std::vector<std::string> texts(std::string_view name);
 
+  // The map `name` as `read(Fields&)` makes it, if it is there; what `read` doesn't ask for is an
+  // error.
+  template <class Read>
+  auto map(std::string_view name, Read read)
+      -> std::optional<std::invoke_result_t<Read&, Fields&>> {
+    const Node* node = find_map(name);
+    if (node == nullptr) return std::nullopt;
+    return read_whole(*node, path_of(name), read);
+  }
+
+  // The maps of the list `name`, likewise; none if it isn't there.
+  template <class Read>
+  auto maps(std::string_view name, Read read) -> std::vector<std::invoke_result_t<Read&, Fields&>> {
+    std::vector<std::invoke_result_t<Read&, Fields&>> values;
+    const Node* list = find_list(name);
+    if (list == nullptr) return values;
+    values.reserve(list->list.size());
+    for (std::size_t i = 0; i < list->list.size(); ++i) {
+      values.push_back(read_whole(list->list[i], element_path(path_of(name), i), read));
+    }
+    return values;
+  }
+
+  // The same of a list that must be there.
+  template <class Read>
+  auto required_maps(std::string_view name, Read read) {
+    if (find_list(name) == nullptr) problem(name, "is missing");
+    return maps(name, read);
+  }
+
   // The value of `name` if it is there; null pointer if not. For maps and lists.
   const Node* find(std::string_view name);
   const Node* find_map(std::string_view name);
@@ -55,18 +92,37 @@ class Fields {
   void done();
 
   [[nodiscard]] std::string path_of(std::string_view name) const;
-  [[nodiscard]] int line() const { return node_.line; }
   void problem(std::string_view name, std::string_view what);
+  void problem_of_all(std::string_view what);
 
  private:
+  template <class Read>
+  auto read_whole(const Node& node, std::string path, Read& read) {
+    Fields inner{node, std::move(path), problem_};
+    auto value = read(inner);
+    inner.done();
+    return value;
+  }
+
   const Node& node_;
   std::string path_;
   Problem& problem_;
   std::vector<bool> seen_;
 };
 
-// "routes[2]".
-[[nodiscard]] std::string element_path(std::string_view list, std::size_t index);
+// A whole document as `read(Fields&)` makes it; what `read` doesn't ask for is an error.
+template <class Read>
+auto read_document(std::string_view text, Read read)
+    -> Result<std::invoke_result_t<Read&, Fields&>> {
+  const Result<Node> document = parse_document(text);
+  if (!document) return fail(document.error());
+  Problem problem;
+  Fields fields{*document, "", problem};
+  auto value = read(fields);
+  fields.done();
+  if (problem.is_set()) return fail(problem.error());
+  return value;
+}
 
 // The text of a scalar; anything else is a problem.
 [[nodiscard]] std::string scalar_text(const Node& node, std::string_view path, Problem& problem);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <limits>
 #include <set>
 #include <system_error>
@@ -45,64 +46,30 @@ Enum word_from(Fields& fields, std::string_view name, std::string_view text,
   return words[0].first;
 }
 
-Refusal read_refusal(const Node& node, std::string path, Problem& problem) {
-  Fields fields{node, std::move(path), problem};
+Refusal read_refusal(Fields& fields) {
   Refusal refusal;
   const auto reason = parse_reason(fields.text("reason"));
   if (!reason || *reason == Reason::Ok) fields.problem("reason", "is not a known reason word");
   refusal.reason = reason.value_or(Reason::Internal);
   refusal.detail = fields.text_or("detail", "");
-  fields.done();
   return refusal;
 }
 
-std::optional<Refusal> find_refusal(Fields& fields, std::string_view name, Problem& problem) {
-  const Node* node = fields.find_map(name);
-  if (node == nullptr) return std::nullopt;
-  return read_refusal(*node, fields.path_of(name), problem);
-}
-
-KeyPairRef read_key_pair(const Node& node, std::string path, Problem& problem) {
-  Fields inner{node, std::move(path), problem};
+KeyPairRef read_key_pair(Fields& fields) {
   KeyPairRef pair;
-  pair.certificate = inner.text("certificate");
-  pair.key = inner.text("key");
-  pair.source = inner.text_or("source", "");
-  pair.passphrases = inner.text_or("passphrases", "");
-  pair.ocsp = inner.text_or("ocsp", "");
-  inner.done();
+  pair.certificate = fields.text("certificate");
+  pair.key = fields.text("key");
+  pair.source = fields.text_or("source", "");
+  pair.passphrases = fields.text_or("passphrases", "");
+  pair.ocsp = fields.text_or("ocsp", "");
   return pair;
 }
 
-std::optional<KeyPairRef> find_key_pair(Fields& fields, std::string_view name, Problem& problem) {
-  const Node* node = fields.find_map(name);
-  if (node == nullptr) return std::nullopt;
-  return read_key_pair(*node, fields.path_of(name), problem);
-}
-
-std::vector<KeyPairRef> find_key_pairs(Fields& fields, std::string_view name, Problem& problem) {
-  std::vector<KeyPairRef> pairs;
-  const Node* list = fields.find_list(name);
-  if (list == nullptr) return pairs;
-  for (std::size_t i = 0; i < list->list.size(); ++i) {
-    pairs.push_back(read_key_pair(list->list[i], element_path(fields.path_of(name), i), problem));
-  }
-  return pairs;
-}
-
-std::vector<FileRef> find_files(Fields& fields, std::string_view name, Problem& problem) {
-  std::vector<FileRef> files;
-  const Node* list = fields.find_list(name);
-  if (list == nullptr) return files;
-  for (std::size_t i = 0; i < list->list.size(); ++i) {
-    Fields inner{list->list[i], element_path(fields.path_of(name), i), problem};
-    FileRef file;
-    file.path = inner.text("path");
-    file.source = inner.text_or("source", "");
-    inner.done();
-    files.push_back(std::move(file));
-  }
-  return files;
+FileRef read_file(Fields& fields) {
+  FileRef file;
+  file.path = fields.text("path");
+  file.source = fields.text_or("source", "");
+  return file;
 }
 
 // "error" sets a flag, "http_502" adds a status; which ones there may be is validate()'s to say.
@@ -126,32 +93,28 @@ void read_retry_condition(Fields& fields, std::string_view text, RetryPolicy& re
   retry.statuses.push_back(status);
 }
 
-RetryPolicy find_retry(Fields& fields, Problem& problem) {
+RetryPolicy read_retry(Fields& fields) {
   RetryPolicy retry;
-  const Node* node = fields.find_map("retry");
-  if (node == nullptr) return retry;
-  Fields inner{*node, fields.path_of("retry"), problem};
-  if (inner.find_list("conditions") != nullptr) {
+  if (fields.find_list("conditions") != nullptr) {
     retry.error = false;
     retry.timeout = false;
-    for (const std::string& text : inner.texts("conditions")) {
-      read_retry_condition(inner, text, retry);
+    for (const std::string& text : fields.texts("conditions")) {
+      read_retry_condition(fields, text, retry);
     }
   }
-  retry.tries = inner.number32_or("tries", 0, retry.tries);
-  retry.timeout_ms = inner.number32_or("timeout_ms", 0, retry.timeout_ms);
-  inner.done();
+  retry.tries = fields.number32_or("tries", 0, retry.tries);
+  retry.timeout_ms = fields.number32_or("timeout_ms", 0, retry.timeout_ms);
   return retry;
 }
 
-void read_traffic(Fields& fields, Route& route, Problem& problem) {
+void read_traffic(Fields& fields, Route& route) {
   const std::string http2 =
       fields.text_or("http2", std::string(word_of(kHttp2Words, default_http2(route.protocol))));
   route.http2 = word_from(fields, "http2", http2, kHttp2Words);
   route.connect_timeout_ms = fields.number32_or("connect_timeout_ms", 1, route.connect_timeout_ms);
   route.read_timeout_ms = fields.number32_or("read_timeout_ms", 1, route.read_timeout_ms);
   route.send_timeout_ms = fields.number32_or("send_timeout_ms", 1, route.send_timeout_ms);
-  route.retry = find_retry(fields, problem);
+  route.retry = fields.map("retry", read_retry).value_or(RetryPolicy{});
   const std::string balance =
       fields.text_or("load_balance", std::string(word_of(kLoadBalances, route.load_balance)));
   route.load_balance = word_from(fields, "load_balance", balance, kLoadBalances);
@@ -162,49 +125,36 @@ void read_traffic(Fields& fields, Route& route, Problem& problem) {
   route.max_temp_bytes = fields.number_or("max_temp_bytes", 0, kMostBytes, route.max_temp_bytes);
 }
 
-std::optional<ClientAccess> find_client_access(Fields& fields, Problem& problem) {
-  const Node* node = fields.find_map("client");
-  if (node == nullptr) return std::nullopt;
-  Fields inner{*node, fields.path_of("client"), problem};
+ClientAccess read_client_access(Fields& fields) {
   ClientAccess access;
-  access.verify = word_from(inner, "verify", inner.text("verify"), kClientVerifies);
-  access.error_page = inner.text_or("error_page", "");
-  access.pass_certificate = inner.flag_or("pass_certificate", false);
-  access.refused = find_refusal(inner, "refused", problem);
-  inner.done();
+  access.verify = word_from(fields, "verify", fields.text("verify"), kClientVerifies);
+  access.error_page = fields.text_or("error_page", "");
+  access.pass_certificate = fields.flag_or("pass_certificate", false);
+  access.refused = fields.map("refused", read_refusal);
   return access;
 }
 
-std::optional<SourceRanges> find_source_ranges(Fields& fields, Problem& problem) {
-  const Node* node = fields.find_map("sources");
-  if (node == nullptr) return std::nullopt;
-  Fields inner{*node, fields.path_of("sources"), problem};
+SourceRanges read_source_ranges(Fields& fields) {
   SourceRanges ranges;
-  ranges.denied = inner.texts("denied");
-  ranges.allowed = inner.texts("allowed");
-  inner.done();
+  ranges.denied = fields.texts("denied");
+  ranges.allowed = fields.texts("allowed");
   return ranges;
 }
 
-std::optional<ClientTls> find_client_tls(Fields& fields, Problem& problem) {
-  const Node* node = fields.find_map("client");
-  if (node == nullptr) return std::nullopt;
-  Fields inner{*node, fields.path_of("client"), problem};
+ClientTls read_client_tls(Fields& fields) {
   ClientTls client;
-  client.ca = find_files(inner, "ca", problem);
-  client.crl = find_files(inner, "crl", problem);
-  const std::string scope = inner.text_or("revocation", client.crl.empty() ? "Off" : "Chain");
-  client.revocation = word_from(inner, "revocation", scope, kRevocationScopes);
-  client.verify_depth = static_cast<std::uint8_t>(inner.number_or("verify_depth", 1, 255, 1));
-  client.subject = inner.text_or("subject", "");
-  client.names = inner.texts("names");
-  client.announce = inner.flag_or("announce", true);
-  inner.done();
+  client.ca = fields.maps("ca", read_file);
+  client.crl = fields.maps("crl", read_file);
+  const std::string scope = fields.text_or("revocation", client.crl.empty() ? "Off" : "Chain");
+  client.revocation = word_from(fields, "revocation", scope, kRevocationScopes);
+  client.verify_depth = static_cast<std::uint8_t>(fields.number_or("verify_depth", 1, 255, 1));
+  client.subject = fields.text_or("subject", "");
+  client.names = fields.texts("names");
+  client.announce = fields.flag_or("announce", true);
   return client;
 }
 
-Route read_route(const Node& node, std::string path, Problem& problem) {
-  Fields fields{node, std::move(path), problem};
+Route read_route(Fields& fields) {
   Route route;
   route.path = fields.text("path");
   route.type = word_from(fields, "type", fields.text("type"), kPathTypes);
@@ -213,19 +163,17 @@ Route read_route(const Node& node, std::string path, Problem& problem) {
   route.service = fields.text("service");
   route.protocol = word_from(fields, "protocol", fields.text("protocol"), kBackendProtocols);
   route.upstream_tls = fields.text_or("upstream_tls", "");
-  read_traffic(fields, route, problem);
+  read_traffic(fields, route);
   route.ssl_redirect = fields.flag_or("ssl_redirect", false);
   route.access_log = fields.flag_or("access_log", true);
-  route.sources = find_source_ranges(fields, problem);
-  route.client = find_client_access(fields, problem);
-  route.auth = find_external_auth(fields, problem);
-  route.refused = find_refusal(fields, "refused", problem);
-  fields.done();
+  route.sources = fields.map("sources", read_source_ranges);
+  route.client = fields.map("client", read_client_access);
+  route.auth = fields.map("auth", read_external_auth);
+  route.refused = fields.map("refused", read_refusal);
   return route;
 }
 
-StreamRoute read_stream(const Node& node, std::string path, Problem& problem) {
-  Fields fields{node, std::move(path), problem};
+StreamRoute read_stream(Fields& fields) {
   StreamRoute route;
   route.ingress_namespace = fields.text_or("ingress_namespace", "");
   route.ingress = fields.text_or("ingress", "");
@@ -234,87 +182,63 @@ StreamRoute read_stream(const Node& node, std::string path, Problem& problem) {
   route.send_proxy_header = fields.flag_or("send_proxy_header", false);
   route.connect_timeout_ms = fields.number32_or("connect_timeout_ms", 1, route.connect_timeout_ms);
   route.idle_timeout_ms = fields.number32_or("idle_timeout_ms", 1, route.idle_timeout_ms);
-  route.retry = find_retry(fields, problem);
-  route.refused = find_refusal(fields, "refused", problem);
-  fields.done();
+  route.retry = fields.map("retry", read_retry).value_or(RetryPolicy{});
+  route.refused = fields.map("refused", read_refusal);
   return route;
 }
 
-TcpPort read_tcp(Fields& fields, Problem& problem) {
+TcpPort read_tcp(Fields& fields) {
   TcpPort tcp;
   tcp.port = static_cast<std::uint16_t>(fields.number("port", 1, 65535));
   tcp.expect_proxy_header = fields.flag_or("expect_proxy_header", false);
-  tcp.certificate = find_key_pair(fields, "certificate", problem);
-  tcp.client = find_client_tls(fields, problem);
-  tcp.client_refused = find_refusal(fields, "client_refused", problem);
-  if (const Node* route = fields.find_map("route"); route != nullptr) {
-    tcp.route = read_stream(*route, fields.path_of("route"), problem);
+  tcp.certificate = fields.map("certificate", read_key_pair);
+  tcp.client = fields.map("client", read_client_tls);
+  tcp.client_refused = fields.map("client_refused", read_refusal);
+  if (auto route = fields.map("route", read_stream)) {
+    tcp.route = *std::move(route);
   } else {
     fields.problem("route", "is missing");
   }
   return tcp;
 }
 
-VirtualHost read_host(Fields& fields, Problem& problem) {
+VirtualHost read_host(Fields& fields) {
   VirtualHost host;
   host.host = fields.text("host");
   host.tls = fields.flag_or("tls", false);
-  host.certificate = find_key_pair(fields, "certificate", problem);
-  host.more_certificates = find_key_pairs(fields, "more_certificates", problem);
-  host.certificate_problem = find_refusal(fields, "certificate_problem", problem);
-  host.client = find_client_tls(fields, problem);
-  if (const Node* stream = fields.find_map("passthrough"); stream != nullptr) {
-    host.passthrough = read_stream(*stream, fields.path_of("passthrough"), problem);
-  }
-  const Node* routes = fields.find_list("routes");
-  if (routes == nullptr) {
-    fields.problem("routes", "is missing");
-    return host;
-  }
-  for (std::size_t i = 0; i < routes->list.size(); ++i) {
-    host.routes.push_back(
-        read_route(routes->list[i], element_path(fields.path_of("routes"), i), problem));
-  }
+  host.certificate = fields.map("certificate", read_key_pair);
+  host.more_certificates = fields.maps("more_certificates", read_key_pair);
+  host.certificate_problem = fields.map("certificate_problem", read_refusal);
+  host.client = fields.map("client", read_client_tls);
+  host.passthrough = fields.map("passthrough", read_stream);
+  host.routes = fields.required_maps("routes", read_route);
   return host;
 }
 
-Service read_service(Fields& fields, Problem& problem) {
+Endpoint read_endpoint(Fields& fields) {
+  Endpoint endpoint;
+  endpoint.address = fields.text("address");
+  endpoint.port = static_cast<std::uint16_t>(fields.number("port", 1, 65535));
+  endpoint.ready = fields.flag_or("ready", true);
+  endpoint.serving = fields.flag_or("serving", true);
+  endpoint.terminating = fields.flag_or("terminating", false);
+  return endpoint;
+}
+
+Service read_service(Fields& fields) {
   Service service;
   service.name = fields.text("name");
   service.external_name = fields.flag_or("external_name", false);
-  service.refused = find_refusal(fields, "refused", problem);
-  const Node* endpoints = fields.find_list("endpoints");
-  if (endpoints == nullptr) {
-    fields.problem("endpoints", "is missing");
-    return service;
-  }
-  for (std::size_t i = 0; i < endpoints->list.size(); ++i) {
-    Fields inner{endpoints->list[i], element_path(fields.path_of("endpoints"), i), problem};
-    Endpoint endpoint;
-    endpoint.address = inner.text("address");
-    endpoint.port = static_cast<std::uint16_t>(inner.number("port", 1, 65535));
-    endpoint.ready = inner.flag_or("ready", true);
-    endpoint.serving = inner.flag_or("serving", true);
-    endpoint.terminating = inner.flag_or("terminating", false);
-    inner.done();
-    service.endpoints.push_back(std::move(endpoint));
-  }
+  service.refused = fields.map("refused", read_refusal);
+  service.endpoints = fields.required_maps("endpoints", read_endpoint);
   return service;
 }
 
-std::vector<Pin> find_pins(Fields& fields, Problem& problem) {
-  std::vector<Pin> pins;
-  const Node* list = fields.find_list("pins");
-  if (list == nullptr) return pins;
-  for (std::size_t i = 0; i < list->list.size(); ++i) {
-    Fields inner{list->list[i], element_path(fields.path_of("pins"), i), problem};
-    Pin pin;
-    pin.type = word_from(inner, "type", inner.text("type"), kPinTypes);
-    pin.sha256 = inner.text("sha256");
-    inner.done();
-    pins.push_back(std::move(pin));
-  }
-  return pins;
+Pin read_pin(Fields& fields) {
+  Pin pin;
+  pin.type = word_from(fields, "type", fields.text("type"), kPinTypes);
+  pin.sha256 = fields.text("sha256");
+  return pin;
 }
 
 std::vector<TlsVersion> read_versions(Fields& fields) {
@@ -326,30 +250,26 @@ std::vector<TlsVersion> read_versions(Fields& fields) {
   return versions;
 }
 
-std::optional<Candidate> find_candidate(Fields& fields, Problem& problem) {
-  const Node* node = fields.find_map("candidate");
-  if (node == nullptr) return std::nullopt;
-  Fields inner{*node, fields.path_of("candidate"), problem};
+Candidate read_candidate(Fields& fields) {
   Candidate candidate;
-  candidate.identity = find_key_pair(inner, "identity", problem);
-  candidate.ca = find_files(inner, "ca", problem);
-  candidate.system_ca = inner.flag_or("system_ca", false);
-  inner.done();
+  candidate.identity = fields.map("identity", read_key_pair);
+  candidate.ca = fields.maps("ca", read_file);
+  candidate.system_ca = fields.flag_or("system_ca", false);
   return candidate;
 }
 
-UpstreamTls read_tls(Fields& fields, Problem& problem) {
+UpstreamTls read_tls(Fields& fields) {
   UpstreamTls tls;
   tls.name = fields.text("name");
-  tls.identity = find_key_pair(fields, "identity", problem);
-  tls.ca = find_files(fields, "ca", problem);
+  tls.identity = fields.map("identity", read_key_pair);
+  tls.ca = fields.maps("ca", read_file);
   tls.system_ca = fields.flag_or("system_ca", false);
   tls.verify = fields.flag_or("verify", true);
   tls.verify_depth = static_cast<std::uint8_t>(fields.number_or("verify_depth", 1, 255, 4));
   tls.names = fields.texts("names");
-  tls.pins = find_pins(fields, problem);
+  tls.pins = fields.maps("pins", read_pin);
   tls.pin_only = fields.flag_or("pin_only", false);
-  tls.crl = find_files(fields, "crl", problem);
+  tls.crl = fields.maps("crl", read_file);
   const std::string scope = fields.text_or("revocation", tls.crl.empty() ? "Off" : "Chain");
   tls.revocation = word_from(fields, "revocation", scope, kRevocationScopes);
   tls.allow_without_crl = fields.flag_or("allow_without_crl", false);
@@ -368,14 +288,14 @@ UpstreamTls read_tls(Fields& fields, Problem& problem) {
   tls.max_age_ms = fields.number32_or("max_age_ms", 0, 0);
   tls.audit_until = static_cast<std::int64_t>(
       fields.number_or("audit_until", 0, std::numeric_limits<std::int64_t>::max(), 0));
-  tls.candidate = find_candidate(fields, problem);
-  tls.refused = find_refusal(fields, "refused", problem);
+  tls.candidate = fields.map("candidate", read_candidate);
+  tls.refused = fields.map("refused", read_refusal);
   return tls;
 }
 
-Front read_front(Fields& fields, Problem& problem) {
+Front read_front(Fields& fields) {
   Front front;
-  front.ticket_keys = find_files(fields, "ticket_keys", problem);
+  front.ticket_keys = fields.maps("ticket_keys", read_file);
   front.versions = read_versions(fields);
   front.ciphers = fields.text_or("ciphers", "");
   front.groups = fields.text_or("groups", "");
@@ -388,6 +308,18 @@ Front read_front(Fields& fields, Problem& problem) {
   return front;
 }
 
+Shard read_shard(Fields& fields) {
+  read_format(fields);
+  const std::string kind = fields.text("kind");
+  if (kind == kKindHost) return read_host(fields);
+  if (kind == kKindService) return read_service(fields);
+  if (kind == kKindTls) return read_tls(fields);
+  if (kind == kKindTcp) return read_tcp(fields);
+  if (kind == kKindFront) return read_front(fields);
+  fields.problem("kind", "must be one of host, service, tls, tcp, front");
+  return {};
+}
+
 std::string read_hash(const Node& node, const std::string& path, Problem& problem) {
   std::string hash = scalar_text(node, path, problem);
   if (hash.size() != kSha256HexLength || hash.find_first_not_of(kHexDigits) != std::string::npos) {
@@ -396,23 +328,18 @@ std::string read_hash(const Node& node, const std::string& path, Problem& proble
   return hash;
 }
 
-// Reads the elements of one list of a standalone file by `read`.
+// The shards of one list of a standalone file.
 template <class Read>
-void read_shards(Fields& fields, std::string_view name, Problem& problem, Read read,
-                 std::vector<Shard>& shards) {
-  const Node* list = fields.find_list(name);
-  if (list == nullptr) return;
-  for (std::size_t i = 0; i < list->list.size(); ++i) {
-    Fields inner{list->list[i], element_path(name, i), problem};
-    Shard shard = read(inner, problem);
-    inner.done();
-    if (problem.is_set()) return;
+void read_shards(Fields& fields, std::string_view name, Read read, std::vector<Shard>& shards) {
+  auto more = fields.maps(name, [&read](Fields& one) {
+    Shard shard = read(one);
+    one.done();
     if (const Status valid = validate(shard, FilePaths::Relative); !valid) {
-      problem.set(inner.line(), element_path(name, i), valid.error().detail);
-      return;
+      one.problem_of_all(valid.error().detail);
     }
-    shards.push_back(std::move(shard));
-  }
+    return shard;
+  });
+  std::ranges::move(more, std::back_inserter(shards));
 }
 
 // Every Service and policy that a route names must be in the file; no shard may be there twice.
@@ -449,31 +376,9 @@ void check_references(const std::vector<Shard>& shards, Problem& problem) {
 }  // namespace
 
 Result<Shard> parse_shard(std::string_view text) {
-  const Result<Node> document = parse_document(text);
-  if (!document) return fail(document.error());
-
-  Problem problem;
-  Fields fields{*document, "", problem};
-  read_format(fields);
-  const std::string kind = fields.text("kind");
-  Shard shard;
-  if (problem.is_set()) return fail(problem.error());
-  if (kind == kKindHost) {
-    shard = read_host(fields, problem);
-  } else if (kind == kKindService) {
-    shard = read_service(fields, problem);
-  } else if (kind == kKindTls) {
-    shard = read_tls(fields, problem);
-  } else if (kind == kKindTcp) {
-    shard = read_tcp(fields, problem);
-  } else if (kind == kKindFront) {
-    shard = read_front(fields, problem);
-  } else {
-    fields.problem("kind", "must be one of host, service, tls, tcp, front");
-  }
-  fields.done();
-  if (problem.is_set()) return fail(problem.error());
-  if (Status valid = validate(shard); !valid) return fail(std::move(valid.error()));
+  Result<Shard> shard = read_document(text, read_shard);
+  if (!shard) return shard;
+  if (Status valid = validate(*shard); !valid) return fail(std::move(valid.error()));
   return shard;
 }
 
@@ -515,7 +420,7 @@ Result<Index> parse_index(std::string_view text) {
   constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   index.generation = fields.number("generation", 1, kMost);
   index.time = static_cast<std::int64_t>(fields.number("time", 0, kMost));
-  index.default_certificate = find_key_pair(fields, "default_certificate", problem);
+  index.default_certificate = fields.map("default_certificate", read_key_pair);
   if (const Node* buckets = fields.find_map("buckets"); buckets != nullptr) {
     for (const auto& [name, hash] : buckets->map) {
       const std::string path = "buckets[" + name + "]";
@@ -547,12 +452,12 @@ Result<Standalone> parse_standalone(std::string_view text) {
   Fields fields{*document, "", problem};
   read_format(fields);
   Standalone standalone;
-  standalone.default_certificate = find_key_pair(fields, "default_certificate", problem);
-  read_shards(fields, "hosts", problem, read_host, standalone.shards);
-  read_shards(fields, "services", problem, read_service, standalone.shards);
-  read_shards(fields, "tls", problem, read_tls, standalone.shards);
-  read_shards(fields, "tcp", problem, read_tcp, standalone.shards);
-  if (Front front = read_front(fields, problem); front != Front{}) {
+  standalone.default_certificate = fields.map("default_certificate", read_key_pair);
+  read_shards(fields, "hosts", read_host, standalone.shards);
+  read_shards(fields, "services", read_service, standalone.shards);
+  read_shards(fields, "tls", read_tls, standalone.shards);
+  read_shards(fields, "tcp", read_tcp, standalone.shards);
+  if (Front front = read_front(fields); front != Front{}) {
     standalone.shards.emplace_back(std::move(front));
   }
   fields.done();

@@ -30,21 +30,6 @@ Reason read_reason(Fields& fields, std::string_view name) {
   return reason.value_or(Reason::Internal);
 }
 
-// Calls `read` for each element.
-template <class Read>
-void read_each(Fields& fields, std::string_view name, Problem& problem, Read read) {
-  const Node* list = fields.find_list(name);
-  if (list == nullptr) {
-    fields.problem(name, "is missing");
-    return;
-  }
-  for (std::size_t i = 0; i < list->list.size(); ++i) {
-    Fields inner{list->list[i], element_path(name, i), problem};
-    read(inner);
-    inner.done();
-  }
-}
-
 void read_rules(Fields& fields, UpstreamTls& tls) {
   auto shard = parse_shard(fields.text("tls"));
   if (!shard) {
@@ -93,47 +78,39 @@ std::string to_json(const PreflightAnswer& answer) {
 }
 
 Result<PreflightRequest> parse_preflight_request(std::string_view json) {
-  const Result<Node> document = parse_document(json);
-  if (!document) return fail(document.error());
-  Problem problem;
-  Fields fields{*document, "", problem};
-  PreflightRequest request;
-  read_rules(fields, request.tls);
-  request.http2 = read_word(fields, "http2", kHttp2Words);
-  request.external_name = fields.flag_or("external_name", false);
-  read_each(fields, "endpoints", problem, [&request](Fields& one) {
-    Endpoint endpoint;
-    endpoint.address = one.text("address");
-    endpoint.port = static_cast<std::uint16_t>(one.number("port", 1, 65535));
-    request.endpoints.push_back(std::move(endpoint));
+  return read_document(json, [](Fields& fields) {
+    PreflightRequest request;
+    read_rules(fields, request.tls);
+    request.http2 = read_word(fields, "http2", kHttp2Words);
+    request.external_name = fields.flag_or("external_name", false);
+    request.endpoints = fields.required_maps("endpoints", [](Fields& one) {
+      Endpoint endpoint;
+      endpoint.address = one.text("address");
+      endpoint.port = static_cast<std::uint16_t>(one.number("port", 1, 65535));
+      return endpoint;
+    });
+    if (request.endpoints.size() > kMostPreflightEndpoints) {
+      fields.problem("endpoints", "holds too many");
+    }
+    return request;
   });
-  if (request.endpoints.size() > kMostPreflightEndpoints) {
-    fields.problem("endpoints", "holds too many");
-  }
-  fields.done();
-  if (problem.is_set()) return fail(problem.error());
-  return request;
 }
 
 Result<PreflightAnswer> parse_preflight_answer(std::string_view json) {
-  const Result<Node> document = parse_document(json);
-  if (!document) return fail(document.error());
-  Problem problem;
-  Fields fields{*document, "", problem};
-  PreflightAnswer answer;
-  answer.refused = read_reason(fields, "refused");
-  answer.detail = fields.text_or("detail", "");
-  read_each(fields, "votes", problem, [&answer](Fields& one) {
-    PreflightVote vote;
-    vote.address = one.text("address");
-    vote.reason = read_reason(one, "reason");
-    vote.detail = one.text_or("detail", "");
-    vote.acceptance = read_word(one, "acceptance", kAcceptances);
-    answer.votes.push_back(std::move(vote));
+  return read_document(json, [](Fields& fields) {
+    PreflightAnswer answer;
+    answer.refused = read_reason(fields, "refused");
+    answer.detail = fields.text_or("detail", "");
+    answer.votes = fields.required_maps("votes", [](Fields& one) {
+      PreflightVote vote;
+      vote.address = one.text("address");
+      vote.reason = read_reason(one, "reason");
+      vote.detail = one.text_or("detail", "");
+      vote.acceptance = read_word(one, "acceptance", kAcceptances);
+      return vote;
+    });
+    return answer;
   });
-  fields.done();
-  if (problem.is_set()) return fail(problem.error());
-  return answer;
 }
 
 }  // namespace handfast::config
