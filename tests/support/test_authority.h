@@ -23,14 +23,9 @@
 #include <utility>
 #include <vector>
 
-#include "proxy/base/clock.h"
+#include "tests/support/times.h"
 
 namespace handfast::testing {
-
-inline constexpr UnixSeconds kYear2020 = 1577836800;
-inline constexpr UnixSeconds kYear2026 = 1767225600;  // a `now` for tests that need one
-inline constexpr UnixSeconds kYear2120 = 4733510400;
-inline constexpr UnixSeconds kDay = 86400;
 
 enum class KeyType : std::uint8_t {
   P256,

@@ -17,6 +17,7 @@
 #include "controller/objects/decode.h"
 #include "controller/objects/json_reader.h"
 #include "tests/support/test_authority.h"
+#include "tests/support/times.h"
 
 namespace handfast::admission {
 namespace {
@@ -137,12 +138,6 @@ class FakeApi final : public kube::Api {
   std::thread thread_;
 };
 
-class FixedClock final : public Clock {
- public:
-  [[nodiscard]] Monotonic now() const override { return {}; }
-  [[nodiscard]] UnixSeconds unix_now() const override { return kYear2026; }
-};
-
 class BundleKeeperTest : public ::testing::Test {
  protected:
   BundleKeeperTest() {
@@ -167,7 +162,7 @@ class BundleKeeperTest : public ::testing::Test {
     };
   }
 
-  const FixedClock clock_;
+  const handfast::testing::FakeClock clock_;
   FakeApi api_;
   std::unique_ptr<ServingTls> tls_;
   std::string certificate_;

@@ -13,7 +13,7 @@
 
 #include "proxy/base/check.h"
 #include "tests/support/test_authority.h"
-#include "tests/unit/proxy/event/loop_driver.h"
+#include "tests/support/times.h"
 
 namespace handfast::fetch {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "proxy/base/check.h"
 #include "tests/support/test_ocsp.h"
-#include "tests/unit/proxy/event/loop_driver.h"
+#include "tests/support/times.h"
 
 namespace handfast::fetch {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/times.h"
 #include "tests/unit/controller/publish/faulty_file_system.h"
 #include "tests/unit/controller/publish/samples.h"
 
@@ -10,7 +11,6 @@ namespace {
 
 using testing::add_app;
 using testing::FaultyFileSystem;
-using testing::FixedClock;
 using testing::is_whole;
 using testing::read_current;
 using testing::ScriptedProxy;
@@ -89,7 +89,7 @@ class PowerLoss : public ::testing::Test {
   }
 
   Content first_, old_, new_;
-  FixedClock clock_;
+  handfast::testing::FakeClock clock_;
   FaultyFileSystem before_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/times.h"
 #include "tests/unit/controller/publish/faulty_file_system.h"
 #include "tests/unit/controller/publish/samples.h"
 
@@ -41,7 +42,7 @@ class Publishing : public ::testing::Test {
   FaultyFileSystem files_;
   GenerationWriter writer_{files_};
   ScriptedProxy proxy_;
-  testing::FixedClock clock_;
+  handfast::testing::FakeClock clock_;
   Publisher publisher_{writer_, proxy_, clock_};
 };
 

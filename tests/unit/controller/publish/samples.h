@@ -12,14 +12,9 @@
 #include "controller/publish/publisher.h"
 #include "proxy/config/pack.h"
 #include "proxy/config/text.h"
+#include "tests/support/times.h"
 
 namespace handfast::publish::testing {
-
-class FixedClock final : public Clock {
- public:
-  [[nodiscard]] Monotonic now() const override { return {}; }
-  [[nodiscard]] UnixSeconds unix_now() const override { return 1'764'000'000; }
-};
 
 // Adds the files of one item and answers their directory.
 inline std::string add_item(Content& content, const std::string& secret,

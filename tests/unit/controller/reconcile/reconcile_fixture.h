@@ -10,25 +10,12 @@
 #include "controller/objects/decode.h"
 #include "controller/reconcile/reconciler.h"
 #include "controller/source/yaml_reader.h"
+#include "tests/support/times.h"
 #include "tests/unit/controller/publish/faulty_file_system.h"
 #include "tests/unit/controller/publish/samples.h"
 #include "tests/unit/controller/translate/support.h"
 
 namespace handfast::reconcile::testing {
-
-class ManualClock final : public Clock {
- public:
-  [[nodiscard]] Monotonic now() const override { return now_; }
-  [[nodiscard]] UnixSeconds unix_now() const override {
-    return translate::testing::kNow +
-           std::chrono::duration_cast<std::chrono::seconds>(now_ - kStart).count();
-  }
-  void advance(std::chrono::milliseconds by) { now_ += by; }
-
- private:
-  static constexpr Monotonic kStart{std::chrono::hours(1000)};
-  Monotonic now_ = kStart;
-};
 
 // A ScriptedProxy that can be watched while it is asked.
 class Proxy final : public publish::ProxyControl {
@@ -162,7 +149,7 @@ class ReconcileFixture : public ::testing::Test {
   publish::GenerationWriter writer_{files_};
   Status recovered_;
   Proxy proxy_;
-  ManualClock clock_;
+  handfast::testing::FakeClock clock_;
   publish::Publisher publisher_{writer_, proxy_, clock_};
   metrics::Metrics metrics_;
   RecordingAsker asker_;

@@ -6,15 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/times.h"
+
 namespace handfast::status {
 namespace {
 
-class ManualClock final : public Clock {
- public:
-  [[nodiscard]] Monotonic now() const override { return time; }
-  [[nodiscard]] UnixSeconds unix_now() const override { return 0; }
-  Monotonic time{std::chrono::seconds{1000}};
-};
+using handfast::testing::FakeClock;
 
 // Answers at once.
 class Server final : public kube::Api {
@@ -37,7 +34,7 @@ class Server final : public kube::Api {
 
 TEST(LivePods, AsksOnceAMinuteAndKnowsTheNextTime) {
   Server server;
-  ManualClock clock;
+  FakeClock clock;
   server.pods = {{"here", "Running"}, {"evicted", "Failed"}};
   LivePods pods{server, clock};
   for (const char* pod : {"here", "evicted", "deleted"}) (void)pods.is_gone("handfast", pod);
@@ -49,20 +46,20 @@ TEST(LivePods, AsksOnceAMinuteAndKnowsTheNextTime) {
   EXPECT_EQ(server.asked.size(), 3U);
 
   server.pods.erase("here");
-  clock.time += LivePods::kAgain;
+  clock.advance(LivePods::kAgain);
   (void)pods.is_gone("handfast", "here");
   EXPECT_TRUE(pods.is_gone("handfast", "here"));
   EXPECT_EQ(server.asked.size(), 4U);
 
   server.pods["here"] = "Running";
-  clock.time += LivePods::kAgain;
+  clock.advance(LivePods::kAgain);
   (void)pods.is_gone("handfast", "here");
   EXPECT_FALSE(pods.is_gone("handfast", "here")) << "a StatefulSet's comes back under its name";
 }
 
 TEST(LivePods, NobodyIsGoneBecauseTheServerIs) {
   Server server;
-  ManualClock clock;
+  FakeClock clock;
   server.is_down = true;
   LivePods pods{server, clock};
   EXPECT_FALSE(pods.is_gone("handfast", "here"));
@@ -71,7 +68,7 @@ TEST(LivePods, NobodyIsGoneBecauseTheServerIs) {
 
 TEST(LivePods, PodsOfSeveralNamespacesAreToldApart) {
   Server server;
-  ManualClock clock;
+  FakeClock clock;
   LivePods pods{server, clock};
   (void)pods.is_gone("ops", "here");
   (void)pods.is_gone("edge", "here");
@@ -81,7 +78,7 @@ TEST(LivePods, PodsOfSeveralNamespacesAreToldApart) {
 
 TEST(LivePods, ANameThatNoPodHasIsNotAsked) {
   Server server;
-  ManualClock clock;
+  FakeClock clock;
   LivePods pods{server, clock};
   EXPECT_TRUE(pods.is_gone("handfast", "../secrets/x"));
   EXPECT_TRUE(pods.is_gone("../x", "here"));

@@ -7,19 +7,16 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/times.h"
+
 namespace handfast::status {
 namespace {
 
-using std::chrono::minutes;
-using testing::ElementsAre;
-using testing::IsEmpty;
+using handfast::testing::FakeClock;
 
-class ManualClock final : public Clock {
- public:
-  [[nodiscard]] Monotonic now() const override { return time; }
-  [[nodiscard]] UnixSeconds unix_now() const override { return 0; }
-  Monotonic time{std::chrono::seconds{1000}};
-};
+using std::chrono::minutes;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 // Answers at once, by the whole target; what isn't there, by 404.
 class Server final : public kube::Api {
@@ -61,7 +58,7 @@ std::string node(const std::string& external) {
          external + "\"}]}}";
 }
 
-class NodeAddressesTest : public testing::Test {
+class NodeAddressesTest : public ::testing::Test {
  protected:
   NodeAddressesTest() {
     server.bodies[kOwnPod] =
@@ -82,7 +79,7 @@ class NodeAddressesTest : public testing::Test {
   }
 
   Server server;
-  ManualClock clock;
+  FakeClock clock;
 };
 
 TEST_F(NodeAddressesTest, ANodeOfAReadyPodIsReachedAtItsExternalAddress) {
@@ -113,12 +110,12 @@ TEST_F(NodeAddressesTest, OnlyReadyPodsAtPortsOfTheirNodesCount) {
 TEST_F(NodeAddressesTest, PodsAreAskedForOnceAMinuteAndNodesEachTen) {
   NodeAddresses nodes{server, clock, {"ops", "handfast-a"}};
   (void)find_twice(nodes);
-  clock.time += NodeAddresses::kAgain;
+  clock.advance(NodeAddresses::kAgain);
   (void)find_twice(nodes);
   EXPECT_EQ(server.asked.size(), 5U);
 
   server.bodies["/api/v1/nodes/n1"] = node("203.0.113.9");
-  clock.time += NodeAddresses::kNodeAgain;
+  clock.advance(NodeAddresses::kNodeAgain);
   EXPECT_THAT(find_twice(nodes), ElementsAre(objects::LoadBalancerAddress{"203.0.113.9", ""}));
 }
 
@@ -128,29 +125,29 @@ TEST_F(NodeAddressesTest, WhileNobodyIsReadyItIsAskedSoonerButNotForever) {
   EXPECT_THAT(find_twice(nodes), IsEmpty());
   for (const int seconds : {5, 10, 20, 40, 60, 60}) {
     const std::size_t before = server.asked.size();
-    clock.time += std::chrono::seconds{seconds - 1};
+    clock.advance(std::chrono::seconds{seconds - 1});
     EXPECT_THAT(find_twice(nodes), IsEmpty());
     EXPECT_EQ(server.asked.size(), before) << seconds;
-    clock.time += std::chrono::seconds{1};
+    clock.advance(std::chrono::seconds{1});
     EXPECT_THAT(find_twice(nodes), IsEmpty());
     EXPECT_EQ(server.asked.size(), before + 2) << seconds;
   }
 
   set_pods({pod("n1", with_host_port())});
-  clock.time += NodeAddresses::kAgain;
+  clock.advance(NodeAddresses::kAgain);
   EXPECT_EQ(find_twice(nodes).size(), 1U);
   set_pods({});
-  clock.time += NodeAddresses::kAgain;
+  clock.advance(NodeAddresses::kAgain);
   EXPECT_THAT(find_twice(nodes), IsEmpty());
   set_pods({pod("n1", with_host_port())});
-  clock.time += NodeAddresses::kSoon;
+  clock.advance(NodeAddresses::kSoon);
   EXPECT_EQ(find_twice(nodes).size(), 1U);
 }
 
 TEST_F(NodeAddressesTest, WhatIsOldIsNotKnown) {
   NodeAddresses nodes{server, clock, {"ops", "handfast-a"}};
   (void)find_twice(nodes);
-  clock.time += NodeAddresses::kTrust;
+  clock.advance(NodeAddresses::kTrust);
   EXPECT_THAT(nodes.find(), IsEmpty());
   EXPECT_EQ(nodes.find().size(), 1U);
 }
@@ -161,7 +158,7 @@ TEST_F(NodeAddressesTest, WithoutPermissionNothingIsKnownAndItIsAskedAgain) {
     NodeAddresses nodes{server, clock, {"ops", "handfast-a"}};
     EXPECT_THAT(find_twice(nodes), IsEmpty()) << forbidden;
     server.forbidden.clear();
-    clock.time += NodeAddresses::kAgain;
+    clock.advance(NodeAddresses::kAgain);
     EXPECT_EQ(find_twice(nodes).size(), 1U) << forbidden;
   }
 }

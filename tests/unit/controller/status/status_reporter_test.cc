@@ -7,19 +7,16 @@
 #include <string>
 
 #include "controller/objects/json_reader.h"
+#include "tests/support/times.h"
 
 namespace handfast::status {
 namespace {
 
-using std::chrono::seconds;
-using testing::HasSubstr;
+using handfast::testing::FakeClock;
+using handfast::testing::kYear2026;
 
-class ManualClock final : public Clock {
- public:
-  [[nodiscard]] Monotonic now() const override { return time; }
-  [[nodiscard]] UnixSeconds unix_now() const override { return 1'800'000'000; }
-  Monotonic time{seconds{1000}};
-};
+using std::chrono::seconds;
+using ::testing::HasSubstr;
 
 class Wanted final : public Wishes {
  public:
@@ -35,7 +32,7 @@ class Wanted final : public Wishes {
   std::map<std::string, Write> writes;
 };
 
-class StatusReporterTest : public testing::Test {
+class StatusReporterTest : public ::testing::Test {
  protected:
   StatusReporterTest() {
     objects::IngressClass ours;
@@ -104,7 +101,7 @@ class StatusReporterTest : public testing::Test {
     state.apply(policy);
   }
 
-  ManualClock clock;
+  FakeClock clock;
   Wanted wanted;
   translate::Options options;
   state::ClusterState state;
@@ -239,8 +236,8 @@ TEST_F(StatusReporterTest, HandshakesAreNewsFromTimeToTime) {
   add_policy();
   tell();
   write_policy();
-  clock.time += StatusReporter::kHandshakeNews;
-  proxy.endpoints = {{"shop/api:443", "10.0.0.1:443", "revoked", 1'800'000'000}};
+  clock.advance(StatusReporter::kHandshakeNews);
+  proxy.endpoints = {{"shop/api:443", "10.0.0.1:443", "revoked", kYear2026}};
   tell();
   EXPECT_THAT(wanted.body("replica UpstreamTLSPolicy shop/orders"), HasSubstr("revoked"))
       << wanted.body("replica UpstreamTLSPolicy shop/orders");
@@ -248,7 +245,7 @@ TEST_F(StatusReporterTest, HandshakesAreNewsFromTimeToTime) {
   proxy.endpoints[0].result = "ok";
   tell();
   EXPECT_FALSE(wanted.writes.contains("replica UpstreamTLSPolicy shop/orders"));
-  clock.time += StatusReporter::kHandshakeNews;
+  clock.advance(StatusReporter::kHandshakeNews);
   tell();
   EXPECT_TRUE(wanted.writes.contains("replica UpstreamTLSPolicy shop/orders"));
 }
@@ -371,7 +368,7 @@ TEST_F(StatusReporterTest, FindingsAreEventsWhileTheyStand) {
   wanted.writes.clear();
   tell();
   EXPECT_TRUE(wanted.writes.empty());
-  clock.time += StatusReporter::kTellEventsAgain;
+  clock.advance(StatusReporter::kTellEventsAgain);
   tell();
   EXPECT_EQ(wanted.writes.size(), 1U);
   reporter.note({finding}, {});

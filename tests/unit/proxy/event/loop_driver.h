@@ -1,35 +1,15 @@
 #pragma once
-// Drives a loop from a test, round by round, with peers that live in the same thread, and a clock
-// that the test moves. Nothing here sleeps: every round wakes at once.
+// Drives a loop from a test, round by round, with peers that live in the same thread. Nothing here
+// sleeps: every round wakes at once.
 
 #include <chrono>
 #include <functional>
 #include <utility>
 #include <vector>
 
-#include "proxy/base/clock.h"
 #include "proxy/event/loop.h"
 
 namespace handfast::testing {
-
-// Stands still until the test moves it.
-class FakeClock final : public Clock {
- public:
-  [[nodiscard]] Monotonic now() const override { return now_; }
-  [[nodiscard]] UnixSeconds unix_now() const override { return unix_now_; }
-
-  void advance(std::chrono::milliseconds by) {
-    now_ += by;
-    since_start_ += by;
-    unix_now_ = kStart + std::chrono::duration_cast<std::chrono::seconds>(since_start_).count();
-  }
-
- private:
-  static constexpr UnixSeconds kStart = 1767225600;  // 2026
-  Monotonic now_{std::chrono::hours(1000)};
-  std::chrono::milliseconds since_start_{0};
-  UnixSeconds unix_now_ = kStart;
-};
 
 class LoopDriver {
  public:

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/times.h"
 #include "tests/unit/proxy/event/loop_driver.h"
 
 namespace handfast::event {

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "tests/support/times.h"
 #include "tests/unit/proxy/event/loop_driver.h"
 #include "tests/unit/proxy/net/peer.h"
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/proxy/event/loop_driver.h"
+#include "tests/support/times.h"
 #include "tests/unit/proxy/server/state_directory.h"
 #include "tests/unit/proxy/tls/tls_peer.h"
 

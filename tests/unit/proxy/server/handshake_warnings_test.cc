@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "tests/unit/proxy/event/loop_driver.h"
+#include "tests/support/times.h"
 
 namespace handfast::server {
 namespace {

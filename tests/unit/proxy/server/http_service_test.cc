@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "tests/support/times.h"
 #include "tests/unit/proxy/event/loop_driver.h"
 #include "tests/unit/proxy/net/peer.h"
 

@@ -9,7 +9,7 @@
 
 #include "proxy/config/document.h"
 #include "proxy/server/snapshot_builder.h"
-#include "tests/unit/proxy/event/loop_driver.h"
+#include "tests/support/times.h"
 #include "tests/unit/proxy/server/state_directory.h"
 
 namespace handfast::server {

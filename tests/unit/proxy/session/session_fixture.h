@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "proxy/session/opening.h"
+#include "tests/support/times.h"
 #include "tests/unit/proxy/event/loop_driver.h"
 #include "tests/unit/proxy/tls/tls_peer.h"
 

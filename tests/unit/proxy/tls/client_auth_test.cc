@@ -7,7 +7,7 @@
 #include <chrono>
 #include <map>
 
-#include "tests/unit/proxy/event/loop_driver.h"
+#include "tests/support/times.h"
 #include "tests/unit/proxy/tls/tls_peer.h"
 
 namespace handfast::tls {

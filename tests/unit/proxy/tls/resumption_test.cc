@@ -6,7 +6,7 @@
 #include <sys/epoll.h>
 
 #include "tests/support/test_ocsp.h"
-#include "tests/unit/proxy/event/loop_driver.h"
+#include "tests/support/times.h"
 #include "tests/unit/proxy/tls/tls_peer.h"
 
 namespace handfast::tls {

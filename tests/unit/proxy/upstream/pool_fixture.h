@@ -8,6 +8,7 @@
 
 #include "proxy/http/h1_parser.h"
 #include "proxy/upstream/pool.h"
+#include "tests/support/times.h"
 #include "tests/unit/proxy/event/loop_driver.h"
 #include "tests/unit/proxy/tls/tls_peer.h"
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <utility>
 
-#include "tests/unit/proxy/event/loop_driver.h"
+#include "tests/support/times.h"
 
 namespace handfast::upstream {
 namespace {
