@@ -179,6 +179,16 @@ Meta read_meta(const Place& metadata, const KnownKind& known, ObjectKey& key, Fi
   read_identity(metadata, known, key, fields);
   meta.ns = key.ns;
   meta.name = key.name;
+  const bool was_good = fields.good();
+  fields.only_written(
+      metadata, {"name", "generateName", "namespace", "labels", "annotations", "finalizers",
+                 "ownerReferences", "uid", "resourceVersion", "generation", "creationTimestamp",
+                 "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"});
+  // What isn't known may be the namespace.
+  if (was_good && !fields.good() && metadata.member("namespace").absent()) {
+    key.ns.clear();
+    meta.ns.clear();
+  }
   meta.uid = fields.text(metadata.member("uid"));
   meta.generation = read_generation(metadata.value());
   const Place annotations = metadata.member("annotations");
@@ -218,7 +228,7 @@ class Walk {
   void one(const Value& value, const KnownKind* list_kind) {
     if (value.is_null()) return;
     const Place root(value);
-    Fields fields;
+    Fields fields{/*is_written=*/!file_.empty()};
     ObjectKey key;
     if (value.kind != Value::Kind::Map) {
       fields.refuse(root, "is not an object");

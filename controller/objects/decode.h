@@ -32,7 +32,7 @@ struct Decoded {
 
 // One document; `kind: List` and `<Kind>List` are opened. An empty document yields nothing. A kind
 // of ours in a version that we don't read (extensions/v1beta1 Ingress) is skipped and is a problem
-// too.
+// too. `file`: empty where an API server has taken it; else a field that isn't known is a problem.
 [[nodiscard]] Decoded decode(const Value& document, const std::string& file);
 
 // "networking.k8s.io/v1" of "Ingress": the version to use of a kind that decode() reads, else

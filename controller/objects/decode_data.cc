@@ -83,6 +83,8 @@ Result<std::string> decode_base64(std::string_view text) {
 Object decode_secret(const Place& root, Meta meta, Fields& fields) {
   Secret secret;
   secret.meta = std::move(meta);
+  fields.only_written(
+      root, {"apiVersion", "kind", "metadata", "type", "data", "stringData", "immutable"});
   secret.type = fields.text(root.member("type"));
   if (secret.type.empty()) secret.type = "Opaque";
   const Place data = root.member("data");
@@ -95,6 +97,7 @@ Object decode_secret(const Place& root, Meta meta, Fields& fields) {
 Object decode_config_map(const Place& root, Meta meta, Fields& fields) {
   ConfigMap map;
   map.meta = std::move(meta);
+  fields.only_written(root, {"apiVersion", "kind", "metadata", "data", "binaryData", "immutable"});
   const Place data = root.member("data");
   read_data(data, /*is_base64=*/false, map.data, fields);
   DataMap binary;

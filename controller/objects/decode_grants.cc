@@ -10,6 +10,7 @@ namespace handfast::objects {
 Object decode_reference_grant(const Place& root, Meta meta, Fields& fields) {
   ReferenceGrant grant;
   grant.meta = std::move(meta);
+  fields.only_written(root, {"apiVersion", "kind", "metadata", "spec"});
   const Place spec = root.member("spec");
   if (!fields.is_map(spec)) fields.refuse(spec, "is missing");
   const Place from = spec.member("from");
@@ -44,6 +45,7 @@ Object decode_reference_grant(const Place& root, Meta meta, Fields& fields) {
 Object decode_cluster_trust_bundle(const Place& root, Meta meta, Fields& fields) {
   ClusterTrustBundle bundle;
   bundle.meta = std::move(meta);
+  fields.only_written(root, {"apiVersion", "kind", "metadata", "spec"});
   const Place spec = root.member("spec");
   if (!fields.is_map(spec)) fields.refuse(spec, "is missing");
   bundle.trust_bundle.bytes = fields.required_text(spec.member("trustBundle"));

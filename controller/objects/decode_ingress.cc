@@ -15,6 +15,7 @@ constexpr std::string_view kSubdomainForm =
 PortRef read_port(const Place& place, Fields& fields) {
   PortRef port;
   (void)fields.is_map(place);
+  fields.only_written(place, {"name", "number"});
   const Place number = place.member("number");
   const Place name = place.member("name");
   port.number = fields.port(number);
@@ -33,6 +34,7 @@ PortRef read_port(const Place& place, Fields& fields) {
 ServiceBackend read_service(const Place& place, Fields& fields) {
   ServiceBackend service;
   (void)fields.is_map(place);
+  fields.only_written(place, {"name", "port"});
   const Place name = place.member("name");
   service.service = fields.required_text(name);
   if (fields.good() && !is_dns_label(service.service)) {
@@ -46,6 +48,7 @@ ServiceBackend read_service(const Place& place, Fields& fields) {
 IngressBackend read_backend(const Place& place, Fields& fields) {
   IngressBackend backend;
   (void)fields.is_map(place);
+  fields.only_written(place, {"service", "resource"});
   const Place service = place.member("service");
   const Place resource = place.member("resource");
   if (!service.absent() && !resource.absent()) {
@@ -76,6 +79,7 @@ const char* why_bad_path(std::string_view path) {
 IngressPath read_path(const Place& place, Fields& fields) {
   IngressPath path;
   (void)fields.is_map(place);
+  fields.only_written(place, {"path", "pathType", "backend"});
   const Place type_place = place.member("pathType");
   const Place path_place = place.member("path");
   const std::string type = fields.required_text(type_place);
@@ -111,12 +115,14 @@ void check_rule_host(const Place& place, std::string_view host, Fields& fields) 
 IngressRule read_rule(const Place& place, Fields& fields) {
   IngressRule rule;
   (void)fields.is_map(place);
+  fields.only_written(place, {"host", "http"});
   const Place host = place.member("host");
   rule.host = fields.text(host);
   check_rule_host(host, rule.host, fields);
 
   // A rule without http sends its host to the default backend.
   const Place http = place.member("http");
+  fields.only_written(http, {"paths"});
   if (!fields.is_map(http)) return rule;
   const Place paths = http.member("paths");
   const std::size_t count = fields.items(paths);
@@ -131,6 +137,7 @@ IngressRule read_rule(const Place& place, Fields& fields) {
 IngressTls read_tls(const Place& place, Fields& fields) {
   IngressTls tls;
   (void)fields.is_map(place);
+  fields.only_written(place, {"hosts", "secretName"});
   const Place hosts = place.member("hosts");
   const std::size_t count = fields.items(hosts);
   for (std::size_t n = 0; n < count; ++n) {
@@ -149,20 +156,6 @@ IngressTls read_tls(const Place& place, Fields& fields) {
   return tls;
 }
 
-// A restriction that is spelt wrong ("annotation", "tsl") must not pass for one that isn't there,
-// and kubectl refuses it too. What has a uid has been through an API server, which may know more
-// fields.
-void refuse_unknown_fields(const Place& root, const Place& spec, Fields& fields) {
-  const Place metadata = root.member("metadata");
-  if (!metadata.member("uid").absent()) return;
-  (void)fields.only(root, {"apiVersion", "kind", "metadata", "spec", "status"});
-  (void)fields.only(
-      metadata, {"name", "generateName", "namespace", "labels", "annotations", "finalizers",
-                 "ownerReferences", "uid", "resourceVersion", "generation", "creationTimestamp",
-                 "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"});
-  (void)fields.only(spec, {"ingressClassName", "defaultBackend", "tls", "rules"});
-}
-
 }  // namespace
 
 Object decode_ingress(const Place& root, Meta meta, Fields& fields) {
@@ -170,7 +163,8 @@ Object decode_ingress(const Place& root, Meta meta, Fields& fields) {
   ingress.meta = std::move(meta);
   const Place spec = root.member("spec");
   (void)fields.is_map(spec);
-  refuse_unknown_fields(root, spec, fields);
+  fields.only_written(root, {"apiVersion", "kind", "metadata", "spec", "status"});
+  fields.only_written(spec, {"ingressClassName", "defaultBackend", "tls", "rules"});
 
   ingress.addresses = read_load_balancer(root.member("status").value());
   const Place class_name = spec.member("ingressClassName");
@@ -203,6 +197,7 @@ Object decode_ingress(const Place& root, Meta meta, Fields& fields) {
 Object decode_ingress_class(const Place& root, Meta meta, Fields& fields) {
   IngressClass result;
   result.meta = std::move(meta);
+  fields.only_written(root, {"apiVersion", "kind", "metadata", "spec"});
   const Place spec = root.member("spec");
   (void)fields.is_map(spec);
   result.controller = fields.text(spec.member("controller"));

@@ -1,5 +1,5 @@
-// UpstreamTLSPolicy and BackendTLSPolicy. Unlike other kinds they are strict about unknown fields:
-// a restriction that is spelt wrong must not pass for one that isn't there.
+// UpstreamTLSPolicy and BackendTLSPolicy. They are strict about unknown fields wherever they come
+// from: a restriction that is spelt wrong must not pass for one that isn't there.
 
 #include <algorithm>
 #include <string>

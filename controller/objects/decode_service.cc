@@ -130,6 +130,7 @@ SliceEndpoint read_endpoint(const Place& place, std::string_view address_type, F
   endpoint.addresses = read_addresses(addresses, address_type, fields);
   const Place conditions = place.member("conditions");
   (void)fields.is_map(conditions);
+  fields.only_written(conditions, {"ready", "serving", "terminating"});
   endpoint.ready = fields.boolean(conditions.member("ready"), true);
   endpoint.serving = fields.boolean(conditions.member("serving"), endpoint.ready);
   endpoint.terminating = fields.boolean(conditions.member("terminating"), false);
@@ -157,6 +158,7 @@ void read_slice_ports(const Place& ports, EndpointSlice& slice, Fields& fields) 
 Object decode_service(const Place& root, Meta meta, Fields& fields) {
   Service service;
   service.meta = std::move(meta);
+  fields.only_written(root, {"apiVersion", "kind", "metadata", "spec", "status"});
   const Place spec = root.member("spec");
   (void)fields.is_map(spec);
   read_service_type(spec, service, fields);
@@ -180,6 +182,8 @@ Object decode_service(const Place& root, Meta meta, Fields& fields) {
 Object decode_endpoint_slice(const Place& root, Meta meta, Fields& fields) {
   EndpointSlice slice;
   slice.meta = std::move(meta);
+  fields.only_written(root,
+                      {"apiVersion", "kind", "metadata", "addressType", "endpoints", "ports"});
   const auto label = slice.meta.labels.find("kubernetes.io/service-name");
   if (label != slice.meta.labels.end()) slice.service = label->second;
 

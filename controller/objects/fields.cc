@@ -251,6 +251,10 @@ bool Fields::only(const Place& place, std::initializer_list<std::string_view> me
   return true;
 }
 
+void Fields::only_written(const Place& place, std::initializer_list<std::string_view> members) {
+  if (is_written_) (void)only(place, members);
+}
+
 bool Fields::is_map(const Place& place) {
   if (place.absent()) return false;
   if (place.value()->kind == Value::Kind::Map) return true;

@@ -64,6 +64,9 @@ enum class ScalarType : std::uint8_t { String, Boolean, Number, Null };
 
 class Fields {
  public:
+  // `is_written`: by people, and no API server has taken it.
+  explicit Fields(bool is_written = false) : is_written_(is_written) {}
+
   struct Failure {
     std::string field;
     int line = 0;
@@ -94,6 +97,9 @@ class Fields {
                                  std::size_t if_absent);
   // A map with no other members than these; absent is fine.
   bool only(const Place& place, std::initializer_list<std::string_view> members);
+  // The same of what people wrote: what is spelt wrong must not pass for what isn't there, and
+  // kubectl refuses it too. An API server may know more members.
+  void only_written(const Place& place, std::initializer_list<std::string_view> members);
   // Whether it is a map; absent is no map and no failure, anything else is refused.
   bool is_map(const Place& place);
   // How many items; absent: 0.
@@ -102,6 +108,7 @@ class Fields {
   [[nodiscard]] std::map<std::string, std::string, std::less<>> texts(const Place& place);
 
  private:
+  bool is_written_;
   std::optional<Failure> failure_;
 };
 

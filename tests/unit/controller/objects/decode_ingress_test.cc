@@ -62,7 +62,7 @@ TEST(DecodeIngress, ReadsEveryFieldThatIsUsed) {
   EXPECT_TRUE(found->rules[1].paths.empty());
 }
 
-TEST(DecodeIngress, AFieldThatIsSpeltWrongIsRefusedUnlessAnApiServerHasTakenIt) {
+TEST(DecodeIngress, AFieldThatIsSpeltWrongIsRefused) {
   const auto problem = [](const std::string& metadata, const std::string& more,
                           const std::string& spec = "") {
     const Decoded decoded = decode_yaml(
@@ -76,7 +76,36 @@ TEST(DecodeIngress, AFieldThatIsSpeltWrongIsRefusedUnlessAnApiServerHasTakenIt) 
   EXPECT_EQ(problem(", annotation: " + annotations, ""), "metadata.annotation");
   EXPECT_EQ(problem("", "annotations: " + annotations + "\n"), "annotations");
   EXPECT_EQ(problem("", "", "  tsl: [{hosts: [a.example]}]\n"), "spec.tsl");
-  EXPECT_EQ(problem(", uid: 6f1f, novelty: x", "", "  novelty: x\n"), "");
+  // As kubectl prints one, which people keep and change.
+  EXPECT_EQ(problem(", uid: 6f1f, annotation: " + annotations, ""), "metadata.annotation");
+}
+
+TEST(DecodeIngress, AFieldFurtherInThatIsSpeltWrongIsRefused) {
+  const std::string path = "{path: /, pathType: Prefix, " + std::string(kBackend) + "}";
+  const auto problem = [](const std::string& text) {
+    const Decoded decoded = decode_yaml(ingress(text));
+    return decoded.problems.empty() ? "" : decoded.problems[0].field;
+  };
+
+  // A rule for every host, one for the default backend, and another certificate than was meant.
+  EXPECT_EQ(problem("  rules: [{hots: a.example, http: {paths: [" + path + "]}}]\n"),
+            "spec.rules[0].hots");
+  EXPECT_EQ(problem("  rules: [{host: a.example, htp: {paths: [" + path + "]}}]\n"),
+            "spec.rules[0].htp");
+  EXPECT_EQ(problem("  rules: [{http: {paths: [" + path + "]}}]\n  tls: [{secretname: a}]\n"),
+            "spec.tls[0].secretname");
+  EXPECT_EQ(problem("  rules: [{http: {paths: [{pth: /a, pathType: ImplementationSpecific, " +
+                    std::string(kBackend) + "}]}}]\n"),
+            "spec.rules[0].http.paths[0].pth");
+}
+
+TEST(DecodeIngress, AnApiServerMayKnowMoreFields) {
+  const Decoded decoded = decode_yaml(
+      "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a, novelty: x}\n"
+      "spec:\n  defaultBackend: {service: {name: s, port: {number: 80}}}\n  novelty: x\n",
+      "");
+
+  EXPECT_NE(only<Ingress>(decoded), nullptr);
 }
 
 TEST(DecodeIngress, PathTypeIsRequiredAndOneOfThree) {

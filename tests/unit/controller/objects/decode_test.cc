@@ -58,6 +58,70 @@ TEST(Decode, MetadataIsReadWhole) {
   EXPECT_EQ(map->meta.creation_timestamp, "2026-03-01T12:30:00Z");
 }
 
+// Each would be read as if the field weren't there: no settings, no CRL, another namespace.
+TEST(Decode, AFieldThatPeopleSpeltWrongIsRefused) {
+  const auto problem = [](const std::string& text, const std::string& file = "test.yaml") {
+    const Decoded decoded = decode_yaml(text, file);
+    return decoded.problems.empty() ? "" : decoded.problems[0].field;
+  };
+  const std::string core = "apiVersion: v1\nmetadata: {name: a}\n";
+
+  EXPECT_EQ(problem(core + "kind: ConfigMap\ndat: {global-auth-url: https://a.b.svc}"), "dat");
+  EXPECT_EQ(problem(core + "kind: Secret\ndata: {}\nstringdata: {ca.crl: x}"), "stringdata");
+  EXPECT_EQ(problem(core + "kind: Service\nspec: {ports: [{port: 80}]}\nstate: {}"), "state");
+  EXPECT_EQ(problem("apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespce: b}"),
+            "metadata.namespce");
+  EXPECT_EQ(problem("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a}\n"
+                    "addressType: IPv4\nendpoints: [{addresses: [10.0.0.1], conditions: {redy: "
+                    "false}}]"),
+            "endpoints[0].conditions.redy");
+  EXPECT_EQ(problem("apiVersion: handfast.dev/v1alpha1\nkind: UpstreamTLSPolicy\n"
+                    "metadata: {name: a, namespce: b}\n"
+                    "spec: {mode: None, targetRefs: [{kind: Service, name: s}]}"),
+            "metadata.namespce");
+  EXPECT_EQ(problem(core + "kind: ConfigMap\nnovelty: {}", ""), "");
+}
+
+TEST(Decode, ANamespaceThatMayBeSpeltWrongIsNotKnown) {
+  const Decoded unsure = decode_yaml(with_metadata("  namespce: shop\n"));
+  const Decoded sure = decode_yaml(with_metadata("  namespace: shop\n  lables: {}\n"));
+
+  ASSERT_EQ(unsure.problems.size(), 1U);
+  EXPECT_EQ(unsure.problems[0].key, (ObjectKey{"ConfigMap", "", "settings"}));
+  ASSERT_EQ(sure.problems.size(), 1U);
+  EXPECT_EQ(sure.problems[0].key, (ObjectKey{"ConfigMap", "shop", "settings"}));
+}
+
+TEST(Decode, WhatKubectlPrintsIsTaken) {
+  const Decoded decoded = decode_yaml(R"(
+apiVersion: v1
+kind: List
+metadata: {resourceVersion: ""}
+items:
+- apiVersion: v1
+  kind: Secret
+  type: kubernetes.io/tls
+  immutable: true
+  data: {tls.crt: eA==}
+  metadata:
+    name: a
+    namespace: shop
+    uid: 6f1f
+    resourceVersion: "7"
+    generation: 1
+    creationTimestamp: "2026-03-01T14:30:00Z"
+    deletionTimestamp: null
+    selfLink: /x
+    finalizers: [a.example/b]
+    ownerReferences: [{apiVersion: v1, kind: Pod, name: a, uid: b}]
+    managedFields: [{manager: kubectl, operation: Apply}]
+    annotations: {kubectl.kubernetes.io/last-applied-configuration: "{}"}
+)");
+
+  EXPECT_TRUE(decoded.problems.empty());
+  EXPECT_NE(only<Secret>(decoded), nullptr);
+}
+
 TEST(Decode, OnlyAnIngressKeepsItsAnnotationsAndLabels) {
   const std::string text = R"(
   labels: {app: "shop"}

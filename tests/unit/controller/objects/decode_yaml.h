@@ -1,6 +1,7 @@
 #pragma once
 // Decodes manifests written as YAML, so that tests read like manifests.
 
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -10,14 +11,15 @@
 
 namespace handfast::objects {
 
-inline Decoded decode_yaml(std::string_view text) {
+// `file`: empty as from an API server.
+inline Decoded decode_yaml(std::string_view text, const std::string& file = "test.yaml") {
   Decoded all;
   source::read_documents(text, [&](Result<Value> document, int line) {
     if (!document) {
       all.problems.push_back({{}, {"test.yaml", line}, {}, document.error()});
       return;
     }
-    Decoded one = decode(*document, "test.yaml");
+    Decoded one = decode(*document, file);
     for (auto& object : one.objects) all.objects.push_back(std::move(object));
     for (auto& problem : one.problems) all.problems.push_back(std::move(problem));
     for (auto& kind : one.skipped) all.skipped.push_back(std::move(kind));

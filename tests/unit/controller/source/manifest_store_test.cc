@@ -85,6 +85,20 @@ TEST_F(ManifestStoreTest, ABadVersionKeepsTheLastGoodOneOfThatObjectAlone) {
   EXPECT_EQ(update.batch.problems[0].origin, (objects::Origin{"a.yaml", 5}));
 }
 
+// The object that it was would be gone, and one that nobody meant come in its place.
+TEST_F(ManifestStoreTest, ANamespaceThatIsSpeltWrongKeepsTheLastGoodVersion) {
+  const std::string text =
+      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\n";
+  directory_.write("a.yaml", text);
+  ASSERT_THAT(changes(), ElementsAre("+a"));
+
+  std::string spoiled = text;
+  spoiled.replace(spoiled.find("namespace"), 9, "namespce");
+  directory_.write("a.yaml", spoiled);
+
+  EXPECT_THAT(changes(), IsEmpty());
+}
+
 TEST_F(ManifestStoreTest, AKeptObjectGoesWithItsFile) {
   directory_.write("a.yaml", config_map("a"));
   ASSERT_THAT(changes(), ElementsAre("+a"));
