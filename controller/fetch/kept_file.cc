@@ -8,6 +8,7 @@ Status keep_file(publish::FileSystem& files, const std::string& name, std::strin
   Status done = files.write_file(temporary, bytes);
   if (done) done = files.sync_all();
   if (done) done = files.rename(temporary, name);
+  if (!done) (void)files.remove_file(temporary);  // a full disk needs the room
   return done;
 }
 
