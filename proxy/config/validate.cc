@@ -149,6 +149,7 @@ Status check_retry(const RetryPolicy& retry, const std::string& field) {
 }
 
 Status check_sources(const SourceRanges& ranges, const std::string& field) {
+  if (ranges.denied.empty() && ranges.allowed.empty()) return bad(field, "holds no network");
   for (const auto* const list : {&ranges.denied, &ranges.allowed}) {
     if (const auto read = NetworkSet::parse(*list); !read) {
       return bad(field + (list == &ranges.denied ? ".denied" : ".allowed"), read.error().detail);

@@ -114,6 +114,14 @@ TEST(Shard, RefusesAHostThatAsksForCertificatesOfNobody) {
   EXPECT_FALSE(validate(Shard{host}));
 }
 
+// It would be a restriction that restricts nobody.
+TEST(Shard, RefusesListsOfAddressesWithoutAny) {
+  VirtualHost host = sample_host();
+  host.routes[0].sources = SourceRanges{};
+
+  EXPECT_FALSE(validate(Shard{host}));
+}
+
 TEST(Shard, ReadsARetryWithoutConditionsAsNever) {
   VirtualHost host = tuned_host();
   host.routes[1].retry = {.error = false, .timeout = false, .statuses = {}};
