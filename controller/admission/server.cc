@@ -41,7 +41,8 @@ class Open final : public Server {
         WebServer::open(address, kLimits,
                         {.refuse = refuse,
                          .handle = [this](const WebRequest& request) { return answer(request); },
-                         .prepare_tls = [&tls](ssl_ctx_st* context) { tls.prepare(context); }});
+                         .prepare_tls = [&tls](ssl_ctx_st* context) { tls.prepare(context); },
+                         .trust = [&tls] { return tls.trust(); }});
     if (!server) return fail(std::move(server.error()));
     server_ = *std::move(server);
     return {};

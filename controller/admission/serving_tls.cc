@@ -165,6 +165,8 @@ Status ServingTls::read_client_ca() {
   if (!store) return within(files_.client_ca, std::move(store.error()));
   client_ca_ = std::move(*store);
   ca_stamp_ = stamp;
+  if (*pem != client_ca_pem_) ++trust_;
+  client_ca_pem_ = *pem;
   return {};
 }
 
@@ -186,6 +188,12 @@ void ServingTls::look_again() {
        [this] { return read_pair(); });
   look(files_.client_ca, ca_stamp_, ca_told_, stamp_of({files_.client_ca}),
        [this] { return read_client_ca(); });
+}
+
+std::uint64_t ServingTls::trust() {
+  const std::lock_guard lock{mutex_};
+  if (!files_.client_ca.empty()) look_again();
+  return trust_;
 }
 
 void ServingTls::prepare(ssl_ctx_st* context) {

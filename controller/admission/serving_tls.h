@@ -4,7 +4,8 @@
 // the API server.
 //
 // Files are looked at for each connection and read again when they are others (device, inode, size
-// or time); connections that are open stay. A pair that can't be read, or doesn't match, leaves the
+// or time); connections that are open stay, but for those that another client CA let in: trust()
+// tells them. A pair that can't be read, or doesn't match, leaves the
 // last good one: kubelet swaps both at once, others don't. It is tried again for each connection,
 // and told of once for each content.
 //
@@ -43,6 +44,9 @@ class ServingTls final {
 
   void prepare(ssl_ctx_st* context);
 
+  // Another number whenever the client CA is another; looks at the file.
+  [[nodiscard]] std::uint64_t trust();
+
  private:
   struct Pair;
   // What tells one content of some files from another; empty: one of them isn't there.
@@ -60,6 +64,8 @@ class ServingTls final {
   std::mutex mutex_;
   std::shared_ptr<const Pair> pair_;  // guarded by mutex_, as all below
   std::shared_ptr<x509_store_st> client_ca_;
+  std::string client_ca_pem_;
+  std::uint64_t trust_ = 0;
   Stamp pair_stamp_, ca_stamp_;
   std::optional<Stamp> pair_told_, ca_told_;  // what was told of that can't be used
 };

@@ -38,6 +38,8 @@ constexpr std::chrono::milliseconds kAnswerTime{10'000};
 constexpr std::chrono::milliseconds kFinishTime{500};
 // No descriptor, memory or thread is free.
 constexpr std::chrono::milliseconds kAcceptPause{100};
+// How often it is asked for what clients are judged by.
+constexpr int kTrustMilliseconds = 500;
 
 // accept() hands on what became of one connection (accept(2), "Error handling"), or nobody is there
 // any more: the next one may be good. All else is a want of something.
@@ -79,6 +81,7 @@ struct Connection {
   Server* server = nullptr;
   UniqueFd fd;
   Network network{};
+  std::uint64_t trust = 0;  // Parts::trust of before its handshake
   pthread_t thread{};
   // Of the rest the server's mutex is the guard.
   Clock::time_point since;  // of what it waits for
@@ -112,7 +115,9 @@ class Server final : public WebServer {
   void accept_all();
   bool make_room(std::unique_lock<std::mutex>& lock);
   void pause(std::unique_lock<std::mutex>& lock);
-  void add(UniqueFd fd, const Network& network, std::unique_lock<std::mutex>& lock);
+  void end_others(std::uint64_t trust);
+  void add(UniqueFd fd, const Network& network, std::uint64_t trust,
+           std::unique_lock<std::mutex>& lock);
   static void* run(void* connection);
   void bury(std::unique_lock<std::mutex>& lock);
   void give_up(Connection& one);
@@ -125,6 +130,7 @@ class Server final : public WebServer {
   bool take_body(Connection& one, Exchange& exchange, WebRequest& request);
   bool read_body(Exchange& exchange, std::string& body, std::uint64_t length);
   bool make_room_for_body(Connection& one);
+  [[nodiscard]] std::uint64_t trust() const { return parts_.trust ? parts_.trust() : 0; }
   void answer_last(Exchange& exchange, const WebReply& reply);
 
   const UniqueFd socket_, wake_;
@@ -224,7 +230,9 @@ bool Server::make_room(std::unique_lock<std::mutex>& lock) {
 void Server::accept_all() {
   for (;;) {
     std::array<pollfd, 2> ready{pollfd{socket_.get(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0}};
-    const bool is_told = ::poll(ready.data(), ready.size(), -1) >= 0 || errno == EINTR;
+    const int patience = parts_.trust ? kTrustMilliseconds : -1;
+    const bool is_told = ::poll(ready.data(), ready.size(), patience) >= 0 || errno == EINTR;
+    const std::uint64_t trusted = trust();
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
     UniqueFd fd{::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &length,
@@ -233,10 +241,11 @@ void Server::accept_all() {
     std::unique_lock lock{mutex_};
     bury(lock);
     if (is_over_) return;
+    end_others(trusted);
     if (is_short) pause(lock);
     if (!fd) continue;
     if (!make_room(lock)) return;
-    add(std::move(fd), network_of(peer), lock);
+    add(std::move(fd), network_of(peer), trusted, lock);
   }
 }
 
@@ -249,12 +258,21 @@ void Server::pause(std::unique_lock<std::mutex>& lock) {
   changed_.wait_for(lock, kAcceptPause, [this] { return is_over_; });
 }
 
+// Those that are being answered end after that.
+void Server::end_others(std::uint64_t trust) {
+  for (Connection& one : all_) {
+    if (one.trust != trust && one.waits && !one.is_over && !one.is_given_up) give_up(one);
+  }
+}
+
 // Precondition: mutex_ is held, and the server doesn't end.
-void Server::add(UniqueFd fd, const Network& network, std::unique_lock<std::mutex>& lock) {
+void Server::add(UniqueFd fd, const Network& network, std::uint64_t trust,
+                 std::unique_lock<std::mutex>& lock) {
   Connection& one = all_.emplace_back();
   one.server = this;
   one.fd = std::move(fd);
   one.network = network;
+  one.trust = trust;
   one.since = Clock::now();
   // std::thread would throw where there are as many as may be (RLIMIT_NPROC, pids.max).
   if (::pthread_create(&one.thread, nullptr, &Server::run, &one) != 0) {
@@ -366,7 +384,7 @@ std::optional<WebReply> Server::reply_to(Connection& one, Exchange& exchange) {
     answer_last(exchange, *refused);
     return std::nullopt;
   }
-  if (!take_body(one, exchange, request)) return std::nullopt;
+  if (!take_body(one, exchange, request) || one.trust != trust()) return std::nullopt;
   return parts_.handle(request);
 }
 

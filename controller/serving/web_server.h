@@ -68,6 +68,10 @@ class WebServer {
     std::function<WebReply(const WebRequest&)> handle;
     // Fills the TLS context of a connection; none: plain.
     std::function<void(ssl_ctx_st*)> prepare_tls{};
+    // What clients' certificates are judged by, as a number that is another with it: connections
+    // that were accepted under another one end within a second, and no request of theirs is
+    // handled. None: it stays the same.
+    std::function<std::uint64_t()> trust{};
   };
 
   virtual ~WebServer() = default;

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,17 +19,20 @@
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/unique_fd.h"
+#include "tests/support/test_authority.h"
 #include "tests/unit/controller/admission/tls_client.h"
 
 namespace handfast::admission {
 namespace {
 
+using handfast::testing::TestAuthority;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 using testing::TlsClient;
+using testing::TlsClientOptions;
 
 // A port of loopback that was free just now.
 std::string free_address() {
@@ -178,6 +183,87 @@ TEST_F(ServerTest, ThoseThatOnlyConnectKeepNobodyWaiting) {
   // Who has asked before is the last to be given up.
   known.send(std::string(kPost) + "Content-Length: 2\r\n\r\nxy");
   EXPECT_THAT(known.receive("}"), HasSubstr("{\"size\":2}"));
+}
+
+// Of a server with a client CA in a file.
+class ServerWithClientCaTest : public ::testing::Test {
+ protected:
+  ServerWithClientCaTest() {
+    ::signal(SIGPIPE, SIG_IGN);
+    std::filesystem::create_directory(folder_);
+    write_client_ca(first_);
+    ServingTls::Files files;
+    files.client_ca = folder_ / "clients.crt";
+    auto tls = ServingTls::open(files);
+    check(tls.has_value(), "no TLS");
+    tls_ = std::move(*tls);
+    const SelfSigned pair = make();
+    check(tls_->use(pair.certificate, pair.key).has_value(), "no pair");
+    for (int tries = 0; tries < 20 && server_ == nullptr; ++tries) {
+      address_ = free_address();
+      auto opened = Server::open(address_, *tls_, [](const std::string& body) {
+        return Server::Reply{200, "{\"size\":" + std::to_string(body.size()) + "}"};
+      });
+      if (opened) server_ = std::move(*opened);
+    }
+    check(server_ != nullptr, "no free port");
+  }
+  ~ServerWithClientCaTest() override {
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void write_client_ca(const TestAuthority& authority) const {
+    std::ofstream{folder_ / "new"} << authority.cert_pem();
+    std::filesystem::rename(folder_ / "new", folder_ / "clients.crt");
+  }
+  [[nodiscard]] std::unique_ptr<TlsClient> connect(const TestAuthority& authority) const {
+    const auto shown = authority.issue("apiserver");
+    return std::make_unique<TlsClient>(
+        address_, TlsClientOptions{.certificate = shown.cert_pem(), .key = shown.key_pem()});
+  }
+  static std::string ask(TlsClient& client) {
+    client.send(std::string(kPost) + "Content-Length: 3\r\n\r\nabc");
+    return client.receive("}");
+  }
+
+  const TestAuthority first_{"first"}, second_{"second"};
+  const std::filesystem::path folder_ =
+      std::filesystem::path{::testing::TempDir()} /
+      ("server_" + std::to_string(::testing::UnitTest::GetInstance()->random_seed()) +
+       ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  std::unique_ptr<ServingTls> tls_;
+  std::string address_;
+  std::unique_ptr<Server> server_;
+};
+
+TEST_F(ServerWithClientCaTest, NobodyAsksOverAConnectionThatAnotherClientCaLetIn) {
+  const auto known = connect(first_);
+  ASSERT_THAT(ask(*known), HasSubstr("{\"size\":3}"));
+
+  write_client_ca(second_);
+
+  EXPECT_THAT(ask(*known), Not(HasSubstr("{\"size\":3}")));
+  const auto next = connect(second_);
+  EXPECT_THAT(ask(*next), HasSubstr("{\"size\":3}"));
+}
+
+TEST_F(ServerWithClientCaTest, ConnectionsThatAnotherClientCaLetInEnd) {
+  const auto known = connect(first_);
+  ASSERT_THAT(ask(*known), HasSubstr("{\"size\":3}"));
+
+  write_client_ca(second_);
+
+  EXPECT_EQ(known->receive("}"), "");
+}
+
+TEST_F(ServerWithClientCaTest, TheSameClientCaInANewFileEndsNothing) {
+  const auto known = connect(first_);
+  ASSERT_THAT(ask(*known), HasSubstr("{\"size\":3}"));
+
+  write_client_ca(first_);
+
+  EXPECT_THAT(ask(*known), HasSubstr("{\"size\":3}"));
 }
 
 TEST(Server, SaysWhatIsWrongWithAnAddress) {
