@@ -4,8 +4,8 @@
 //
 // Strangers may connect where no client CA is demanded, so all is bounded, by serving/web_server.h:
 // 256 connections; a body says how long it is, at most 3 MiB, and comes within 10 seconds; 32 may
-// be here, of which the oldest that is on its way is given up for the next. A connection ends
-// within a second when the client CA is another.
+// be here, 8 of them of one network, of which the oldest that is on its way is given up for the
+// next. Networks take turns. A connection ends within a second when the client CA is another.
 //
 // Threading: the handler is called from threads of the server's own, one review at a time. The
 // destructor waits for it. Ownership: borrows the TLS material.

@@ -88,6 +88,12 @@ struct Connection {
   bool waits = true;        // for its peer
   bool has_asked = false;   // a whole request came
   bool has_body = false;    // here, on its way, or in the handler's hands
+  // Of a request whose body has no room yet: the least of its network is next.
+  std::optional<std::uint64_t> room;
+  // Of a request that is handled or waits for that: the least is next, of equal ones who asked
+  // first.
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> turn;
+  bool is_handled = false;
   bool is_given_up = false;
   bool is_over = false;  // its thread does nothing more
 };
@@ -107,6 +113,10 @@ class Server final : public WebServer {
   [[nodiscard]] std::size_t connections() const override {
     const std::lock_guard lock{mutex_};
     return open_;
+  }
+  [[nodiscard]] std::size_t waiting() const override {
+    const std::lock_guard lock{mutex_};
+    return static_cast<std::size_t>(std::ranges::count_if(all_, waits_for_turn));
   }
 
  private:
@@ -130,6 +140,10 @@ class Server final : public WebServer {
   bool take_body(Connection& one, Exchange& exchange, WebRequest& request);
   bool read_body(Exchange& exchange, std::string& body, std::uint64_t length);
   bool make_room_for_body(Connection& one);
+  static bool waits_for_turn(const Connection& one) { return one.turn && !one.is_handled; }
+  [[nodiscard]] bool is_next(const Connection& one) const;
+  bool take_turn(Connection& one);
+  void end_turn(Connection& one);
   [[nodiscard]] std::uint64_t trust() const { return parts_.trust ? parts_.trust() : 0; }
   void answer_last(Exchange& exchange, const WebReply& reply);
 
@@ -140,6 +154,9 @@ class Server final : public WebServer {
   std::condition_variable changed_;
   std::list<Connection> all_;  // guarded by mutex_, as all below
   std::size_t open_ = 0;
+  std::size_t handling_ = 0;
+  std::uint64_t turn_ = 0;   // of who was handled last
+  std::uint64_t asked_ = 0;  // for a turn, or for room for a body
   bool is_over_ = false;
   std::thread acceptor_;
 };
@@ -384,8 +401,11 @@ std::optional<WebReply> Server::reply_to(Connection& one, Exchange& exchange) {
     answer_last(exchange, *refused);
     return std::nullopt;
   }
-  if (!take_body(one, exchange, request) || one.trust != trust()) return std::nullopt;
-  return parts_.handle(request);
+  if (!take_body(one, exchange, request) || !take_turn(one)) return std::nullopt;
+  std::optional<WebReply> reply;
+  if (one.trust == trust()) reply = parts_.handle(request);
+  end_turn(one);
+  return reply;
 }
 
 // False: it didn't come, or there was no room for it.
@@ -405,27 +425,84 @@ bool Server::take_body(Connection& one, Exchange& exchange, WebRequest& request)
 }
 
 // Of those that are still on their way the oldest is given up, but not one that began just now,
-// else many at once would end each other; one that is being handled is waited for. False: it took
-// too long, or this one is given up itself.
+// else many at once would end each other; one that is being handled is waited for. Where its
+// network has all that it may have, of that network. False: it took too long, or this one is given
+// up itself.
 bool Server::make_room_for_body(Connection& one) {
   const auto has_body = [](const Connection& each) { return each.has_body; };
-  const auto goes = [](const Connection& each) { return each.has_body && each.is_given_up; };
+  const auto is_own = [&one](const Connection& each) {
+    return each.has_body && each.network == one.network;
+  };
+  const auto is_before = [&one](const Connection& each) {
+    return each.room && each.network == one.network && *each.room < *one.room;
+  };
+  const auto count = [this](auto among) {
+    return static_cast<std::size_t>(std::ranges::count_if(all_, among));
+  };
   std::unique_lock lock{mutex_};
   one.since = Clock::now();
+  one.room = ++asked_;
   const Clock::time_point until = one.since + limits_.body_time;
-  while (!one.is_given_up &&
-         std::ranges::count_if(all_, has_body) >= static_cast<long>(limits_.bodies)) {
+  bool is_late = false;
+  while (!one.is_given_up && !is_late) {
+    const bool is_first = std::ranges::none_of(all_, is_before);
+    const bool is_own_full = count(is_own) >= limits_.network_bodies;
+    if (is_first && !is_own_full && count(has_body) < limits_.bodies) break;
+    const auto among = [&](const Connection& each) {
+      return is_own_full ? is_own(each) : has_body(each);
+    };
+    const auto goes = [&](const Connection& each) { return among(each) && each.is_given_up; };
     Connection* const oldest =
-        std::ranges::none_of(all_, goes) ? find_longest_waiting(has_body) : nullptr;
+        is_first && std::ranges::none_of(all_, goes) ? find_longest_waiting(among) : nullptr;
     if (oldest != nullptr && oldest->since + limits_.body_grace <= Clock::now()) give_up(*oldest);
     changed_.wait_until(lock, oldest == nullptr || oldest->is_given_up
                                   ? until
                                   : std::min(until, oldest->since + limits_.body_grace));
-    if (Clock::now() >= until) return false;
+    is_late = Clock::now() >= until;
   }
+  one.room.reset();
   one.since = Clock::now();
-  one.has_body = !one.is_given_up;
+  one.has_body = !one.is_given_up && !is_late;
+  changed_.notify_all();  // another is first
   return one.has_body;
+}
+
+// Precondition: mutex_ is held.
+bool Server::is_next(const Connection& one) const {
+  return std::ranges::none_of(all_, [&one](const Connection& each) {
+    return waits_for_turn(each) && !each.is_given_up && *each.turn < *one.turn;
+  });
+}
+
+// By fair queueing: a request stands behind those of its network and beside those of others, so
+// whoever comes alone waits for one of each network at most. False: it is given up.
+bool Server::take_turn(Connection& one) {
+  std::unique_lock lock{mutex_};
+  std::uint64_t turn = turn_;
+  for (const Connection& each : all_) {
+    if (each.turn && each.network == one.network) turn = std::max(turn, each.turn->first + 1);
+  }
+  one.turn = {turn, ++asked_};
+  changed_.wait(lock,
+                [&] { return one.is_given_up || (handling_ < limits_.handlers && is_next(one)); });
+  if (one.is_given_up) {
+    one.turn.reset();
+    changed_.notify_all();
+    return false;
+  }
+  one.is_handled = true;
+  ++handling_;
+  turn_ = std::max(turn_, turn);
+  changed_.notify_all();  // another may be next
+  return true;
+}
+
+void Server::end_turn(Connection& one) {
+  const std::lock_guard lock{mutex_};
+  one.turn.reset();
+  one.is_handled = false;
+  --handling_;
+  changed_.notify_all();
 }
 
 bool Server::read_body(Exchange& exchange, std::string& body, std::uint64_t length) {

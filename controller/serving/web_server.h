@@ -8,9 +8,10 @@
 // All is bounded: connections, bodies in memory, the size of heads and bodies, and the time
 // of each step. One more connection than may be ends the one that has waited longest for its peer,
 // of the network (an IPv4 address, an IPv6 /64) that has most of them, and at first of those who
-// never sent a request: whoever has many or sends nothing keeps nobody else out.
+// never sent a request: whoever has many or sends nothing keeps nobody else out. Where the handler
+// has a limit networks take turns, so whoever asks often keeps nobody else waiting.
 //
-//   accepted --TLS--> head --body--> handler --answer--> head ...
+//   accepted --TLS--> head --body--> turn --> handler --answer--> head ...
 //       \__ late, too large, given up: closed __/
 //
 // Threading: a thread accepts, and one serves each connection; the handler is called on these, many
@@ -20,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,7 +52,9 @@ struct WebReply {
 
 struct WebLimits {
   std::size_t connections = 32;
-  std::size_t bodies = 32;  // in memory; the oldest on its way is given up for the next
+  std::size_t bodies = 32;          // in memory; the oldest on its way is given up for the next
+  std::size_t network_bodies = 32;  // of one network, likewise
+  std::size_t handlers = std::numeric_limits<std::size_t>::max();  // at once
   std::size_t head_bytes = std::size_t{16} << 10;
   std::size_t body_bytes = 0;
   std::chrono::milliseconds head_time{
@@ -82,6 +86,8 @@ class WebServer {
                                                                WebLimits limits, Parts parts);
 
   [[nodiscard]] virtual std::size_t connections() const = 0;
+  // How many requests wait for their turn.
+  [[nodiscard]] virtual std::size_t waiting() const = 0;
 };
 
 }  // namespace handfast::serving

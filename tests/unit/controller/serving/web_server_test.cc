@@ -13,6 +13,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "proxy/base/check.h"
@@ -78,7 +80,7 @@ class WebServerTest : public ::testing::Test {
       auto opened = WebServer::open(
           "127.0.0.1:" + std::to_string(ntohs(address_.sin_port)), limits,
           {.refuse = {}, .handle = [this](const WebRequest& request) {
-             const AtOnce counted{*this};
+             const AtOnce counted{*this, std::string(request.path)};
              if (request.path == "/slow") released_.wait();
              return WebReply{.body = std::string(request.path) + ' ' + request.body + '\n'};
            }});
@@ -89,8 +91,9 @@ class WebServerTest : public ::testing::Test {
 
   // How many are in the handler at once.
   struct AtOnce {
-    explicit AtOnce(WebServerTest& of) : test(of) {
+    AtOnce(WebServerTest& of, std::string path) : test(of) {
       const std::lock_guard lock{test.mutex_};
+      test.handled_.push_back(std::move(path));
       test.most_ = std::max(test.most_, ++test.inside_);
       test.entered_.notify_all();
     }
@@ -107,10 +110,15 @@ class WebServerTest : public ::testing::Test {
     entered_.wait(lock, [&] { return inside_ >= count; });
   }
 
+  void wait_for_waiting(std::size_t count) const {
+    while (server_->waiting() < count) std::this_thread::yield();
+  }
+
   std::mutex mutex_;
   std::condition_variable entered_;
-  int inside_ = 0;  // guarded by mutex_, as most_
+  int inside_ = 0;  // guarded by mutex_, as most_ and handled_
   int most_ = 0;
+  std::vector<std::string> handled_;
   sockaddr_in address_{};
   std::promise<void> release_;
   const std::shared_future<void> released_ = release_.get_future().share();
@@ -278,6 +286,52 @@ TEST_F(WebServerTest, BodiesInTheHandlersHandsCountToo) {
   for (const auto& client : clients) EXPECT_THAT(client->receive(), HasSubstr("/slow xyz"));
   const std::lock_guard lock{mutex_};
   EXPECT_LE(most_, 3) << "two, and the one without a body";
+}
+
+TEST_F(WebServerTest, WhoAsksOftenKeepsNobodyElseWaiting) {
+  open({.handlers = 1});
+  const Client first{address_, "127.0.0.2"};
+  first.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+  wait_for_inside(1);
+  std::vector<std::unique_ptr<Client>> often;
+  for (int n = 0; n < 5; ++n) {
+    often.push_back(std::make_unique<Client>(address_, "127.0.0.2"));
+    often.back()->send("GET /often HTTP/1.1\r\nHost: x\r\n\r\n");
+  }
+  wait_for_waiting(5);
+  const Client alone{address_};
+  alone.send("GET /alone HTTP/1.1\r\nHost: x\r\n\r\n");
+  wait_for_waiting(6);
+
+  release_.set_value();
+
+  EXPECT_THAT(alone.receive(), HasSubstr("/alone"));
+  for (const auto& client : often) EXPECT_THAT(client->receive(), HasSubstr("/often"));
+  const std::lock_guard lock{mutex_};
+  EXPECT_EQ(most_, 1);
+  ASSERT_EQ(handled_.size(), 7U);
+  EXPECT_EQ(handled_.at(1), "/alone");
+}
+
+TEST_F(WebServerTest, OneNetworksBodiesLeaveRoomForOthers) {
+  open({.bodies = 4, .network_bodies = 2, .handlers = 1, .body_bytes = 10});
+  std::vector<std::unique_ptr<Client>> many;
+  for (int n = 0; n < 6; ++n) {
+    many.push_back(std::make_unique<Client>(address_, "127.0.0.2"));
+    many.back()->send("POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nxyz");
+  }
+  wait_for_inside(1);
+  wait_for_waiting(1);
+  const Client alone{address_};
+  alone.send("POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_THAT(alone.receive("\r\n\r\n"), HasSubstr(" 100 "));
+  alone.send("abc");
+  wait_for_waiting(2);
+
+  release_.set_value();
+
+  EXPECT_THAT(alone.receive(), HasSubstr("/b abc"));
+  for (const auto& client : many) EXPECT_THAT(client->receive(), HasSubstr("/slow xyz"));
 }
 
 TEST_F(WebServerTest, EndsWhileSomebodyIsAnsweredAndOthersWait) {
