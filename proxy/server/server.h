@@ -8,9 +8,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "proxy/base/result.h"
@@ -76,12 +78,21 @@ class Server {
   void answer_control(const HttpRequest& request, HttpService::Answer answer);
   void answer_preflight(const HttpRequest& request, HttpService::Answer answer);
   void answer_admin(const HttpRequest& request, const HttpService::Answer& answer);
-  void answer_state(const HttpService::Answer& answer);
+  // Who asks for /v1/state in one way and waits while another answer is made.
+  struct StateQuestions {
+    std::function<void(std::function<void()>)> post;  // to the thread that makes it
+    std::deque<HttpService::Answer> waiting{};
+    bool is_answering = false;
+  };
+  void answer_state(StateQuestions& questions, const HttpService::Answer& answer);
+  void tell_state(StateQuestions& questions);
+  void make_state(StateQuestions& questions, std::vector<HttpService::Answer> answers,
+                  std::vector<config::UnwellEndpoint> unwell);
   [[nodiscard]] std::string metrics_text();
   [[nodiscard]] ProcessMetrics::Gauges gauges() const;
   [[nodiscard]] StatusFacts status_facts() const;
   void write_nginx_metrics(std::string& text, const ProcessMetrics::Gauges& gauges) const;
-  [[nodiscard]] config::StateAnswer state();
+  [[nodiscard]] config::StateAnswer state(const route::Snapshot* snapshot) const;
   [[nodiscard]] bool ready() const;
 
   class SignalHandler;
@@ -111,6 +122,9 @@ class Server {
   std::unique_ptr<event::Timer> shutdown_timer_;
   std::deque<HttpService::Answer> scrapes_;  // that wait while one is made
   bool is_scraping_ = false;
+  // The controller doesn't wait for whoever is on this machine.
+  StateQuestions of_control_{[this](auto task) { loader_->post(std::move(task)); }};
+  StateQuestions of_admin_{[this](auto task) { status_page_->post(std::move(task)); }};
   const UnixSeconds start_ = clock_.unix_now();
   bool shutting_down_ = false;
   std::size_t drained_ = 0;

@@ -16,8 +16,10 @@ namespace {
 
 constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
 constexpr const char* kJson = "application/json";
-// More than whoever scrapes an installation; the oldest is told to come back.
+// More than whoever scrapes an installation, or asks for its state; the oldest is told to come
+// back.
 constexpr std::size_t kMostScrapes = 16;
+constexpr std::size_t kMostStateQuestions = 16;
 
 HttpReply not_found() { return {404, "text/plain; charset=utf-8", "not found\n"}; }
 
@@ -181,7 +183,7 @@ void Server::answer_control(const HttpRequest& request, HttpService::Answer answ
     return;
   }
   if (request.path == "/v1/state" && request.method == "GET") {
-    answer_state(answer);
+    answer_state(of_control_, answer);
   } else {
     answer(not_found());
   }
@@ -211,37 +213,64 @@ void Server::answer_admin(const HttpRequest& request, const HttpService::Answer&
   } else if (request.method != "GET" && request.method != "HEAD") {
     answer({405, "text/plain; charset=utf-8", "only GET\n", "Allow: GET, HEAD\r\n"});
   } else if (request.path == "/v1/state") {
-    answer_state(answer);
+    answer_state(of_admin_, answer);
   } else {
     status_page_->answer(request, answer);
   }
 }
 
-// Each worker tells of its own endpoints; the last to answer has the rest made, off the loops.
-void Server::answer_state(const HttpService::Answer& answer) {
+void Server::answer_state(StateQuestions& questions, const HttpService::Answer& answer) {
+  questions.waiting.push_back(answer);
+  if (questions.waiting.size() > kMostStateQuestions) {
+    questions.waiting.front()({503, "text/plain; charset=utf-8", "too many questions at once\n"});
+    questions.waiting.pop_front();
+  }
+  tell_state(questions);
+}
+
+// One at a time, for all who asked before it began: each looks at every policy. Each worker tells
+// of its own endpoints; when the last has, the rest is made, off the loops.
+void Server::tell_state(StateQuestions& questions) {
+  if (questions.is_answering || questions.waiting.empty()) return;
+  questions.is_answering = true;
   struct Gathered {
+    std::vector<HttpService::Answer> answers;
     std::size_t missing;
     std::vector<config::UnwellEndpoint> unwell{};
   };
-  const auto gathered = std::make_shared<Gathered>(Gathered{workers_.size()});
+  const auto waiting = std::exchange(questions.waiting, {});
+  const auto gathered = std::make_shared<Gathered>(
+      Gathered{std::vector<HttpService::Answer>(waiting.begin(), waiting.end()), workers_.size()});
   for (const auto& worker : workers_) {
-    worker->tell_unwell([this, gathered, answer](std::vector<config::UnwellEndpoint> some) {
-      loader_->post([this, gathered, answer, some = std::move(some)]() mutable {
+    worker->tell_unwell([this, &questions, gathered](std::vector<config::UnwellEndpoint> some) {
+      loop_->post([this, &questions, gathered, some = std::move(some)]() mutable {
         std::ranges::move(some, std::back_inserter(gathered->unwell));
         if (--gathered->missing > 0) return;
-        config::StateAnswer state = this->state();
-        state.unwell = std::move(gathered->unwell);
-        loop_->post([answer, body = config::to_json(state)]() mutable {
-          answer({200, kJson, std::move(body)});
-        });
+        make_state(questions, std::move(gathered->answers), std::move(gathered->unwell));
       });
     });
   }
 }
 
-config::StateAnswer Server::state() {
+void Server::make_state(StateQuestions& questions, std::vector<HttpService::Answer> answers,
+                        std::vector<config::UnwellEndpoint> unwell) {
+  questions.post([this, &questions, answers = std::move(answers),
+                  unwell = std::move(unwell)]() mutable {
+    auto snapshot = loader_->served();
+    config::StateAnswer state = this->state(snapshot.get());
+    // It may be the last reference by now.
+    loader_->post([held = std::move(snapshot)] {});
+    state.unwell = std::move(unwell);
+    loop_->post([this, &questions, answers = std::move(answers), body = config::to_json(state)] {
+      questions.is_answering = false;
+      for (const auto& answer : answers) answer({200, kJson, body});
+      tell_state(questions);
+    });
+  });
+}
+
+config::StateAnswer Server::state(const route::Snapshot* snapshot) const {
   config::StateAnswer state;
-  const auto snapshot = loader_->served();
   if (snapshot == nullptr) return state;
   state.generation = snapshot->generation;
   std::map<std::string, config::PolicyState> policies;

@@ -41,6 +41,9 @@ class StatusPage {
 
   void answer(const HttpRequest& request, const HttpService::Answer& answer);
 
+  // To the thread that makes the answers.
+  void post(std::function<void()> task) { crew_.post(std::move(task)); }
+
  private:
   void answer_json(const HttpRequest& request, const HttpService::Answer& answer);
 

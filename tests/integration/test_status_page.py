@@ -5,6 +5,8 @@ import html.parser
 import json
 import os
 import pathlib
+import signal
+import socket
 import sys
 import unittest
 
@@ -199,6 +201,22 @@ class Answers(StatusCase):
         for _ in range(50):
             self.status("?limit=500")
             self.assertEqual(self.handfast.get("orders.shop.example").status, 200)
+
+    def test_who_asks_for_the_state_meanwhile_gets_the_same_answer(self):
+        """Each looks at every policy, and anybody on this machine may ask in a loop."""
+        proxy = self.handfast.child("handfast-proxy")
+        self.addCleanup(os.kill, proxy, signal.SIGCONT)
+        os.kill(proxy, signal.SIGSTOP)
+        asking = [socket.create_connection(self.admin, timeout=20) for _ in range(100)]
+        for one in asking:
+            self.addCleanup(one.close)
+            one.sendall(b"GET /v1/state HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        os.kill(proxy, signal.SIGCONT)
+
+        statuses = [one.recv(12)[9:].decode() for one in asking]
+
+        self.assertEqual(set(statuses), {"200", "503"})
+        self.assertEqual(self.ask("/v1/state").status, 200)
 
 
 class Dom(html.parser.HTMLParser):
