@@ -121,6 +121,13 @@ class Verdicts(AuthCase):
         self.says = ("403 Forbidden", [])
         self.assert_denied(403)
 
+    def test_who_may_not_come_by_address_costs_no_question(self):
+        self.serve(denylist_source_range="127.0.0.1,::1")
+        self.wait_for(403)
+
+        self.assertEqual(self.get().status, 403)
+        self.assertEqual((self.auth.seen, self.backend.seen), ([], []))
+
     def test_whoever_must_sign_in_is_sent_there(self):
         self.says = ("401 Unauthorized", [("Set-Cookie", "csrf=1")])
         self.serve(auth_signin="https://id.test/start", auth_signin_redirect_param="back")
@@ -438,6 +445,12 @@ class Protocols(AuthCase):
             with self.assertRaises(grpc.RpcError) as caught:
                 client.unary(b"hello", timeout=20)
             self.assertEqual(caught.exception.code(), code)
+        asked = len(self.auth.seen)
+        self.route(server.port, protocol="GRPC", denylist_source_range="127.0.0.1,::1")
+        with self.assertRaises(grpc.RpcError) as caught:
+            client.unary(b"hello", timeout=20)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.PERMISSION_DENIED)
+        self.assertEqual(len(self.auth.seen), asked)
 
     def test_websocket(self):
         server = self.use(websocket.EchoServer())
