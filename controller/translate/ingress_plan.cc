@@ -86,7 +86,7 @@ IngressPlan make_plan(const objects::Ingress& ingress, const Options& options,
   plan.redirect_always = read_switch(annotations, "force-ssl-redirect", options.force_ssl_redirect,
                                      report, plan.refused);
   plan.route.access_log = read_switch(annotations, "enable-access-log", true, report, plan.refused);
-  plan.route.sources = read_source_ranges(annotations, report, plan.refused);
+  plan.route.sources = read_source_ranges(ingress, annotations, report, plan.refused);
   plan.client = client_auth.plan(ingress, annotations, report, plan.refused);
 
   const auto protocol = read_protocol(annotations, report, plan.refused);

@@ -35,6 +35,8 @@ Result<std::vector<std::string>> parse_networks(const Annotation& annotation,
     }
     networks.push_back(*std::move(network));
   }
+  std::ranges::sort(networks);
+  networks.erase(std::ranges::unique(networks).begin(), networks.end());
   return networks;
 }
 
@@ -49,6 +51,14 @@ const Annotation* find_allowed(const Annotations& annotations, ObjectReport& rep
   return now;
 }
 
+std::size_t count_routes(const objects::Ingress& ingress) {
+  std::size_t count = ingress.default_backend ? 1 : 0;
+  for (const objects::IngressRule& rule : ingress.rules) {
+    count += rule.paths.size() + (ingress.default_backend ? 1 : 0);
+  }
+  return count;
+}
+
 bool holds_all(const std::vector<std::string>& networks) {
   const auto has = [&networks](std::string_view one) {
     return std::ranges::find(networks, one) != networks.end();
@@ -58,7 +68,8 @@ bool holds_all(const std::vector<std::string>& networks) {
 
 }  // namespace
 
-std::optional<config::SourceRanges> read_source_ranges(const Annotations& annotations,
+std::optional<config::SourceRanges> read_source_ranges(const objects::Ingress& ingress,
+                                                       const Annotations& annotations,
                                                        ObjectReport& report,
                                                        std::optional<config::Refusal>& refused) {
   config::SourceRanges ranges;
@@ -73,11 +84,22 @@ std::optional<config::SourceRanges> read_source_ranges(const Annotations& annota
                report.refuse(Reason::InvalidValue, found->field(), parsed.error().detail,
                              "Write networks like \"10.0.0.0/8,2001:db8::/32\", or remove it."));
   };
-  read(annotations.find(kDeny), ranges.denied);
-  read(find_allowed(annotations, report), ranges.allowed);
+  const Annotation* const deny = annotations.find(kDeny);
+  const Annotation* const allow = find_allowed(annotations, report);
+  read(deny, ranges.denied);
+  read(allow, ranges.allowed);
   if (holds_all(ranges.allowed)) ranges.allowed.clear();
   if (ranges.denied.empty() && ranges.allowed.empty()) return std::nullopt;
-  return ranges;
+  const std::size_t networks = ranges.denied.size() + ranges.allowed.size();
+  const std::size_t routes = count_routes(ingress);
+  if (networks * routes <= kMostSourceRanges) return ranges;
+  const Annotation& longer = ranges.denied.size() > ranges.allowed.size() ? *deny : *allow;
+  keep_first(refused, report.refuse(Reason::InvalidValue, longer.field(),
+                                    std::to_string(networks) + " networks for each of " +
+                                        std::to_string(routes) + " paths are more than " +
+                                        std::to_string(kMostSourceRanges) + " together.",
+                                    "Join networks, or use fewer paths."));
+  return std::nullopt;
 }
 
 bool is_source_range(std::string_view annotation) {
