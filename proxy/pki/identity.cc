@@ -52,23 +52,33 @@ Result<PemBlock> find_key_block(std::string_view key_pem) {
               keys.empty() ? "holds no private key" : "holds more than one private key: keep one");
 }
 
-Result<EvpPkeyPtr> load_key(std::string_view key_pem, std::span<const std::string> passphrases) {
+struct LoadedKey {
+  EvpPkeyPtr key;
+  std::optional<PackedKey> packed;  // of one that isn't encrypted
+};
+
+Result<LoadedKey> load_key(std::string_view key_pem, std::span<const std::string> passphrases) {
   const CleanErrorQueue clean;
   const auto block = find_key_block(key_pem);
   if (!block) return fail(block.error());
-  EvpPkeyPtr key;
+  LoadedKey loaded;
   if (block->encrypted) {
     auto decrypted = decode_encrypted_key(*block, passphrases);
     if (!decrypted) return fail(std::move(decrypted.error()));
-    key = std::move(*decrypted);
+    loaded.key = std::move(*decrypted);
   } else {
-    key = decode_private_key(*block);
+    loaded.key = decode_private_key(*block);
   }
-  if (!key) {
+  if (!loaded.key) {
     return fail(Reason::BadKey, "the private key can't be decoded: " + drain_openssl_errors());
   }
-  if (auto why = key_unusable_in_tls(key.get())) return fail(Reason::BadKey, std::move(*why));
-  return key;
+  if (auto why = key_unusable_in_tls(loaded.key.get())) {
+    return fail(Reason::BadKey, std::move(*why));
+  }
+  if (!block->encrypted) {
+    if (auto packed = PackedKey::pack(*block)) loaded.packed.emplace(*std::move(packed));
+  }
+  return loaded;
 }
 
 Status presentable(std::span<const X509Ptr> certificates) {
@@ -180,7 +190,8 @@ Result<std::shared_ptr<const Identity>> Identity::load(std::string_view certific
   if (!certificates) return within("tls.crt", std::move(certificates.error()));
   auto key = load_key(key_pem, passphrases);
   if (!key) return within("tls.key", std::move(key.error()));
-  return join(std::move(*certificates), std::move(*key), {"tls.crt", "tls.key"});
+  return join(std::move(*certificates), std::move(key->key), std::move(key->packed),
+              {"tls.crt", "tls.key"});
 }
 
 Result<std::shared_ptr<const Identity>> Identity::load_pkcs12(
@@ -191,11 +202,14 @@ Result<std::shared_ptr<const Identity>> Identity::load_pkcs12(
   if (auto why = key_unusable_in_tls(content->key.get())) {
     return fail(Reason::BadKey, "tls.p12: the private key " + *why);
   }
-  return join(std::move(content->certificates), std::move(content->key), {"tls.p12", "tls.p12"});
+  return join(std::move(content->certificates), std::move(content->key), std::nullopt,
+              {"tls.p12", "tls.p12"});
 }
 
 Result<std::shared_ptr<const Identity>> Identity::join(std::vector<X509Ptr> certificates,
-                                                       EvpPkeyPtr key, const FileNames& files) {
+                                                       EvpPkeyPtr key,
+                                                       std::optional<PackedKey> packed_key,
+                                                       const FileNames& files) {
   if (certificates.size() > kMaxChain) {
     return within(files.certificate,
                   {Reason::BadCertificate,
@@ -210,30 +224,42 @@ Result<std::shared_ptr<const Identity>> Identity::join(std::vector<X509Ptr> cert
   }
   // Told after the match: "wrong key" is the likelier mistake, and the plainer sentence.
   if (!usable) return within(files.certificate, std::move(usable.error()));
-  X509StackPtr intermediates = in_sending_order(leaf->get(), std::move(certificates));
-  return std::shared_ptr<const Identity>(
-      new Identity(std::move(*leaf), std::move(intermediates), std::move(key)));
-}
+  auto open = std::make_shared<OpenIdentity>();
+  open->leaf = std::move(*leaf);
+  open->intermediates = in_sending_order(open->leaf.get(), std::move(certificates));
+  open->key = std::move(key);
 
-Identity::Identity(X509Ptr leaf, X509StackPtr intermediates, EvpPkeyPtr key)
-    : leaf_(std::move(leaf)),
-      intermediates_(std::move(intermediates)),
-      key_(std::move(key)),
-      info_(describe(*leaf_)) {}
+  const std::shared_ptr<Identity> identity(new Identity);
+  identity->info_ = describe(*open->leaf);
+  unsigned int size = 0;
+  check(X509_digest(open->leaf.get(), EVP_sha1(), identity->leaf_sha1_.data(), &size) == 1,
+        "SHA-1");
+  if (packed_key) {
+    identity->packed_ =
+        std::make_shared<const PackedIdentity>(std::move(open), *std::move(packed_key));
+  } else {
+    identity->open_ = std::move(open);
+  }
+  return identity;
+}
 
 Identity::~Identity() = default;
 
+bool Identity::is_leaf(const X509& certificate) const {
+  const auto mine = open();
+  return mine != nullptr && X509_cmp(mine->leaf.get(), &certificate) == 0;
+}
+
 std::shared_ptr<const Identity> Identity::with_staple(std::string response,
                                                       UnixSeconds valid_until) const {
-  X509_up_ref(leaf_.get());
-  EVP_PKEY_up_ref(key_.get());
-  X509StackPtr intermediates(X509_chain_up_ref(intermediates_.get()));
-  check(intermediates != nullptr);
-  auto* const stapled =
-      new Identity(X509Ptr(leaf_.get()), std::move(intermediates), EvpPkeyPtr(key_.get()));
+  const std::shared_ptr<Identity> stapled(new Identity);
+  stapled->open_ = open_;
+  stapled->packed_ = packed_;
+  stapled->leaf_sha1_ = leaf_sha1_;
+  stapled->info_ = info_;
   stapled->staple_ = std::move(response);
   stapled->staple_valid_until_ = valid_until;
-  return std::shared_ptr<const Identity>(stapled);
+  return stapled;
 }
 
 }  // namespace handfast::pki

@@ -142,14 +142,17 @@ std::optional<std::size_t> form_of(std::string_view label, std::span<const unsig
   return std::nullopt;
 }
 
-EvpPkeyPtr decode_known_form(std::string_view label, std::span<const unsigned char> der) {
+EvpPkeyPtr decode_form(std::size_t form, std::span<const unsigned char> der) {
   thread_local std::array<std::unique_ptr<KeyDecoder>, kForms.size()> decoders;
+  std::unique_ptr<KeyDecoder>& decoder = decoders[form];
+  if (decoder == nullptr) decoder = std::make_unique<KeyDecoder>(kForms[form]);
+  return decoder->decode(der);
+}
+
+EvpPkeyPtr decode_known_form(std::string_view label, std::span<const unsigned char> der) {
   if (der.empty()) return nullptr;
   const auto form = form_of(label, der);
-  if (!form) return nullptr;
-  std::unique_ptr<KeyDecoder>& decoder = decoders[*form];
-  if (decoder == nullptr) decoder = std::make_unique<KeyDecoder>(kForms[*form]);
-  return decoder->decode(der);
+  return form ? decode_form(*form, der) : nullptr;
 }
 
 tl::unexpected<Error> none_fits() {
@@ -221,6 +224,34 @@ EvpPkeyPtr decode_private_key(const PemBlock& block) {
   ERR_clear_error();
   const BioPtr bio = read_only_bio(block.text);
   return EvpPkeyPtr{PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, nullptr)};
+}
+
+std::optional<PackedKey> PackedKey::pack(const PemBlock& block) {
+  const CleanErrorQueue clean;
+  const SecretBytes der(block);
+  if (der.view().empty()) return std::nullopt;
+  const auto form = form_of(block.label, der.view());
+  if (!form) return std::nullopt;
+  return PackedKey(*form, der.view());
+}
+
+PackedKey::PackedKey(std::size_t form, std::span<const unsigned char> der)
+    : form_(form),
+      der_(static_cast<unsigned char*>(OPENSSL_memdup(der.data(), der.size()))),
+      size_(der.size()) {
+  check(der_ != nullptr);
+}
+
+PackedKey::PackedKey(PackedKey&& other) noexcept
+    : form_(other.form_),
+      der_(std::exchange(other.der_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+PackedKey::~PackedKey() { OPENSSL_clear_free(der_, size_); }
+
+EvpPkeyPtr PackedKey::open() const {
+  const CleanErrorQueue clean;
+  return decode_form(form_, {der_, size_});
 }
 
 Result<EvpPkeyPtr> decode_encrypted_key(const PemBlock& block,

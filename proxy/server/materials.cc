@@ -99,8 +99,10 @@ std::shared_ptr<const pki::Identity> Materials::staple(
     return identity;
   }
   const std::span bytes(reinterpret_cast<const unsigned char*>(response->data()), response->size());
+  const auto open = identity->open();
+  if (open == nullptr) return identity;
   const pki::OcspVerdict verdict =
-      pki::judge_own_ocsp(bytes, *identity->leaf(), identity->intermediates(), clock_.unix_now());
+      pki::judge_own_ocsp(bytes, *open->leaf, open->intermediates.get(), clock_.unix_now());
   if (verdict.reason != Reason::Ok) {
     log(LogLevel::Warning, "an OCSP response is not stapled",
         {{"file", path}, {"detail", verdict.detail}});

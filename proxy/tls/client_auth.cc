@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <ranges>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -104,8 +105,8 @@ void bind_as_nginx(SSL* ssl, Identities identities) {
   unsigned int size = 0;
   unsigned char digest[SHA_DIGEST_LENGTH];
   for (const auto& identity : std::views::reverse(identities)) {
-    check(X509_digest(identity->leaf(), EVP_sha1(), digest, &size) == 1, "SHA-1");
-    bytes.append(reinterpret_cast<const char*>(digest), size);
+    const std::span<const unsigned char> sha1 = identity->leaf_sha1();
+    bytes.append(reinterpret_cast<const char*>(sha1.data()), sha1.size());
   }
   check(EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha1(), nullptr) == 1 &&
             SSL_set_session_id_context(ssl, digest, size) == 1,

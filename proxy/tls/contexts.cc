@@ -46,6 +46,13 @@ std::string_view read_server_name(SSL* ssl) {
   return {reinterpret_cast<const char*>(bytes + 5), name};
 }
 
+// OpenSSL counts its uses of what it is given.
+bool use(SSL* ssl, const pki::Identity& identity) {
+  const auto open = identity.open();
+  return open != nullptr && SSL_use_cert_and_key(ssl, open->leaf.get(), open->key.get(),
+                                                 open->intermediates.get(), 1) == 1;
+}
+
 int on_client_hello(SSL* ssl, int* alert, void* argument) {
   auto& selector = *static_cast<CertificateSelector*>(argument);
   std::string name(read_server_name(ssl));
@@ -59,8 +66,7 @@ int on_client_hello(SSL* ssl, int* alert, void* argument) {
   stream.set_server_name(std::move(name));
   SSL_certs_clear(ssl);  // a second ClientHello may come with another name
   for (const auto& identity : identities) {
-    if (SSL_use_cert_and_key(ssl, identity->leaf(), identity->key(), identity->intermediates(),
-                             1) != 1) {
+    if (!use(ssl, *identity)) {
       *alert = SSL_AD_INTERNAL_ERROR;
       return SSL_CLIENT_HELLO_ERROR;
     }
@@ -78,9 +84,8 @@ int on_status_request(SSL* ssl, void* argument) {
                                     : stapling.selector.select_certificates(stream.server_name());
   const X509* const shown = SSL_get_certificate(ssl);
   for (const auto& identity : identities) {
-    if (identity->leaf() != shown) continue;
     const std::string_view response = identity->staple(stapling.clock.unix_now());
-    if (response.empty()) break;
+    if (response.empty() || shown == nullptr || !identity->is_leaf(*shown)) continue;
     void* const copy = OPENSSL_memdup(response.data(), response.size());
     check(copy != nullptr);
     SSL_set_tlsext_status_ocsp_resp(ssl, copy, static_cast<long>(response.size()));  // owns it
@@ -190,7 +195,7 @@ int on_certificate_request(SSL* ssl, void* /*argument*/) {
   stream.note_certificate_request();
   const pki::Identity* identity = stream.policy()->identity.get();
   if (identity == nullptr) return 1;
-  return SSL_use_cert_and_key(ssl, identity->leaf(), identity->key(), identity->intermediates(), 1);
+  return use(ssl, *identity) ? 1 : 0;
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,9 @@
 
 #include "proxy/base/check.h"
 #include "proxy/pki/identity.h"
+#include "proxy/pki/key_decoder.h"
+#include "proxy/pki/packed_identity.h"
+#include "proxy/pki/pem.h"
 #include "proxy/pki/trust.h"
 #include "proxy/pki/verify.h"
 #include "tests/fuzz/fuzz_one.h"
@@ -75,13 +79,29 @@ void judge(const pki::CertificateChain& chain, const std::shared_ptr<const pki::
   check(verdict.openssl_error != 0 && !verdict.detail.empty() && verdict.valid_until == 0);
 }
 
+// What was packed comes out as it went in.
+void check_packed(std::shared_ptr<const pki::OpenIdentity> open, std::string_view key_pem) {
+  const auto blocks = pki::split_pem(key_pem, Reason::BadKey);
+  check(blocks.has_value());
+  auto key = pki::PackedKey::pack(blocks->back());
+  if (!key) return;
+  const auto again = pki::PackedIdentity(open, *std::move(key)).unpack();
+  check(again != nullptr && X509_cmp(again->leaf.get(), open->leaf.get()) == 0 &&
+        EVP_PKEY_eq(again->key.get(), open->key.get()) == 1 &&
+        sk_X509_num(again->intermediates.get()) == sk_X509_num(open->intermediates.get()));
+}
+
 void load_all(const Material& material) {
   const auto identity = pki::Identity::load(material.chain, material.key);
-  if (identity) check((*identity)->leaf() != nullptr && (*identity)->intermediates() != nullptr);
+  if (identity) {
+    const auto open = (*identity)->open();
+    check(open->leaf != nullptr && open->intermediates != nullptr);
+    check_packed(open, material.key);
+  }
   const auto opened = pki::Identity::load(material.chain, material.encrypted_key, passphrases());
-  if (opened) check((*opened)->key() != nullptr);
+  if (opened) check((*opened)->open()->key != nullptr);
   const auto packed = pki::Identity::load_pkcs12(material.pkcs12, passphrases());
-  if (packed) check((*packed)->leaf() != nullptr && (*packed)->intermediates() != nullptr);
+  if (packed) check((*packed)->open()->leaf != nullptr);
   const auto chain = pki::load_chain(material.chain);
   const auto trust = pki::CaBundle::load(material.ca, kYear2026);
   if (trust) check(!(*trust)->anchors().empty());

@@ -37,9 +37,9 @@ TEST_F(IdentityTest, TakesThePairAndTellsWhatItIs) {
   const auto identity = Identity::load(orders.chain_pem(), orders.key_pem());
 
   ASSERT_TRUE(identity.has_value()) << identity.error();
-  EXPECT_EQ(X509_cmp((*identity)->leaf(), orders.x509()), 0);
-  EXPECT_EQ(EVP_PKEY_eq((*identity)->key(), orders.key()), 1);
-  EXPECT_EQ(sk_X509_num((*identity)->intermediates()), 1);
+  EXPECT_EQ(X509_cmp((*identity)->open()->leaf.get(), orders.x509()), 0);
+  EXPECT_EQ(EVP_PKEY_eq((*identity)->open()->key.get(), orders.key()), 1);
+  EXPECT_EQ(sk_X509_num((*identity)->open()->intermediates.get()), 1);
   const CertificateInfo& info = (*identity)->info();
   EXPECT_EQ(info.subject, "CN=orders,O=Shop");
   EXPECT_EQ(info.issuer, "CN=issuing");
@@ -113,7 +113,8 @@ TEST_F(IdentityTest, PutsIntermediatesIntoSendingOrderWhateverOrderTheyCameIn) {
       issuing_.cert_pem() + leaf.cert_pem() + leaf.cert_pem() + lower.cert_pem(), leaf.key_pem());
 
   ASSERT_TRUE(identity.has_value()) << identity.error();
-  STACK_OF(X509)* chain = (*identity)->intermediates();
+  const auto open = (*identity)->open();
+  STACK_OF(X509)* chain = open->intermediates.get();
   ASSERT_EQ(sk_X509_num(chain), 2);
   EXPECT_EQ(X509_cmp(sk_X509_value(chain, 0), lower.certificate().x509()), 0);
   EXPECT_EQ(X509_cmp(sk_X509_value(chain, 1), issuing_.certificate().x509()), 0);
@@ -239,8 +240,8 @@ TEST_F(IdentityTest, TakesKeyAndChainFromPkcs12) {
         Identity::load_pkcs12(leaf.pkcs12("secret"), Passphrases{"old", "secret"});
 
     ASSERT_TRUE(identity) << identity.error();
-    EXPECT_EQ(X509_cmp((*identity)->leaf(), leaf.x509()), 0);
-    EXPECT_EQ(sk_X509_num((*identity)->intermediates()), 1);
+    EXPECT_EQ(X509_cmp((*identity)->open()->leaf.get(), leaf.x509()), 0);
+    EXPECT_EQ(sk_X509_num((*identity)->open()->intermediates.get()), 1);
   }
   const auto leaf = root_.issue("a.svc");
   EXPECT_TRUE(

@@ -1,0 +1,84 @@
+#include "proxy/pki/packed_identity.h"
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "proxy/pki/identity.h"
+#include "tests/support/test_authority.h"
+
+namespace handfast::pki {
+namespace {
+
+using testing::KeyType;
+using testing::TestAuthority;
+using testing::TestCertificate;
+
+class PackedIdentityTest : public ::testing::Test {
+ protected:
+  static std::shared_ptr<const Identity> load(const TestCertificate& leaf) {
+    auto identity = Identity::load(leaf.chain_pem(), leaf.key_pem());
+    EXPECT_TRUE(identity) << identity.error();
+    return *identity;
+  }
+
+  // As many as may be open, and so many more.
+  static std::vector<std::shared_ptr<const Identity>> load_many(const TestCertificate& leaf,
+                                                                std::size_t more) {
+    std::vector<std::shared_ptr<const Identity>> many;
+    for (std::size_t n = 0; n < PackedIdentity::kMostOpen + more; ++n) many.push_back(load(leaf));
+    return many;
+  }
+
+  static void expect_is(const OpenIdentity& open, const TestCertificate& leaf) {
+    EXPECT_EQ(X509_cmp(open.leaf.get(), leaf.x509()), 0);
+    EXPECT_EQ(EVP_PKEY_eq(open.key.get(), leaf.key()), 1);
+    EXPECT_EQ(sk_X509_num(open.intermediates.get()), 1);
+  }
+
+  TestAuthority root_{"root"};
+  TestAuthority issuing_ = root_.intermediate("issuing");
+};
+
+TEST_F(PackedIdentityTest, OpensEveryKindOfKeyAsItWas) {
+  const auto crowd = load_many(issuing_.issue("crowd.svc"), 0);
+  for (const KeyType type : {KeyType::P256, KeyType::P384, KeyType::Rsa2048, KeyType::Ed25519}) {
+    const auto leaf = issuing_.issue("a.svc", {.key = type});
+    const auto identity = load(leaf);
+    const auto open = identity->open();
+
+    ASSERT_NE(open, nullptr);
+    expect_is(*open, leaf);
+    EXPECT_TRUE(identity->is_leaf(*leaf.x509()));
+    EXPECT_FALSE(identity->is_leaf(*crowd.front()->open()->leaf));
+  }
+}
+
+TEST_F(PackedIdentityTest, KeepsAsManyOpenAsWereUsedLast) {
+  const auto leaf = issuing_.issue("a.svc");
+  const auto many = load_many(leaf, 2);
+  EXPECT_EQ(PackedIdentity::count_open(), PackedIdentity::kMostOpen);
+
+  const OpenIdentity* const first = many.front()->open().get();
+  const auto held = many.back()->open();
+  expect_is(*held, leaf);
+  EXPECT_EQ(PackedIdentity::count_open(), PackedIdentity::kMostOpen);
+  EXPECT_EQ(many.front()->open().get(), first);
+  EXPECT_EQ(many.back()->open(), held);
+
+  for (const auto& each : many) static_cast<void>(each->open());
+  EXPECT_NE(many.front()->open(), nullptr);
+  expect_is(*held, leaf);
+  EXPECT_EQ(PackedIdentity::count_open(), PackedIdentity::kMostOpen);
+}
+
+TEST_F(PackedIdentityTest, WhatIsGoneIsNotOpen) {
+  static_cast<void>(load_many(issuing_.issue("a.svc"), 2));
+
+  EXPECT_EQ(PackedIdentity::count_open(), 0U);
+}
+
+}  // namespace
+}  // namespace handfast::pki
