@@ -28,6 +28,7 @@ struct ClientPlan {
   config::ClientTls rules;                     // usable unless `access` is refused
   bool opted_out = false;                      // it says so
   std::string field;                           // that names the Secret
+  friend bool operator==(const ClientPlan&, const ClientPlan&) = default;
 };
 
 // Who decided for a host, and what paths that say nothing get, by namespace.

@@ -12,10 +12,13 @@ namespace handfast::translate {
 namespace {
 
 // The unit tells these now.
-void tell(Unit& unit, Report findings, Change& change) {
+void tell(Unit& unit, Rare<Report> findings, Change& change) {
   if (findings == unit.told) return;
-  change.findings_over.insert(change.findings_over.end(), unit.told.begin(), unit.told.end());
-  change.findings_new.insert(change.findings_new.end(), findings.begin(), findings.end());
+  const auto add = [](const Rare<Report>& some, Report& to) {
+    if (some) to.insert(to.end(), some->begin(), some->end());
+  };
+  add(unit.told, change.findings_over);
+  add(findings, change.findings_new);
   unit.told = std::move(findings);
 }
 
@@ -23,7 +26,7 @@ void tell(Unit& unit, Report findings, Change& change) {
 void tell_trace(Unit& unit, Change& change) {
   if (unit.is_out) return;
   tell(unit, unit.trace.findings, change);
-  unit.told = {};
+  unit.told.reset();
   unit.is_out = true;
 }
 
@@ -162,14 +165,16 @@ void Translator::collect(Unit& unit, Change& change) {
 }
 
 void Translator::collect_item(ItemUnit& unit, Change& change) {
-  tell(unit, Materials::findings(unit), change);
+  Report findings = Materials::findings(unit);
+  tell(unit, findings.empty() ? Rare<Report>{} : Rare<Report>{std::move(findings)}, change);
   auto good = Materials::good_item(unit);
-  const bool is_other = Rare<GoodItem>(good) != unit.given;
+  const bool is_other = unit.is_given ? !good : Rare<GoodItem>(good) != unit.given;
   if (is_other || change.is_whole) {
     change.items.insert_or_assign(*unit.key, good);
     if (good) materials_.add_files(unit, all_, change.files);
   }
-  if (is_other) unit.given = std::move(good);
+  unit.is_given = good.has_value();
+  unit.given.reset();
 }
 
 void Translator::collect_policies(std::vector<config::UpstreamTls>& fresh,

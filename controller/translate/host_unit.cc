@@ -32,7 +32,7 @@ void Hosts::take_out(const IngressUnit& ingress) {
   for (const std::string& name : ingress.hosts) {
     HostUnit& host = hosts_.at(name);
     heads_before_.try_emplace(name, host.head);
-    host.ingresses.erase(ingress.order);
+    host.ingresses.erase(&ingress);
     parts_.tracer.mark(host);
   }
 }
@@ -41,7 +41,7 @@ void Hosts::put_in(IngressUnit& ingress) {
   for (const std::string& name : ingress.hosts) {
     HostUnit& host = unit_of(name);
     heads_before_.try_emplace(name, host.head);
-    host.ingresses.emplace(ingress.order, &ingress);
+    host.ingresses.insert(&ingress);
     parts_.tracer.mark(host);
   }
 }
@@ -51,9 +51,9 @@ void Hosts::settle_heads() {
     HostUnit& host = hosts_.at(name);
     // One without rules has a host and decides nothing about it.
     const auto first = std::ranges::find_if(
-        host.ingresses, [](const auto& each) { return each.second->has_rules; });
+        host.ingresses, [](const IngressUnit* each) { return each->has_rules; });
     host.head = first == host.ingresses.end() ? HostHead{}
-                                              : HostHead{first->first.name, first->second->passes};
+                                              : HostHead{(*first)->order.name, (*first)->passes};
     if (host.head != before) parts_.tracer.touch(head_topic(name));
   }
 }
@@ -110,14 +110,15 @@ void Hosts::refresh() {
 void Hosts::assemble(HostUnit& unit, Report& findings) {
   HostPlan plan;
   plan.shard.host = *unit.name;
-  for (const auto& [order, ingress] : unit.ingresses) {
+  for (const IngressUnit* const ingress : unit.ingresses) {
     for (const Placement& each : ingress->placements) {
       if (each.host == *unit.name) place(*ingress, each, plan, findings);
     }
   }
   // Explicit paths of any Ingress come before default backends of any other.
-  for (const auto& [order, ingress] : unit.ingresses) {
-    for (const Placement& each : ingress->rest.placements) {
+  for (const IngressUnit* const ingress : unit.ingresses) {
+    if (ingress->rest == nullptr) continue;
+    for (const Placement& each : ingress->rest->placements) {
       if (each.host != *unit.name) continue;
       const auto* object = parts_.state.find_ingress(ingress->key->ns, ingress->key->name);
       ObjectReport report{findings, "Ingress", object->meta};

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "controller/state/reader.h"
@@ -22,8 +23,14 @@ namespace handfast::translate {
 
 struct HostUnit : Unit {
   HostUnit() : Unit(UnitKind::Host) {}
-  const std::string* name = nullptr;             // by which it is kept
-  std::map<ClaimOrder, IngressUnit*> ingresses;  // that name it
+  const std::string* name = nullptr;  // by which it is kept
+  // That name it, in the order in which they claim: taken out before it changes.
+  struct InOrder {
+    bool operator()(const IngressUnit* left, const IngressUnit* right) const {
+      return left->order < right->order;
+    }
+  };
+  std::set<const IngressUnit*, InOrder> ingresses;
   HostHead head;
   std::size_t roots = 0;  // Ingresses with a rule that claims its path /
   // What came of the work, until the change is collected.

@@ -20,6 +20,11 @@ bool has_kubernetes_name(const objects::Ingress& ingress) {
   return objects::is_dns_label(ingress.meta.ns) && objects::is_dns_subdomain(ingress.meta.name);
 }
 
+std::shared_ptr<const ClientPlan> share(const ClientPlan& plan) {
+  static const auto kNothing = std::make_shared<const ClientPlan>();
+  return plan == *kNothing ? kNothing : std::make_shared<const ClientPlan>(plan);
+}
+
 std::set<std::string> names_of(const std::vector<config::UpstreamTls>& policies) {
   std::set<std::string> names;
   for (const auto& policy : policies) names.insert(policy.name);
@@ -51,8 +56,7 @@ void IngressWorker::look(const state::ClusterState& state, IngressUnit& unit) co
 void IngressWorker::work(IngressUnit& unit) {
   Tracer::Scope scope{parts_.tracer, unit};
   unit.client.reset();
-  unit.plan.reset();
-  unit.aimed = {};
+  if (unit.rest != nullptr) unit.rest->plan.reset();
   unit.placements.clear();
   unit.roots.clear();
   unit.fresh.clear();
@@ -69,8 +73,9 @@ void IngressWorker::work(IngressUnit& unit) {
   if (!parts_.classes.is_ours(*ingress, report)) return;
   IngressPlan plan =
       make_plan(*ingress, parts_.options, parts_.backend_tls, parts_.client_auth, report);
-  unit.client = std::make_unique<const ClientPlan>(plan.client);
-  Work work{*ingress, report, plan, *unit.client, unit.aimed, unit.fresh};
+  unit.client = share(plan.client);
+  Aimed aimed;
+  Work work{*ingress, report, plan, *unit.client, aimed, unit.fresh};
   if (!plan.passthrough) parts_.aim.aim_auth(work);
   for (std::size_t i = 0; i < ingress->rules.size(); ++i) place_rule(work, i, unit);
   if (ingress->rules.empty() && ingress->default_backend) {
@@ -80,11 +85,10 @@ void IngressWorker::work(IngressUnit& unit) {
                 "Add one of them.");
   }
   unit.shards = names_of(unit.fresh);
-  if (ingress->default_backend) {
-    unit.plan = std::make_unique<const IngressPlan>(std::move(plan));
-  } else {
-    unit.aimed = {};
-  }
+  if (!ingress->default_backend) return;
+  if (unit.rest == nullptr) unit.rest = std::make_unique<RestUnit>(unit);
+  unit.rest->plan = std::make_unique<const IngressPlan>(std::move(plan));
+  unit.rest->aimed = std::move(aimed);
 }
 
 void IngressWorker::place_rule(Work& work, std::size_t index, IngressUnit& unit) {
@@ -144,16 +148,16 @@ void IngressWorker::work(RestUnit& unit) {
   unit.shards.clear();
   const IngressUnit& of = *unit.of;
   const objects::Ingress* ingress = parts_.state.find_ingress(of.key->ns, of.key->name);
-  if (of.plan == nullptr || ingress == nullptr || !ingress->default_backend) return;
+  if (unit.plan == nullptr || ingress == nullptr || !ingress->default_backend) return;
   ObjectReport report{scope.findings(), "Ingress", ingress->meta};
-  if (of.plan->passthrough) {
+  if (unit.plan->passthrough) {
     report.warn(Reason::InvalidValue, "spec.defaultBackend",
                 "With ssl-passthrough only the path / of a host is used.", "Remove it.");
     return;
   }
   // What the rules brought up is known, and told, already.
-  IngressPlan plan = *of.plan;
-  Aimed aimed = of.aimed;
+  IngressPlan plan = *unit.plan;
+  Aimed aimed = unit.aimed;
   Work work{*ingress, report, plan, *of.client, aimed, unit.fresh};
   for (const std::string& name : of.hosts) {
     if (parts_.hosts.find_head(name).passes) continue;

@@ -58,8 +58,11 @@ struct IngressUnit;
 
 // The default backend.
 struct RestUnit : Unit {
-  RestUnit() : Unit(UnitKind::Rest) {}
-  IngressUnit* of = nullptr;
+  explicit RestUnit(IngressUnit& ingress) : Unit(UnitKind::Rest), of(&ingress) {}
+  IngressUnit* const of;
+  // What the work on the rules leaves to it; null: there is no default backend any more.
+  std::unique_ptr<const IngressPlan> plan;
+  Aimed aimed;
   std::vector<Placement> placements;
   std::vector<config::UpstreamTls> fresh;  // its own TLS policies, until the change is collected
   std::set<std::string> shards;            // their names
@@ -76,15 +79,14 @@ struct IngressUnit : Unit {
   ClaimOrder order;
   std::set<std::string> hosts;
   // What came of the work.
-  std::unique_ptr<const ClientPlan> client;  // null: it isn't ours
-  std::unique_ptr<const IngressPlan> plan;   // if there is a default backend
-  Aimed aimed;
+  std::shared_ptr<const ClientPlan>
+      client;  // null: it isn't ours; all who ask for nothing have one
   std::vector<Placement> placements;
   std::set<std::string> roots;             // hosts whose path / a rule of it claims
   std::vector<config::UpstreamTls> fresh;  // its own TLS policies, until the change is collected
   std::set<std::string> shards;            // their names
   std::set<std::string> out;               // those that the last change knew of
-  RestUnit rest;
+  std::unique_ptr<RestUnit> rest;          // if there is, or was, a default backend
 };
 
 // What an Ingress must know of a host that it names. Noted for the unit that is worked on.

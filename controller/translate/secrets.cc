@@ -22,6 +22,13 @@ Item bad_item(Error error) {
   return item;
 }
 
+GoodItem as_good(const Item& item) {
+  return {.directory = item.directory,
+          .bad_since = item.bad_since,
+          .passphrases = item.passphrases,
+          .is_pkcs12 = item.is_pkcs12};
+}
+
 struct Place {
   std::string field;
   std::string message;
@@ -76,6 +83,7 @@ void Materials::refresh(ItemUnit& unit) {
   Tracer::Scope scope{tracer_, unit};
   // What was known of the same content is known still.
   const auto before = unit.item.facts;
+  if (std::exchange(unit.is_given, false)) unit.given = as_good(unit.item);
   unit.item = judge(*unit.key, scope.findings());
   unit.upstream_dates.clear();
   unit.front_dates.clear();
@@ -85,6 +93,9 @@ void Materials::refresh(ItemUnit& unit) {
 }
 
 const Item& Materials::find(const ItemKey& key) {
+  // What isn't there is no item: who asked rests on the object. Most Secrets have no CRL.
+  static const Item kAbsent;
+  if (!items_.contains(key) && !has_content(key)) return kAbsent;
   ItemUnit& unit = unit_of(key);
   tracer_.on_relied(unit.trace);
   tracer_.on_used(unit, ItemUnit::Found);
@@ -129,19 +140,15 @@ config::FileRef Materials::use_file(const ItemKey& key) {
 }
 
 std::optional<GoodItem> Materials::good_item(const ItemUnit& unit) {
-  const Item& item = unit.item;
-  if (unit.used[ItemUnit::Published] == 0 || !item.usable()) return std::nullopt;
-  return GoodItem{.directory = item.directory,
-                  .bad_since = item.bad_since,
-                  .passphrases = item.passphrases,
-                  .is_pkcs12 = item.is_pkcs12};
+  if (unit.used[ItemUnit::Published] == 0 || !unit.item.usable()) return std::nullopt;
+  return as_good(unit.item);
 }
 
 Report Materials::findings(const ItemUnit& unit) {
   Report all;
   if (unit.used[ItemUnit::Found] == 0) return all;
   const auto add = [&all](const Report& more) { all.insert(all.end(), more.begin(), more.end()); };
-  add(unit.trace.findings);
+  if (unit.trace.findings) add(*unit.trace.findings);
   if (unit.used[ItemUnit::Upstream] != 0) add(unit.upstream_dates);
   if (unit.used[ItemUnit::Front] != 0) add(unit.front_dates);
   return all;

@@ -66,7 +66,9 @@ struct ItemUnit : Unit {
   // What is told as long as it is used so.
   Report upstream_dates;
   Report front_dates;
-  Rare<GoodItem> given;  // what the last change said of it
+  // What the last change said of it is the item as it is, or if not, this.
+  bool is_given = false;
+  Rare<GoodItem> given;
 };
 
 class Materials {
@@ -75,7 +77,8 @@ class Materials {
   Materials(const state::Reader& state, const LastGood& last_good, Tracer& tracer)
       : state_(state), last_good_(last_good), tracer_(tracer) {}
 
-  // The item of an object. Borrowed, good as long as the unit that asked uses it.
+  // The item of an object; Absent: it has none. Borrowed, good as long as the unit that asked uses
+  // it.
   const Item& find(const ItemKey& key);
 
   // Whether the content is good now; tells nothing.

@@ -29,6 +29,7 @@ Tracer::Scope::Scope(Tracer& tracer, Unit& unit)
 
 Tracer::Scope::~Scope() {
   tracer_.innermost_ = outer_;
+  if (!findings_.empty()) fresh_.findings = std::move(findings_);
   tracer_.settle(unit_, std::move(fresh_));
 }
 
@@ -66,7 +67,8 @@ void Tracer::on_used(Unit& unit, std::uint8_t how) {
 }
 
 void Tracer::keep(std::shared_ptr<const MaterialCache::Facts> facts) {
-  innermost_->fresh_.facts.push_back(std::move(facts));
+  auto& kept = innermost_->fresh_.facts;
+  (kept ? *kept : kept.emplace()).push_back(std::move(facts));
 }
 
 bool Tracer::has_come(std::int64_t time) {
@@ -170,7 +172,7 @@ void Tracer::set_now(std::int64_t now) {
 
 void Tracer::forget(Unit& unit) {
   const Trace& trace = unit.trace;
-  const bool is_forgotten = trace.topics.empty() && trace.uses.empty() && trace.findings.empty();
+  const bool is_forgotten = trace.topics.empty() && trace.uses.empty() && !trace.findings;
   if (!is_forgotten) settle(unit, {});
   unit.is_dirty = false;
 }

@@ -25,6 +25,7 @@
 #include "controller/state/reader.h"
 #include "controller/translate/material_cache.h"
 #include "controller/translate/report.h"
+#include "proxy/base/rare.h"
 
 namespace handfast::translate {
 
@@ -48,9 +49,9 @@ struct Trace {
   std::int64_t from = kAlways;
   std::int64_t until = kForever;
   std::vector<Use> uses;  // sorted, each once
-  Report findings;
+  Rare<Report> findings;  // none: there are none
   // Facts that were needed only on the way: known as long as this is.
-  std::vector<std::shared_ptr<const MaterialCache::Facts>> facts;
+  Rare<std::vector<std::shared_ptr<const MaterialCache::Facts>>> facts;
 };
 
 enum class UnitKind : std::uint8_t {
@@ -78,7 +79,7 @@ struct Unit {
   Trace trace;
   // The findings that are out are those of the trace, or if they aren't (yet), these.
   bool is_out = false;
-  Report told;
+  Rare<Report> told;
 };
 
 class Tracer final : public state::Book {
@@ -92,7 +93,7 @@ class Tracer final : public state::Book {
     Scope& operator=(const Scope&) = delete;
 
     // Where the unit's findings go.
-    [[nodiscard]] Report& findings() { return fresh_.findings; }
+    [[nodiscard]] Report& findings() { return findings_; }
     // Uses that others shall note.
     [[nodiscard]] std::vector<Use> take_uses_but(std::uint8_t how);
 
@@ -102,6 +103,7 @@ class Tracer final : public state::Book {
     Unit& unit_;
     Scope* const outer_;
     Trace fresh_;
+    Report findings_;
   };
 
   explicit Tracer(std::int64_t now) : now_(now) {}

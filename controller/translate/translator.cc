@@ -113,7 +113,6 @@ void Translator::take_ingresses(const Touched& touched) {
     const auto [found, added] = ingresses_.try_emplace(key);
     if (!added) continue;
     found->second.key = &found->first;
-    found->second.rest.of = &found->second;
     tracer_.mark(found->second);
   }
 }
@@ -157,7 +156,7 @@ void Translator::work_on_ingresses() {
     worker_.work(unit);
     hosts_.put_roots(unit);
     hosts_.mark(unit);
-    tracer_.mark(unit.rest);
+    if (unit.rest != nullptr) tracer_.mark(*unit.rest);
   }
   hosts_.settle_roots();
 }
