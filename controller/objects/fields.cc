@@ -269,8 +269,8 @@ std::size_t Fields::items(const Place& place) {
   return 0;
 }
 
-std::map<std::string, std::string, std::less<>> Fields::texts(const Place& place) {
-  std::map<std::string, std::string, std::less<>> found;
+TextMap Fields::texts(const Place& place) {
+  TextMap found;
   if (!is_map(place)) return found;
   for (const auto& [name, value] : place.value()->map) {
     if (auto why = why_not_text(value)) {
@@ -279,6 +279,7 @@ std::map<std::string, std::string, std::less<>> Fields::texts(const Place& place
     }
     found.emplace(name, value.scalar);
   }
+  found.shrink_to_fit();
   return found;
 }
 

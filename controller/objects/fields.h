@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "controller/objects/text_map.h"
 #include "controller/objects/value.h"
 #include "proxy/base/result.h"
 
@@ -105,7 +106,7 @@ class Fields {
   // How many items; absent: 0.
   [[nodiscard]] std::size_t items(const Place& place);
   // A map of strings; null values are refused too.
-  [[nodiscard]] std::map<std::string, std::string, std::less<>> texts(const Place& place);
+  [[nodiscard]] TextMap texts(const Place& place);
 
  private:
   bool is_written_;

@@ -2,8 +2,9 @@
 // What objects have in common: their name, where they were read, and how values in them are kept.
 
 #include <cstdint>
-#include <map>
 #include <string>
+
+#include "controller/objects/text_map.h"
 
 namespace handfast::objects {
 
@@ -25,8 +26,8 @@ struct Meta {
   std::string creation_timestamp;
   // Of an Ingress. Nobody asks for those of other kinds: in a cluster they are as large as the
   // rest, and some change with every touch of an object.
-  std::map<std::string, std::string, std::less<>> annotations;
-  std::map<std::string, std::string, std::less<>> labels;
+  TextMap annotations;
+  TextMap labels;
   Origin origin;
   friend bool operator==(const Meta&, const Meta&) = default;
 };

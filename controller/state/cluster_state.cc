@@ -65,10 +65,11 @@ bool ClusterState::apply(objects::Object object) {
                                    object);
   if (old != objects_.end()) {
     touch(key, old->second);
-    if (is_change) forget_slice(key, old->second);
+    if (is_change) forget_slice(*old);
   }
   // Stored even then: its file and line may have changed, which findings name.
-  Held& held = objects_[key];
+  const auto place = old != objects_.end() ? old : objects_.try_emplace(key).first;
+  Held& held = place->second;
   std::visit(
       [&held](auto& now) {
         using Kind = std::remove_cvref_t<decltype(now)>;
@@ -76,7 +77,7 @@ bool ClusterState::apply(objects::Object object) {
       },
       object);
   touch(key, held);
-  if (is_change) remember_slice(key, held);
+  if (is_change) remember_slice(*place);
   return is_change;
 }
 
@@ -84,7 +85,7 @@ bool ClusterState::remove(const ObjectKey& key) {
   const auto found = objects_.find(key);
   if (found == objects_.end()) return false;
   touch(found->first, found->second);
-  forget_slice(found->first, found->second);
+  forget_slice(*found);
   objects_.erase(found);
   return true;
 }
@@ -107,19 +108,21 @@ void ClusterState::touch(const ObjectKey& key, const Held& held) {
   if (key.kind == "IngressClass") touched_.insert(of_kind(key.kind));
 }
 
-void ClusterState::remember_slice(const ObjectKey& key, const Held& held) {
-  const auto* const slice = get_if<objects::EndpointSlice>(held);
+void ClusterState::remember_slice(const Objects::value_type& entry) {
+  const auto* const slice = get_if<objects::EndpointSlice>(entry.second);
   if (slice == nullptr || slice->service.empty()) return;
-  auto& keys = slices_[{key.ns, slice->service}];
-  keys.insert(std::ranges::lower_bound(keys, key), key);
+  auto& slices = slices_[{entry.first.ns, slice->service}];
+  slices.insert(std::ranges::lower_bound(slices, entry.first, {},
+                                         [](const auto* one) -> auto& { return one->first; }),
+                &entry);
 }
 
-void ClusterState::forget_slice(const ObjectKey& key, const Held& held) {
-  const auto* const slice = get_if<objects::EndpointSlice>(held);
+void ClusterState::forget_slice(const Objects::value_type& entry) {
+  const auto* const slice = get_if<objects::EndpointSlice>(entry.second);
   if (slice == nullptr || slice->service.empty()) return;
-  const auto found = slices_.find({key.ns, slice->service});
+  const auto found = slices_.find({entry.first.ns, slice->service});
   if (found == slices_.end()) return;
-  std::erase(found->second, key);
+  std::erase(found->second, &entry);
   if (found->second.empty()) slices_.erase(found);
 }
 
@@ -173,12 +176,10 @@ const objects::BackendTlsPolicy* ClusterState::find_backend_tls_policy(
 std::vector<const objects::EndpointSlice*> ClusterState::endpoint_slices(
     std::string_view ns, std::string_view service) const {
   std::vector<const objects::EndpointSlice*> found;
-  const auto keys = slices_.find({std::string(ns), std::string(service)});
-  if (keys == slices_.end()) return found;
-  for (const ObjectKey& key : keys->second) {
-    if (const auto* slice = get_if<objects::EndpointSlice>(objects_.at(key))) {
-      found.push_back(slice);
-    }
+  const auto slices = slices_.find({std::string(ns), std::string(service)});
+  if (slices == slices_.end()) return found;
+  for (const auto* const entry : slices->second) {
+    found.push_back(get_if<objects::EndpointSlice>(entry->second));
   }
   return found;
 }

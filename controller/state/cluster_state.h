@@ -81,6 +81,7 @@ class ClusterState {
     using Type = std::variant<std::unique_ptr<const Kinds>...>;
   };
   using Held = HeldOf<objects::Object>::Type;
+  using Objects = std::map<objects::ObjectKey, Held>;
 
   template <class Kind>
   [[nodiscard]] static const Kind* get_if(const Held& held);
@@ -93,12 +94,12 @@ class ClusterState {
   [[nodiscard]] std::vector<const Kind*> all_by_age(std::string_view kind) const;
 
   void touch(const objects::ObjectKey& key, const Held& held);
-  void remember_slice(const objects::ObjectKey& key, const Held& held);
-  void forget_slice(const objects::ObjectKey& key, const Held& held);
+  void remember_slice(const Objects::value_type& entry);
+  void forget_slice(const Objects::value_type& entry);
 
-  std::map<objects::ObjectKey, Held> objects_;
-  // (namespace, service) -> keys of its slices, sorted.
-  std::map<std::pair<std::string, std::string>, std::vector<objects::ObjectKey>> slices_;
+  Objects objects_;
+  // (namespace, service) -> its slices, as they stand in objects_, by name.
+  std::map<std::pair<std::string, std::string>, std::vector<const Objects::value_type*>> slices_;
   std::set<objects::ObjectKey> touched_;
 };
 

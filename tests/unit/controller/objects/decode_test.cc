@@ -139,8 +139,8 @@ TEST(Decode, OnlyAnIngressKeepsItsAnnotationsAndLabels) {
   EXPECT_TRUE(only<ConfigMap>(map)->meta.annotations.empty());
   EXPECT_TRUE(only<ConfigMap>(map)->meta.labels.empty());
   ASSERT_NE(only<Ingress>(ingress), nullptr);
-  EXPECT_EQ(only<Ingress>(ingress)->meta.annotations.at("handfast.dev/note"), "on");
-  EXPECT_EQ(only<Ingress>(ingress)->meta.labels.at("app"), "shop");
+  EXPECT_EQ(only<Ingress>(ingress)->meta.annotations.find("handfast.dev/note")->second, "on");
+  EXPECT_EQ(only<Ingress>(ingress)->meta.labels.find("app")->second, "shop");
 }
 
 TEST(Decode, ATimeInAnotherFormIsRefused) {
