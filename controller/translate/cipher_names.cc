@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <utility>
+#include <vector>
+
+#include "controller/translate/findings.h"
 
 namespace handfast::translate {
 namespace {
@@ -153,6 +157,18 @@ constexpr auto kGroups = std::to_array<std::string_view>({
     "secp384r1",
     "secp521r1",
 });
+constexpr auto kOtherNames = std::to_array<std::pair<std::string_view, std::string_view>>({
+    {"P-256", "secp256r1"},
+    {"prime256v1", "secp256r1"},
+    {"P-384", "secp384r1"},
+    {"P-521", "secp521r1"},
+});
+
+std::string_view group_of(std::string_view name) {
+  const auto* const found =
+      std::ranges::find(kOtherNames, name, [](const auto& other) { return other.first; });
+  return found == kOtherNames.end() ? name : found->second;
+}
 
 bool is_in(std::span<const std::string_view> names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
@@ -206,8 +222,23 @@ std::optional<std::string_view> find_unknown_suite(std::string_view list) {
   return find_not_in(kTls13Suites, list);
 }
 
-std::optional<std::string_view> find_unknown_group(std::string_view list) {
-  return find_not_in(kGroups, list);
+std::optional<std::string> find_group_fault(std::string_view list) {
+  if (const auto unknown = find_not_in(kGroups, list)) {
+    return quoted(*unknown) + " is no group for the key exchange that is known.";
+  }
+  std::vector<std::string_view> seen;
+  while (true) {
+    const std::size_t colon = std::min(list.find(':'), list.size());
+    const std::string_view name = list.substr(0, colon);
+    const auto same = std::ranges::find(seen, group_of(name), group_of);
+    if (same != seen.end()) {
+      return *same == name ? quoted(name) + " stands twice."
+                           : quoted(name) + " and " + quoted(*same) + " are the same group.";
+    }
+    seen.push_back(name);
+    if (colon == list.size()) return std::nullopt;
+    list.remove_prefix(colon + 1);
+  }
 }
 
 }  // namespace handfast::translate

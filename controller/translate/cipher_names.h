@@ -5,6 +5,7 @@
 // say. Pure.
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace handfast::translate {
@@ -17,6 +18,8 @@ enum class CipherUse : unsigned char { Clients, Backends };
                                                                   CipherUse use);
 // The same of names joined by ':', of which none may be empty.
 [[nodiscard]] std::optional<std::string_view> find_unknown_suite(std::string_view list);
-[[nodiscard]] std::optional<std::string_view> find_unknown_group(std::string_view list);
+// Of groups, the sentence that says why not: a name that isn't known, or one group twice, which may
+// be under two of its names.
+[[nodiscard]] std::optional<std::string> find_group_fault(std::string_view list);
 
 }  // namespace handfast::translate

@@ -48,9 +48,7 @@ Result<FrontCiphers> parse_front_ciphers(std::string_view value) {
 
 Result<std::string> parse_front_groups(std::string_view value) {
   if (value == "auto") return std::string();
-  if (const auto unknown = find_unknown_group(value)) {
-    return fail(Reason::InvalidValue, quoted(*unknown) + " is no group for the key exchange.");
-  }
+  if (auto fault = find_group_fault(value)) return fail(Reason::InvalidValue, *std::move(fault));
   return std::string(value);
 }
 

@@ -71,9 +71,7 @@ void apply_protocol(const objects::PolicyProtocol& protocol, PolicyPlan& plan,
     }
   }
   if (!rules.groups.empty()) {
-    if (const auto unknown = find_unknown_group(rules.groups)) {
-      refuse("groups", quoted(*unknown) + " is no group for the key exchange that is known.");
-    }
+    if (auto fault = find_group_fault(rules.groups)) refuse("groups", *std::move(fault));
   }
   if (!protocol.alpn_given) return;
   plan.http2 = !protocol.http2  ? config::Http2::Off

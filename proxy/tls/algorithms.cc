@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "proxy/base/check.h"
@@ -25,6 +26,17 @@ constexpr std::array<std::string_view, 15> kGroups{
     "X25519",    "X448",      "P-256",     "P-384",          "P-521",
     "secp256r1", "secp384r1", "secp521r1", "prime256v1",     "ffdhe2048",
     "ffdhe3072", "ffdhe4096", "ffdhe6144", "X25519MLKEM768", "SecP256r1MLKEM768"};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kOtherNames{
+    {{"P-256", "secp256r1"},
+     {"prime256v1", "secp256r1"},
+     {"P-384", "secp384r1"},
+     {"P-521", "secp521r1"}}};
+
+std::string_view group_of(std::string_view name) {
+  const auto* const found =
+      std::ranges::find(kOtherNames, name, [](const auto& other) { return other.first; });
+  return found == kOtherNames.end() ? name : found->second;
+}
 
 ContextPtr make_context() {
   ContextPtr context(SSL_CTX_new(TLS_client_method()));
@@ -90,17 +102,17 @@ Status check_cipher_suites(const std::string& suites) {
 
 Status check_groups(const std::string& groups) {
   const pki::CleanErrorQueue clean;
-  std::set<std::string> seen;
+  std::set<std::string_view> seen;
   for (const std::string& name : split(groups)) {
-    // OpenSSL 3.0 refuses it, 3.5 doesn't.
-    if (!seen.insert(name).second) return unusable(name, "stands twice");
+    // Under two names too. OpenSSL 3.0 refuses it, 3.5 doesn't.
+    const std::string_view group = group_of(name);
+    if (!seen.insert(group).second) return unusable(name, "stands twice");
     const ContextPtr context = make_context();
     if (std::ranges::find(kGroups, name) == kGroups.end() ||
         SSL_CTX_set1_groups_list(context.get(), name.c_str()) != 1) {
       return unusable(name, "is no key exchange group that may be used");
     }
   }
-  // As a whole: OpenSSL 3.0 refuses two names of one group.
   const ContextPtr context = make_context();
   if (SSL_CTX_set1_groups_list(context.get(), groups.c_str()) == 1) return {};
   return unusable(groups, "is no list of different key exchange groups");

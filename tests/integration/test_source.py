@@ -619,6 +619,14 @@ class Lint(unittest.TestCase):
 
         self.assert_found("orders-tls", "tls.crt", "expired")
 
+    def test_groups_that_are_one_under_two_names(self):
+        policy = manifests.upstream_tls_policy(
+            "orders", "orders", ca=[manifests.material_ref("Secret", "orders-tls")],
+            protocol={"groups": ["P-256", "X25519", "secp256r1"]})
+        self.write(manifests.dump(*self.good(), policy))
+
+        self.assert_found("shop/orders", "spec.protocol.groups", '"secp256r1" and "P-256"')
+
     def test_missing_secret_service_and_port(self):
         objects = self.good()
         self.write(manifests.dump(*objects[:-1]))

@@ -70,5 +70,16 @@ TEST(FrontGroups, AreAutoOrKnownNames) {
   }
 }
 
+// As the proxy judges them.
+TEST(FrontGroups, StandOnceUnderWhicheverOfTheirNames) {
+  for (const char* list : {"X25519:X25519", "P-256:secp256r1", "secp256r1:X25519:prime256v1",
+                           "secp384r1:P-384", "P-521:P-256:secp521r1"}) {
+    EXPECT_FALSE(parse_front_groups(list).has_value()) << list;
+  }
+  EXPECT_EQ(parse_front_groups("P-256:secp256r1").error().detail,
+            "\"secp256r1\" and \"P-256\" are the same group.");
+  EXPECT_TRUE(parse_front_groups("P-256:secp384r1:P-521:X25519:X448").has_value());
+}
+
 }  // namespace
 }  // namespace handfast::translate

@@ -56,5 +56,14 @@ TEST(CheckGroups, RefusesEachNameThatIsNot) {
   EXPECT_EQ(ERR_peek_error(), 0U);
 }
 
+TEST(CheckGroups, RefusesAGroupUnderTwoOfItsNames) {
+  for (const char* list : {"P-256:secp256r1", "secp256r1:X25519:prime256v1", "secp384r1:P-384",
+                           "P-521:P-256:secp521r1"}) {
+    const Status checked = check_groups(list);
+    ASSERT_FALSE(checked) << list;
+    EXPECT_TRUE(checked.error().detail.ends_with("stands twice")) << checked.error();
+  }
+}
+
 }  // namespace
 }  // namespace handfast::tls
