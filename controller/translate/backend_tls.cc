@@ -102,6 +102,22 @@ ItemKey secret_item(const NamespacedName& ref, ItemKind kind) {
   return {.kind = "Secret", .ns = ref.ns, .name = ref.name, .item = kind};
 }
 
+// There is no annotation for a passphrase, and without one PKCS#12 is nothing.
+void tell_of_pkcs12(const ItemKey& pair, bool is_alone, const std::string& field,
+                    std::optional<config::Refusal>& refused, ObjectReport& report) {
+  std::string message =
+      object_text(pair) + " holds PKCS#12, and no annotation names a passphrase to open it with";
+  std::string remedy =
+      "Put tls.crt and tls.key into the Secret, or name it in clientCertificateRef of an "
+      "UpstreamTLSPolicy, with privateKeyPassphraseRef.";
+  if (is_alone) {
+    keep_first(refused, report.refuse(Reason::Passphrase, field, message + '.', std::move(remedy)));
+  } else {
+    report.warn(Reason::Passphrase, field, message + "; no client certificate is presented.",
+                std::move(remedy));
+  }
+}
+
 std::string https_field(const Annotations& annotations) {
   const Annotation* protocol = annotations.find("backend-protocol");
   return protocol == nullptr ? "metadata.annotations" : protocol->field();
@@ -210,8 +226,11 @@ void BackendTls::apply_secret(const NamespacedName& ref, const std::string& ns,
   } else {
     warn_if_gone(materials_, pair, Reason::SecretMissing, field,
                  "tls.crt and tls.key; no client certificate is presented.", report);
-    if (materials_.find(ca).state == Item::State::Absent &&
-        materials_.find(crl).state == Item::State::Absent) {
+    const bool is_alone = materials_.find(ca).state == Item::State::Absent &&
+                          materials_.find(crl).state == Item::State::Absent;
+    if (materials_.holds_pkcs12(pair)) {
+      tell_of_pkcs12(pair, is_alone, field, refused, report);
+    } else if (is_alone) {
       keep_first(refused,
                  report.refuse(Reason::SecretMissing, field,
                                object_text(pair) + " holds no tls.crt, tls.key, ca.crt or ca.crl.",

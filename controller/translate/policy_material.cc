@@ -25,12 +25,6 @@ Condition condition_of(const Error& error) {
   return kBadClient;
 }
 
-// Of a pair that isn't there: whether it is, under passphrases.
-bool would_be_pkcs12(const Materials& materials, ItemKey pair) {
-  pair.passphrases = pair.ns + '/' + pair.name + "/passphrase";
-  return materials.has_content(pair);
-}
-
 std::string indexed(std::string_view field, std::size_t index) {
   return std::string{field} + '[' + std::to_string(index) + ']';
 }
@@ -80,7 +74,7 @@ void PolicyMaterial::add_identity(const objects::UpstreamTlsPolicy& policy) {
   }
   ObjectReport report = report_.as(kBadClient);
   const bool exists = materials.exists(*key);
-  if (exists && !policy.passphrase && would_be_pkcs12(materials, *key)) {
+  if (exists && !policy.passphrase && materials.holds_pkcs12(*key)) {
     keep_first(rules_.refused,
                report.refuse(Reason::Passphrase, field,
                              object_text(*key) +

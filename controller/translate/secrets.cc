@@ -110,6 +110,13 @@ bool Materials::has_content(const ItemKey& key) const {
   return !read_content(state_, key).files.empty();
 }
 
+bool Materials::holds_pkcs12(const ItemKey& key) const {
+  ItemKey sealed = key;
+  // Whose, and whether there are any, makes no difference.
+  sealed.passphrases = key.ns + '/' + key.name + "/passphrase";
+  return read_content(state_, sealed).is_pkcs12();
+}
+
 bool Materials::has_passphrases(const ItemKey& key) const {
   return find_passphrases(state_, key) != nullptr;
 }

@@ -96,6 +96,10 @@ class Materials {
   // Does the object hold anything for the item, good or bad?
   [[nodiscard]] bool has_content(const ItemKey& key) const;
 
+  // Of a pair without passphrases that isn't there: is there PKCS#12, which is nothing without
+  // them?
+  [[nodiscard]] bool holds_pkcs12(const ItemKey& key) const;
+
   // Was the item in use before, though the object has it no more?
   [[nodiscard]] bool was_there(const ItemKey& key) const;
 

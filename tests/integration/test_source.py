@@ -619,6 +619,16 @@ class Lint(unittest.TestCase):
 
         self.assert_found("orders-tls", "tls.crt", "expired")
 
+    def test_pkcs12_that_no_annotation_has_a_passphrase_for(self):
+        sealed = {"tls_crt": None, "tls_key": None, "data": {
+            "tls.p12": self.ca.client().pkcs12("changeit")}}
+        self.write(manifests.dump(*self.good(**sealed)))
+        self.assert_found("shop/orders", "proxy-ssl-secret", "warning", "PKCS#12",
+                          "no client certificate is presented", "privateKeyPassphraseRef")
+
+        self.write(manifests.dump(*self.good(**sealed, ca_crt=None, ca_crl=None)))
+        self.assert_found("shop/orders", "proxy-ssl-secret", "error", "PKCS#12", "passphrase")
+
     def test_groups_that_are_one_under_two_names(self):
         policy = manifests.upstream_tls_policy(
             "orders", "orders", ca=[manifests.material_ref("Secret", "orders-tls")],
