@@ -64,6 +64,8 @@ std::string remedy_for(const Outcome& outcome) {
     trouble.issuer_is_trusted = trusts(*outcome.backend.policy, trouble.issuer_needed);
   }
   trouble.accepted_issuers = outcome.seen.accepted_issuers;
+  trouble.ours_is_for_clients =
+      outcome.backend.policy == nullptr || identity_doubt(*outcome.backend.policy).empty();
   return remedy(reason, trouble);
 }
 
@@ -127,6 +129,9 @@ std::string outcome_line(const Outcome& outcome) {
   } else if (outcome.ok()) {
     line += ": " + outcome.seen.version + ", our certificate ";
     line += acceptance_text(outcome);
+    if (const std::string_view doubt = identity_doubt(*outcome.backend.policy); !doubt.empty()) {
+      line.append("; ").append(doubt);
+    }
     if (const Error& but_for = outcome.seen.but_for; but_for.reason != Reason::Ok) {
       line += "; would be " + std::string(to_string(but_for.reason)) + ": " + but_for.detail;
     }

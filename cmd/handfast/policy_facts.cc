@@ -158,6 +158,9 @@ std::string rejected_remedy(const Trouble& trouble) {
   if (!presented) {
     out = "The backend wants a client certificate: name a Secret with tls.crt and tls.key in " +
           at(trouble.owner, kSecret);
+  } else if (!trouble.ours_is_for_clients) {
+    out = "Put a certificate with extendedKeyUsage clientAuth, which ours lacks, into " +
+          identity_place(trouble);
   } else {
     out = "Put a certificate that the backend accepts into " + identity_place(trouble) +
           ", or have the backend trust its issuer";
@@ -293,6 +296,7 @@ Facts policy_facts(const config::UpstreamTls& tls, const tls::UpstreamPolicy& po
   if (policy.identity != nullptr) {
     Facts identity = certificate_facts(policy.identity->info());
     identity.add("from", policy.identity_source);
+    identity.add_if_any("warning", identity_doubt(policy));
     facts.add("we_present", std::move(identity));
   } else {
     facts.add("we_present", "no certificate");
@@ -330,6 +334,11 @@ Facts policy_facts(const config::UpstreamTls& tls, const tls::UpstreamPolicy& po
   facts.add_if_any("cipher_suites", tls.cipher_suites).add_if_any("groups", tls.groups);
   if (!tls.resumption) facts.add("sessions_resumed", false);
   return facts;
+}
+
+std::string_view identity_doubt(const tls::UpstreamPolicy& policy) {
+  if (policy.identity == nullptr || policy.identity->info().is_for_clients) return "";
+  return "its extendedKeyUsage has no clientAuth: backends may refuse it";
 }
 
 std::string remedy(Reason reason, const Trouble& trouble) {

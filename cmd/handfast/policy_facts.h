@@ -35,6 +35,9 @@ struct PolicyOwner {
 [[nodiscard]] Facts policy_facts(const config::UpstreamTls& tls, const tls::UpstreamPolicy& policy,
                                  UnixSeconds now);
 
+// What speaks against the certificate that we present, though it is good: a clause, or nothing.
+[[nodiscard]] std::string_view identity_doubt(const tls::UpstreamPolicy& policy);
+
 // What is known where a remedy is asked for.
 struct Trouble {
   PolicyOwner owner;
@@ -42,6 +45,7 @@ struct Trouble {
   const pki::CertificateInfo* peer = nullptr;  // the backend's certificate, if it was seen
   std::string issuer_needed;                   // the last shown certificate's issuer
   bool issuer_is_trusted = false;              // by its name
+  bool ours_is_for_clients = true;             // by its extendedKeyUsage
   std::vector<std::string> accepted_issuers;   // CAs that the backend takes client certificates of
 };
 

@@ -10,6 +10,12 @@
 
 namespace handfast::translate {
 
+// Of a client certificate of ours whose extendedKeyUsage leaves clientAuth out.
+inline constexpr std::string_view kNotForClients =
+    "The certificate's extendedKeyUsage has no clientAuth: backends may refuse it.";
+inline constexpr std::string_view kIssueForClients =
+    "Have it issued with clientAuth (cert-manager: usages, \"client auth\").";
+
 // "Secret shop/orders-tls".
 [[nodiscard]] std::string object_text(const ItemKey& key);
 

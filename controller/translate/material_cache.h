@@ -27,6 +27,7 @@ class MaterialCache {
     // Of a key pair.
     std::vector<std::string> sans;  // "DNS:shop.example"
     std::string key_type;           // "RSA", "EC", "ED25519"
+    bool for_clients = true;        // CertificateInfo::is_for_clients
     std::int64_t not_before = 0;    // of a CA bundle: when the first of `early` begins (0: none)
     // Of a key pair its expiry, of a CA bundle the earliest, of CRLs the earliest nextUpdate (0:
     // none).

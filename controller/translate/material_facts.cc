@@ -21,6 +21,7 @@ Facts facts_of(const LoadedIdentity& identity) {
   const pki::CertificateInfo& info = (*identity)->info();
   facts.sans = info.sans;
   facts.key_type = info.key_type;
+  facts.for_clients = info.is_for_clients;
   facts.not_before = info.not_before;
   facts.not_after = info.not_after;
   return facts;

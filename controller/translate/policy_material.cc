@@ -64,7 +64,7 @@ void PolicyMaterial::add_identity(const objects::UpstreamTlsPolicy& policy) {
   if (item.usable()) {
     rules_.identity = materials.use_pair(*key, Materials::Side::Upstream);
     tell_kept(*key, item, field);
-    tell_dates(item, policy.expiry_warning_s, field);
+    tell_doubts(item, policy.expiry_warning_s, field);
     return;
   }
   if (item.state == Item::State::Bad) {
@@ -269,8 +269,8 @@ void PolicyMaterial::tell_kept(const ItemKey& key, const Item& item, const std::
             "Correct the " + key.kind + '.');
 }
 
-void PolicyMaterial::tell_dates(const Item& item, std::int64_t warning_s,
-                                const std::string& field) {
+void PolicyMaterial::tell_doubts(const Item& item, std::int64_t warning_s,
+                                 const std::string& field) {
   if (item.facts == nullptr) return;
   const MaterialCache::Facts& facts = *item.facts;
   if (!context_.tracer.has_come(facts.not_before)) {
@@ -289,6 +289,11 @@ void PolicyMaterial::tell_dates(const Item& item, std::int64_t warning_s,
         .warn(Reason::ClientCertificateExpired, field,
               "The certificate expires " + utc_time(facts.not_after) + '.',
               "Renew the certificate, or shorten expiryWarning.");
+  }
+  if (!facts.for_clients) {
+    report_.as({"CredentialsHealthy", "WrongPurpose"})
+        .warn(Reason::WrongPurpose, field, std::string{kNotForClients},
+              std::string{kIssueForClients});
   }
 }
 

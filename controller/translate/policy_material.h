@@ -51,7 +51,7 @@ class PolicyMaterial {
   [[nodiscard]] ItemKey join_parts(std::vector<ItemKey> keys) const;
   void add_crl(const ItemKey& key, bool may_be_unavailable, const std::string& field);
   void tell_kept(const ItemKey& key, const Item& item, const std::string& field);
-  void tell_dates(const Item& item, std::int64_t warning_s, const std::string& field);
+  void tell_doubts(const Item& item, std::int64_t warning_s, const std::string& field);
 
   const Context context_;
   config::UpstreamTls& rules_;

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "controller/translate/item_findings.h"
 #include "proxy/pki/identity.h"
 #include "proxy/pki/ocsp.h"
 
@@ -85,11 +86,11 @@ void Materials::refresh(ItemUnit& unit) {
   const auto before = unit.item.facts;
   if (std::exchange(unit.is_given, false)) unit.given = as_good(unit.item);
   unit.item = judge(*unit.key, scope.findings());
-  unit.upstream_dates.clear();
-  unit.front_dates.clear();
+  unit.upstream_doubts.clear();
+  unit.front_doubts.clear();
   if (unit.key->item != ItemKind::KeyPair || unit.item.facts == nullptr) return;
-  unit.upstream_dates = tell_dates(*unit.key, *unit.item.facts, Side::Upstream);
-  unit.front_dates = tell_dates(*unit.key, *unit.item.facts, Side::Front);
+  unit.upstream_doubts = tell_pair_doubts(*unit.key, *unit.item.facts, Side::Upstream);
+  unit.front_doubts = tell_pair_doubts(*unit.key, *unit.item.facts, Side::Front);
 }
 
 const Item& Materials::find(const ItemKey& key) {
@@ -156,8 +157,8 @@ Report Materials::findings(const ItemUnit& unit) {
   if (unit.used[ItemUnit::Found] == 0) return all;
   const auto add = [&all](const Report& more) { all.insert(all.end(), more.begin(), more.end()); };
   if (unit.trace.findings) add(*unit.trace.findings);
-  if (unit.used[ItemUnit::Upstream] != 0) add(unit.upstream_dates);
-  if (unit.used[ItemUnit::Front] != 0) add(unit.front_dates);
+  if (unit.used[ItemUnit::Upstream] != 0) add(unit.upstream_doubts);
+  if (unit.used[ItemUnit::Front] != 0) add(unit.front_doubts);
   return all;
 }
 
@@ -279,7 +280,7 @@ std::string Materials::judge_staple(const ItemKey& key, const ItemContent& conte
   return staple_path(key, *content.staple);
 }
 
-Report Materials::tell_dates(const ItemKey& key, const Facts& facts, Side side) {
+Report Materials::tell_pair_doubts(const ItemKey& key, const Facts& facts, Side side) {
   Report findings;
   ObjectReport report{findings, key.kind, *read_content(state_, key).meta};
   const std::string field = field_of(data_key_of(key));
@@ -296,6 +297,10 @@ Report Materials::tell_dates(const ItemKey& key, const Facts& facts, Side side) 
   } else if (tracer_.has_come(facts.not_after - kTenDays + 1)) {
     report.info(expired, field, "The certificate expires " + utc_time(facts.not_after) + '.',
                 "Renew the certificate.");
+  }
+  if (!front && !facts.for_clients) {
+    report.warn(Reason::WrongPurpose, field, std::string{kNotForClients},
+                std::string{kIssueForClients});
   }
   return findings;
 }

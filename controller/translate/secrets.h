@@ -64,8 +64,8 @@ struct ItemUnit : Unit {
   const ItemKey* key = nullptr;  // by which it is kept
   Item item;
   // What is told as long as it is used so.
-  Report upstream_dates;
-  Report front_dates;
+  Report upstream_doubts;
+  Report front_doubts;
   // What the last change said of it is the item as it is, or if not, this.
   bool is_given = false;
   Rare<GoodItem> given;
@@ -130,7 +130,7 @@ class Materials {
   Item keep_last_good(const ItemKey& key, const ItemContent& content, const Item& bad, Error error,
                       Report& findings);
   std::string judge_staple(const ItemKey& key, const ItemContent& content, Report& findings);
-  Report tell_dates(const ItemKey& key, const MaterialCache::Facts& facts, Side side);
+  Report tell_pair_doubts(const ItemKey& key, const MaterialCache::Facts& facts, Side side);
   void tell_trust_doubts(const ItemKey& key, const ItemContent& content,
                          const MaterialCache::Facts& facts, Report& findings);
 

@@ -1,5 +1,7 @@
 #include "proxy/pki/identity.h"
 
+#include <openssl/x509v3.h>
+
 #include <algorithm>
 #include <array>
 #include <span>
@@ -16,6 +18,10 @@
 
 namespace handfast::pki {
 namespace {
+
+using UsagesPtr = std::unique_ptr<EXTENDED_KEY_USAGE, OpensslDeleter<EXTENDED_KEY_USAGE_free>>;
+
+constexpr int kNoExtension = -1;  // X509_get_ext_d2i(3)
 
 // More than any peer accepts; keeps the ordering below cheap for hostile input.
 constexpr std::size_t kMaxChain = 64;
@@ -149,6 +155,20 @@ X509StackPtr in_sending_order(X509* leaf, std::vector<X509Ptr> rest) {
   return ordered;
 }
 
+bool allows_clients(const X509& certificate) {
+  const CleanErrorQueue clean;
+  int critical = 0;
+  const UsagesPtr usages{static_cast<EXTENDED_KEY_USAGE*>(
+      X509_get_ext_d2i(&certificate, NID_ext_key_usage, &critical, nullptr))};
+  // One that is there and can't be read allows nothing.
+  if (usages == nullptr) return critical == kNoExtension;
+  for (int i = 0; i < sk_ASN1_OBJECT_num(usages.get()); ++i) {
+    const int usage = OBJ_obj2nid(sk_ASN1_OBJECT_value(usages.get(), i));
+    if (usage == NID_client_auth || usage == NID_anyExtendedKeyUsage) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 CertificateInfo describe(const X509& certificate) {
@@ -164,6 +184,7 @@ CertificateInfo describe(const X509& certificate) {
   info.sans = subject_alt_names(certificate);
   info.not_before = to_unix(X509_get0_notBefore(&certificate)).value_or(0);
   info.not_after = to_unix(X509_get0_notAfter(&certificate)).value_or(0);
+  info.is_for_clients = allows_clients(certificate);
   return info;
 }
 

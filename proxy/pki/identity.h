@@ -33,6 +33,9 @@ struct CertificateInfo {
   std::vector<std::string> sans;  // "DNS:…", "IP:…", "URI:…"; bytes outside ASCII as \xNN
   UnixSeconds not_before = 0;
   UnixSeconds not_after = 0;
+  // May a TLS client present it, by its extendedKeyUsage? RFC 5280 4.2.1.12: it has none, or
+  // clientAuth or any is in it.
+  bool is_for_clients = true;
 };
 
 [[nodiscard]] CertificateInfo describe(const X509& certificate);

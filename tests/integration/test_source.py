@@ -619,6 +619,12 @@ class Lint(unittest.TestCase):
 
         self.assert_found("orders-tls", "tls.crt", "expired")
 
+    def test_client_certificate_that_is_for_servers_alone(self):
+        ours = self.ca.server("proxy.shop.svc")
+        self.write(manifests.dump(*self.good(tls_crt=ours.cert_pem, tls_key=ours.key_pem)))
+
+        self.assert_found("orders-tls", "tls.crt", "warning", "wrong_purpose", "clientAuth")
+
     def test_pkcs12_that_no_annotation_has_a_passphrase_for(self):
         sealed = {"tls_crt": None, "tls_key": None, "data": {
             "tls.p12": self.ca.client().pkcs12("changeit")}}

@@ -247,6 +247,14 @@ class VerifyAll(Folder):
         cls.add("openssl", "ok", openssl.port)
         unasking = cls.use(Backend(cls.server("unasking")))
         cls.add("unasking", "ok", unasking.port)
+        servers = cls.ca.server("us.shop.svc")
+        unlooking = cls.use(Backend(cls.server("unlooking")))
+        cls.add("unlooking", "ok", unlooking.port,
+                secret=cls.tls_secret("unlooking-tls", leaf=servers))
+        cls.add_server("looking", "client_certificate_rejected", cls.server("looking"),
+                       "extendedKeyUsage clientAuth, which ours lacks, into tls.crt and tls.key of "
+                       "Secret/shop/looking-tls",
+                       secret=cls.tls_secret("looking-tls", leaf=servers))
         silent = cls.use(Backend(cls.server("silent"), client_ca=cls.ca.cert_pem,
                                  min_version=TLS13, on_connection=lambda _: cls.until.wait(30)))
         silent.context.num_tickets = 0
@@ -373,6 +381,15 @@ class VerifyAll(Folder):
         self.assertEqual(self.found["openssl"]["backend_accepts"],
                          ["CN=backends,O=integration"])
 
+    def test_a_certificate_of_ours_that_is_for_servers_alone_is_told(self):
+        for name, told in (("unlooking", True), ("looking", True), ("tls13", False)):
+            with self.subTest(name):
+                warning = self.found[name]["policy"]["we_present"].get("warning", "")
+                self.assertEqual("no clientAuth" in warning, told, warning)
+
+        _, explained, _ = run("explain", "unlooking.test", "--manifests", self.folder)
+        self.assertIn("no clientAuth", explained)
+
     def test_chain_protocol_and_revocation_are_told(self):
         one = self.found["tls13"]
         self.assertEqual(one["handshake"]["version"], "TLSv1.3")
@@ -398,6 +415,8 @@ class VerifyAll(Folder):
         expired, = [line for line in lines if line.startswith("Ingress shop/expired ")]
         self.assertRegex(expired, r"^Ingress shop/expired shop/expired:443 127\.0\.0\.1:\d+: "
                                   r"expired: .+ -> Renew")
+        unlooking, = [line for line in lines if line.startswith("Ingress shop/unlooking ")]
+        self.assertRegex(unlooking, r": ok: .*; its extendedKeyUsage has no clientAuth: backends")
         plain, = [line for line in lines if line.startswith("Ingress shop/plain ")]
         self.assertTrue(plain.endswith(": plain_http: neither encrypted nor verified"), plain)
 

@@ -211,6 +211,25 @@ TEST_F(PolicyMaterialTest, TakesPkcs12UnderEitherNameButOnlyWithPassphrases) {
             std::string::npos);
 }
 
+TEST_F(PolicyMaterialTest, TellsOfAClientCertificateInPkcs12ThatIsForServersAlone) {
+  apply_yaml(state_, kMutual);
+  set_secret(
+      "client", "tls.p12",
+      authority_.issue("client.example", {.extended_key_usage = "serverAuth"}).pkcs12("secret"));
+  set_secret("pass", "passphrase", "secret");
+
+  const config::UpstreamTls tls = run();
+
+  EXPECT_FALSE(tls.refused) << tls.refused->detail;
+  const std::string report = report_text(output_);
+  EXPECT_NE(report.find("warning: UpstreamTLSPolicy shop/orders: spec.clientCertificateRef: The "
+                        "certificate's extendedKeyUsage has no clientAuth"),
+            std::string::npos)
+      << report;
+  EXPECT_NE(report.find("[wrong_purpose, CredentialsHealthy: WrongPurpose]"), std::string::npos)
+      << report;
+}
+
 TEST_F(PolicyMaterialTest, NamesAnAuthorityThatIsNotValidYetAndBelievesTheOthers) {
   const handfast::testing::TestAuthority next{"next", {.not_before = kNow + 1}};
   apply_yaml(state_, kBundle);

@@ -56,10 +56,12 @@ std::string MaterialSource::fill(std::string_view text) {
 }
 
 std::string MaterialSource::make(std::string_view kind, const std::string& name) {
-  if (kind == "CRT") return certificate(name, false).cert_pem();
-  if (kind == "KEY") return certificate(name, false).key_pem();
-  if (kind == "EXPIRED-CRT") return certificate(name, true).cert_pem();
-  if (kind == "EXPIRED-KEY") return certificate(name, true).key_pem();
+  if (kind == "CRT") return certificate(name, Form::Usual).cert_pem();
+  if (kind == "KEY") return certificate(name, Form::Usual).key_pem();
+  if (kind == "EXPIRED-CRT") return certificate(name, Form::Expired).cert_pem();
+  if (kind == "EXPIRED-KEY") return certificate(name, Form::Expired).key_pem();
+  if (kind == "SERVER-CRT") return certificate(name, Form::Server).cert_pem();
+  if (kind == "SERVER-KEY") return certificate(name, Form::Server).key_pem();
   if (kind == "CA") return authority(name).cert_pem();
   if (kind == "CRL") return authority(name).crl_pem();
   ADD_FAILURE() << "no such placeholder: " << kind;
@@ -70,13 +72,14 @@ const TestAuthority& MaterialSource::authority(const std::string& name) {
   return authorities_.try_emplace(name, name).first->second;
 }
 
-const TestCertificate& MaterialSource::certificate(const std::string& name, bool expired) {
-  const std::string key = (expired ? "expired " : "") + name;
+const TestCertificate& MaterialSource::certificate(const std::string& name, Form form) {
+  const std::string key = std::to_string(static_cast<int>(form)) + ' ' + name;
   const auto known = certificates_.find(key);
   if (known != certificates_.end()) return known->second;
   CertificateOptions options;
   options.sans = dns_sans(name);
-  if (expired) options.not_after = kNow - handfast::testing::kDay;
+  if (form == Form::Expired) options.not_after = kNow - handfast::testing::kDay;
+  if (form == Form::Server) options.extended_key_usage = "serverAuth";
   const std::string common_name = options.sans.front().substr(4);
   return certificates_.emplace(key, authority("issuer").issue(common_name, options)).first->second;
 }

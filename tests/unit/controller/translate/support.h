@@ -4,9 +4,11 @@
 //   ${CRT:a.example,b.example}  a certificate with these DNS names, as a quoted YAML string
 //   ${KEY:a.example,b.example}  its key
 //   ${EXPIRED-CRT:a.example}    one that ended in 2025; ${EXPIRED-KEY:…}
+//   ${SERVER-CRT:a.example}     one whose extendedKeyUsage is serverAuth alone; ${SERVER-KEY:…}
 //   ${CA:shop}                  the certificate of the authority "shop"
 //   ${CRL:shop}                 its list, which revokes nothing
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -29,7 +31,8 @@ class MaterialSource {
  private:
   std::string make(std::string_view kind, const std::string& name);
   const handfast::testing::TestAuthority& authority(const std::string& name);
-  const handfast::testing::TestCertificate& certificate(const std::string& name, bool expired);
+  enum class Form : std::uint8_t { Usual, Expired, Server };
+  const handfast::testing::TestCertificate& certificate(const std::string& name, Form form);
 
   std::map<std::string, handfast::testing::TestAuthority> authorities_;
   std::map<std::string, handfast::testing::TestCertificate> certificates_;

@@ -348,6 +348,24 @@ TEST_F(IdentityTest, RefusesAFloodOfCertificates) {
   EXPECT_EQ(reason_of(flood, leaf.key_pem()), Reason::BadCertificate);
 }
 
+TEST_F(IdentityTest, TellsWhetherAClientMayPresentIt) {
+  const auto is_for = [this](const char* usage) {
+    return describe(*root_.issue("a", {.extended_key_usage = usage}).x509()).is_for_clients;
+  };
+
+  for (const char* usage : {"", "clientAuth", "serverAuth,clientAuth", "anyExtendedKeyUsage",
+                            "critical,emailProtection,clientAuth"}) {
+    EXPECT_TRUE(is_for(usage)) << usage;
+  }
+  for (const char* usage : {"serverAuth", "critical,serverAuth", "emailProtection"}) {
+    EXPECT_FALSE(is_for(usage)) << usage;
+  }
+  const auto torn =
+      root_.issue("a", {.extended_key_usage = "", .extensions = {{"2.5.29.37", "DER:0500"}}});
+  EXPECT_FALSE(describe(*torn.x509()).is_for_clients);
+  EXPECT_EQ(ERR_peek_error(), 0U);
+}
+
 TEST_F(IdentityTest, DoesNotJudgeTime) {
   const auto expired = root_.issue("a.svc", {.not_after = testing::kYear2020 + 1});
 
