@@ -70,6 +70,19 @@ std::optional<std::string> key_unusable_in_tls(const EVP_PKEY* key) {
   return "has a key of type " + type_text(key) + ", which TLS can't use" + std::string(kUse);
 }
 
+std::optional<std::string> unreadable_key(const X509& certificate) {
+  const CleanErrorQueue clean;
+  if (X509_get0_pubkey(&certificate) != nullptr) return std::nullopt;
+  ASN1_OBJECT* algorithm = nullptr;
+  std::array<char, 80> name{};
+  if (X509_PUBKEY_get0_param(&algorithm, nullptr, nullptr, nullptr,
+                             X509_get_X509_PUBKEY(&certificate)) == 1) {
+    OBJ_obj2txt(name.data(), static_cast<int>(name.size()), algorithm, 0);
+  }
+  return "has a public key (" + std::string(name.data()) + ") that this OpenSSL can't read" +
+         std::string(kUse);
+}
+
 std::optional<std::string> signature_weakness(X509* certificate) {
   const CleanErrorQueue clean;
   if ((X509_get_extension_flags(certificate) & EXFLAG_SS) != 0) return std::nullopt;

@@ -23,6 +23,9 @@ inline constexpr int kSecurityBits = 112;
 // A key that key_weakness() refuses, or one of a kind that TLS 1.2 and 1.3 can't authenticate with.
 [[nodiscard]] std::optional<std::string> key_unusable_in_tls(const EVP_PKEY* key);
 
+// A kind of key that this OpenSSL doesn't know, or damage.
+[[nodiscard]] std::optional<std::string> unreadable_key(const X509& certificate);
+
 // MD5, SHA-1, or an algorithm that this OpenSSL doesn't know. A self-signed certificate's signature
 // proves nothing and is not judged.
 [[nodiscard]] std::optional<std::string> signature_weakness(X509* certificate);

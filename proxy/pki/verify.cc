@@ -342,10 +342,15 @@ Verdict judge_chain(const Request& request, X509_STORE_CTX* context, bool verifi
   }
   if (!verified || error != X509_V_OK || sk_X509_num(chain) < 1) {
     const Reason reason = reason_of(error);
-    return refuse(reason, error,
-                  certificate_text(X509_STORE_CTX_get_current_cert(context),
-                                   X509_STORE_CTX_get_error_depth(context)) +
-                      ": " + X509_verify_cert_error_string(error) + advice(reason, request.rules));
+    X509* const certificate = X509_STORE_CTX_get_current_cert(context);
+    std::string text = certificate_text(certificate, X509_STORE_CTX_get_error_depth(context)) + ' ';
+    // Of a key that it doesn't know OpenSSL says that it is too small.
+    const auto unread = certificate == nullptr ? std::nullopt : unreadable_key(*certificate);
+    if (reason == Reason::Weak && unread) return refuse(reason, error, text + *unread);
+    text.back() = ':';
+    return refuse(
+        reason, error,
+        text + ' ' + X509_verify_cert_error_string(error) + advice(reason, request.rules));
   }
   return judge_revocation(request, chain);
 }
