@@ -1,6 +1,8 @@
 """Backends of the table of cases, by four TLS implementations, started and asked alike: Python's ssl,
 `openssl s_server`, nginx, and Go's crypto/tls. Each tells whether a byte of a request reached it."""
 
+import _ssl
+import ctypes
 import dataclasses
 import pathlib
 import re
@@ -18,6 +20,7 @@ VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1,
 STATIC_RSA = "AES128-GCM-SHA256"
 GO_PROGRAM = "tls_server"
 CLIENT_HELLO = b"\x16\x03"  # how it begins: nothing of a request
+ALERT = b"\x15\x03"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Tls:
     weak: bool = False
     static_rsa: bool = False
     tickets: int = None
+    # What libssl's own functions are for: the protocol chosen whatever was offered, and what is
+    # sent as soon as hands are shaken and for as long as anybody reads it.
+    chosen: bytes = None
+    endless: str = None  # "key updates", "handshakes"
 
     @property
     def ciphers(self):
@@ -130,6 +137,77 @@ class Go:
         self._folder.cleanup()
 
 
+def _load_libssl():
+    library = ctypes.CDLL(_ssl.__file__)  # and what that is linked with
+    for name in ("TLS_server_method", "SSL_CTX_new", "SSL_new"):
+        getattr(library, name).restype = ctypes.c_void_p
+    return library
+
+
+class Libssl(Backend):
+    """OpenSSL by its functions, for what none of its programs does."""
+
+    LIB = _load_libssl()
+    FILETYPE_PEM, SET_LEAST, SET_MOST = 1, 123, 124
+    CHOOSE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p),
+                              ctypes.POINTER(ctypes.c_ubyte), ctypes.c_void_p, ctypes.c_uint,
+                              ctypes.c_void_p)
+    ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+    def __init__(self, leaf, tls):
+        self._got = []
+        self._tls = tls
+        self._chosen = ctypes.create_string_buffer(tls.chosen or b"")
+        self._choose = self.CHOOSE(self._on_offer)
+        self._context = self.call("SSL_CTX_new", self.call("TLS_server_method"))
+        with tempfile.TemporaryDirectory() as folder:
+            crt, key = (str(path).encode() for path in leaf.write(pathlib.Path(folder), "server"))
+            self.call("SSL_CTX_use_certificate_chain_file", self._context, crt)
+            self.call("SSL_CTX_use_PrivateKey_file", self._context, key, self.FILETYPE_PEM)
+        for which, version in ((self.SET_LEAST, tls.least), (self.SET_MOST, tls.most)):
+            self.call("SSL_CTX_ctrl", self._context, which, ctypes.c_long(VERSIONS[version]), None)
+        if tls.chosen:
+            self.LIB.SSL_CTX_set_alpn_select_cb(ctypes.c_void_p(self._context), self._choose, None)
+        super().__init__(on_accept=self._talk)
+
+    def call(self, name, *arguments):
+        """0 and less, and null, are errors."""
+        result = getattr(self.LIB, name)(*(ctypes.c_void_p(one) if isinstance(one, int) else one
+                                           for one in arguments))
+        if (result or 0) <= 0:
+            raise OSError(f"{name}: {result}")
+        return result
+
+    def _on_offer(self, _ssl_, out, length, _offered, _offered_length, _argument):
+        out[0], length[0] = ctypes.addressof(self._chosen), len(self._tls.chosen)
+        return 0
+
+    def _talk(self, sock):
+        sock.settimeout(None)  # libssl reads and writes, not Python
+        connection = self.call("SSL_new", self._context)
+        try:
+            self.call("SSL_set_fd", connection, sock.fileno())
+            self.call("SSL_accept", connection)
+            while self._tls.endless:
+                if self._tls.endless == "key updates":
+                    self.call("SSL_key_update", connection, 0)
+                else:
+                    self.call("SSL_renegotiate", connection)
+                self.call("SSL_do_handshake", connection)
+            buffer = ctypes.create_string_buffer(65536)
+            while True:
+                size = self.call("SSL_read", connection, buffer, len(buffer))
+                self._got.append(buffer.raw[:size])
+                self.call("SSL_write", connection, self.ANSWER, len(self.ANSWER))
+        finally:
+            self.LIB.SSL_free(ctypes.c_void_p(connection))
+
+    def saw_bytes(self):
+        return bool(self._got)
+
+    saw_requests = saw_bytes
+
+
 class Scripted(Backend):
     """One that doesn't shake hands: `script(sock)` says what it does instead."""
 
@@ -138,10 +216,11 @@ class Scripted(Backend):
         super().__init__(on_accept=lambda sock: script(sock, self._got.append))
 
     def saw_bytes(self):
-        """What they send before an answer can be nothing but a ClientHello."""
-        return any(not got.startswith(CLIENT_HELLO) for got in self._got if got)
+        """What is sent to them can be nothing but a ClientHello, and an alert that ends it."""
+        return any(not got.startswith((CLIENT_HELLO, ALERT)) for got in self._got if got)
 
     saw_requests = saw_bytes
 
 
-KINDS = {"openssl": Openssl, "nginx": NginxServer, "go": Go, "python": Python}
+KINDS = {"openssl": Openssl, "nginx": NginxServer, "go": Go, "python": Python, "libssl": Libssl,
+         "scripted": Scripted}

@@ -27,8 +27,7 @@ class Case:
         self.row, self.server = row, server
         self.name = f"{server}-{place}"
         self.host = f"{self.name}.test"
-        kind = peers.Scripted if server == "scripted" else peers.KINDS[server]
-        self.peer = kind(setup.leaf, setup.tls)
+        self.peer = peers.KINDS[server](setup.leaf, setup.tls)
 
     def objects(self, setup, secret):
         annotations = {}
@@ -42,7 +41,8 @@ class Case:
         return objects
 
     def policy(self, setup, secret):
-        fields = {**setup.policy, "validation": dict(setup.policy.get("validation", {}))}
+        said = setup.policy(secret) if callable(setup.policy) else setup.policy
+        fields = {**said, "validation": dict(said.get("validation", {}))}
         reference = manifests.material_ref("Secret", secret)
         if "revocation" in fields["validation"]:
             fields["validation"]["revocation"] = {"crlRefs": [reference],
@@ -92,6 +92,9 @@ class UpstreamTable(HandfastCase):
         word = self.handfast.reason(case.host, f"/{row.status}")
         words = row.word if isinstance(row.word, tuple) else (row.word,)
         self.assertEqual((status, word in words), (row.status, True), word)
+        if row.detail:
+            log = self.handfast.last_log(case.host, f"/{row.status}")
+            self.assertIn(row.detail, log["detail"])
         if row.seconds:
             self.assertLess(took, row.seconds * SLOWER)
         if status == 200:
@@ -120,6 +123,9 @@ class UpstreamTable(HandfastCase):
 
     def test_versions(self):
         self.check("versions")
+
+    def test_protocols_inside(self):
+        self.check("inside")
 
     def test_revocation(self):
         self.check("revocation")

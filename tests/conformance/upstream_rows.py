@@ -13,8 +13,10 @@ import subprocess
 import tempfile
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from harness import manifests
 from harness.pki import Authority, Leaf, from_now, new_key
 
 from peers import Tls
@@ -22,6 +24,8 @@ from peers import Tls
 NAME = "orders.shop.svc"
 ALL = ("openssl", "nginx", "go", "python")
 OPENSSL = ("openssl", "nginx", "python")  # who can do what Go's library won't
+LIBSSL, SCRIPTED = ("libssl",), ("scripted",)
+PLAIN = ("nginx", "go")  # which answer what they don't understand
 PAST = {"not_before": from_now(days=-3), "not_after": from_now(days=-1)}
 FUTURE = {"not_before": from_now(days=1)}
 OLD_LIST = {"last_update": from_now(days=-3), "next_update": from_now(days=-1)}
@@ -36,7 +40,8 @@ class Setup:
     client: Leaf = None              # ours
     secret: dict = dataclasses.field(default_factory=dict)  # other keys of the Secret; None: none
     annotations: dict = dataclasses.field(default_factory=dict)
-    policy: dict = None              # fields of an UpstreamTLSPolicy, which then decides
+    # Fields of an UpstreamTLSPolicy, which then decides; or what makes them of the Secret's name.
+    policy: object = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Row:
     # The backend is who it should be: a request may have reached it, whatever came of it.
     verified: bool = False
     seconds: float = None            # within which it is refused
+    detail: str = ""                 # in what the log says of it
 
 
 class World:
@@ -70,6 +76,50 @@ class World:
 
     def client(self, **options):
         return self.ca.client("proxy", **options)
+
+
+# --- TLS 1.2, byte by byte, for peers that no library plays any more ------------------------------
+
+NO_RENEGOTIATION_YET = b"\xff\x01\0\x01\0"  # RFC 5746: without it the hello alone is refused
+ALPN_H2 = b"\0\x10\0\x05\0\x03\x02h2"
+
+
+def record(*messages, version=b"\x03\x03"):
+    content = b"".join(messages)
+    return b"\x16" + version + len(content).to_bytes(2, "big") + content
+
+
+def message(kind, body):
+    return bytes((kind,)) + len(body).to_bytes(3, "big") + body
+
+
+def server_hello(version=b"\x03\x03", compression=0, extensions=b""):
+    """ECDHE-ECDSA-AES128-GCM-SHA256, with a new session that has no name."""
+    extensions = b"" if version == b"\x03\0" else NO_RENEGOTIATION_YET + extensions
+    return message(2, version + bytes(range(32)) + b"\0" + b"\xc0\x2b" + bytes((compression,)) +
+                   (len(extensions).to_bytes(2, "big") + extensions if extensions else b""))
+
+
+def certificates(*ders):
+    chain = b"".join(len(one).to_bytes(3, "big") + one for one in ders)
+    return message(11, len(chain).to_bytes(3, "big") + chain)
+
+
+def script_of(*answers, first=b"", reset=False, wait=True):
+    """A backend that doesn't shake hands. Says `first`, reads a ClientHello, and says the rest."""
+    def script(sock, got):
+        with contextlib.suppress(OSError):
+            sock.sendall(first)
+            got(sock.recv(65536))
+            for answer in answers:
+                sock.sendall(answer)
+            if reset:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            elif wait:
+                while more := sock.recv(65536):
+                    got(more)
+
+    return script
 
 
 # --- chains ---------------------------------------------------------------------------------------
@@ -329,6 +379,35 @@ def odd(*options, **more):
     return make
 
 
+def explicit_curve():
+    return odd("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-pkeyopt",
+               "ec_param_enc:explicit")
+
+
+def der(tag, content):
+    size = len(content)
+    if size < 128:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
+ML_DSA_65 = bytes.fromhex("0609608648016503040312")  # 2.16.840.1.101.3.4.3.18
+ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+
+
+def ml_dsa_by_hand(authority):
+    """The DER of a leaf with such a key, where no library makes one."""
+    leaf = authority.issue("", dns=[NAME], key=new_key("ed25519"))
+    tbs = leaf.certificate.tbs_certificate_bytes
+    assert tbs[:2] == b"\x30\x82"
+    key = der(0x30, der(0x30, ML_DSA_65) + der(0x03, bytes(1 + 1952)))
+    tbs = der(0x30, tbs[4:].replace(leaf.key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo), key))
+    signature = authority.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+    return der(0x30, tbs + ECDSA_WITH_SHA256 + der(0x03, b"\0" + signature))
+
+
 def of_kind(kind, **tls):
     return lambda w: Setup(w.leaf(key=new_key(kind)), tls=Tls(**tls))
 
@@ -341,11 +420,27 @@ def issued_by_kind(kind, **tls):
     return make
 
 
+def ml_dsa():
+    """With OpenSSL 3.5, a key as any other; before that a server has to be played."""
+    known = subprocess.run(["openssl", "list", "-signature-algorithms"], check=True,
+                           capture_output=True)
+    if b"ML-DSA-65" in known.stdout:
+        return Row("ML-DSA", odd("-newkey", "ML-DSA-65", least="1.3"), servers=("openssl",))
+    return Row("ML-DSA, which this OpenSSL doesn't know", lambda w: Setup(script_of(record(
+        server_hello(), certificates(ml_dsa_by_hand(w.ca))))), 502, "weak", SCRIPTED,
+               detail="2.16.840.1.101.3.4.3.18")
+
+
 STRENGTH = (
     Row("P-384", of_kind("p384")),
     Row("Ed25519", of_kind("ed25519")),
     Row("RSA of 2,048 bits", of_kind("rsa2048")),
     Row("RSA-PSS", odd("-newkey", "rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"), servers=OPENSSL),
+    ml_dsa(),
+    Row("explicit parameters of a curve", explicit_curve(), 502, "weak", OPENSSL),
+    # Nobody offers them a suite or a group.
+    Row("P-192", of_kind("p192", weak=True), 502, "protocol", ("openssl",)),
+    Row("DSA", of_kind("dsa", weak=True), 502, "protocol", ("openssl",)),
     Row("RSA of 1,024 bits", of_kind("rsa1024", weak=True), 502, "weak"),
     Row("issuer with RSA of 1,024 bits", issued_by_kind("rsa1024", weak=True), 502, "weak"),
     Row("issuer with P-192", issued_by_kind("p192", weak=True), 502, "weak", OPENSSL),
@@ -353,6 +448,14 @@ STRENGTH = (
     Row("SHA-1", odd("-sha1"), 502, "weak"),
     Row("MD5", odd("-md5"), 502, "weak"),
 )
+
+def endless(what, **tls):
+    return lambda w: Setup(w.leaf(), Tls(endless=what, **tls))
+
+
+def scripted(*answers, **options):
+    return lambda w: Setup(script_of(*answers, **options))
+
 
 VERSIONS = (
     Row("TLS 1.3 alone", lambda w: Setup(w.leaf(), Tls(least="1.3"))),
@@ -369,8 +472,47 @@ VERSIONS = (
     Row("twenty session tickets", lambda w: Setup(w.leaf(), Tls(tickets=20)), servers=("python",)),
     Row("thousands of session tickets", lambda w: Setup(w.leaf(), Tls(tickets=5000)), 502,
         "bad_response", ("python",), verified=True),
-    Row("no HTTP/2 where gRPC needs it", lambda w: Setup(
-        w.leaf(), annotations={"backend-protocol": "GRPCS"}), 502, "alpn"),
+    Row("key updates without end", endless("key updates", least="1.3"), 502, "bad_response", LIBSSL,
+        verified=True, seconds=2),
+    Row("requests to shake hands again without end", endless("handshakes", most="1.2"), 502,
+        "bad_response", LIBSSL, verified=True, seconds=2),
+    # That the hello alone is none of the reasons for which those behind it are refused.
+    Row("a ServerHello and no more", scripted(record(server_hello()), wait=False), 502,
+        "handshake_closed", SCRIPTED),
+    Row("SSL 3.0 alone", scripted(record(server_hello(b"\x03\0"), version=b"\x03\0")), 502,
+        "protocol", SCRIPTED),
+    Row("compression that wasn't offered", scripted(record(server_hello(compression=1))), 502,
+        "protocol", SCRIPTED),
+)
+
+
+# --- the protocol inside --------------------------------------------------------------------------
+
+def over(protocol, h2=None, **tls):
+    """`protocol` of the Ingress; `h2` as its annotation for HTTP/2 says."""
+    annotations = {"backend-protocol": protocol}
+    if h2 is not None:
+        annotations[manifests.OWN + "upstream-http2"] = h2
+    return lambda w: Setup(w.leaf(), Tls(**tls), annotations=annotations)
+
+
+def demanded(*protocols, **tls):
+    return lambda w: Setup(w.leaf(), Tls(**tls), policy={"protocol": {"alpn": list(protocols)}})
+
+
+NOT_OFFERED = (502, ("protocol", "alpn"), LIBSSL)
+INSIDE = (
+    Row("no HTTP/2 where gRPC needs it", over("GRPCS"), 502, "alpn"),
+    Row("no HTTP/2 where a policy demands it", demanded("h2"), 502, "alpn", PLAIN),
+    Row("no HTTP/2 where it is offered", over("HTTPS", "true")),
+    Row("no HTTP/2 where a policy offers it", demanded("h2", "http/1.1"), servers=PLAIN),
+    Row("HTTP/1.1 where it is offered", over("HTTPS", "true", chosen=b"http/1.1"), servers=LIBSSL),
+    Row("HTTP/1.1 where it wasn't offered", over("GRPCS", chosen=b"http/1.1"), *NOT_OFFERED),
+    Row("HTTP/1.1 where it wasn't offered, TLS 1.2", over("GRPCS", chosen=b"http/1.1", most="1.2"),
+        *NOT_OFFERED),
+    Row("something that wasn't offered", over("HTTPS", "true", chosen=b"spdy/3"), *NOT_OFFERED),
+    Row("HTTP/2 where nothing was offered",
+        scripted(record(server_hello(extensions=ALPN_H2))), 502, "protocol", SCRIPTED),
 )
 
 
@@ -427,6 +569,11 @@ def damaged(crl):
 INDIRECT = x509.IssuingDistributionPoint(None, None, False, False, None, True, False)
 SOME_REASONS = x509.IssuingDistributionPoint(
     None, None, False, False, frozenset([x509.ReasonFlags.key_compromise]), False, False)
+FOR_CAS = x509.IssuingDistributionPoint(None, None, False, True, None, False, False)
+FOR_USERS = x509.IssuingDistributionPoint(None, None, True, False, None, False, False)
+ELSEWHERE = x509.IssuingDistributionPoint(
+    [x509.UniformResourceIdentifier("http://crl.test/other")], None, False, False, None, False,
+    False)
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5.6"), b"\5\0")
 
 REVOCATION = (
@@ -448,6 +595,15 @@ REVOCATION = (
         lambda w, root, i, leaf: root.crl() + w.other.crl()), 502, "crl_missing"),
     Row("list of a namesake", revocation(
         lambda w, root, i, leaf: root.crl() + Authority("issuer").crl()), 502, "crl_missing"),
+    Row("list of a namesake that doesn't say which key signed it", revocation(
+        lambda w, root, i, leaf: root.crl() + Authority("issuer").crl(identifier=False)), 502,
+        "crl_missing", ("go",)),
+    Row("lists for authorities and for others apart", revocation(
+        lambda w, root, i, leaf: root.crl(extensions=[FOR_CAS]) + i.crl(extensions=[FOR_USERS])),
+        servers=("go",)),
+    Row("list of another distribution point", revocation(
+        lambda w, root, i, leaf: root.crl() + i.crl(extensions=[ELSEWHERE])), 502, "crl_missing",
+        ("go",)),
     Row("list that another key signed", revocation(
         lambda w, root, i, leaf: root.crl() + i.crl(key=w.other.key)), 502, "crl_missing"),
     Row("list with a broken signature", lambda w: Setup(w.leaf(), crl=damaged(w.ca.crl_der())), 502,
@@ -477,7 +633,11 @@ LISTS = (
     Row("empty list file", lambda w: Setup(w.leaf(), crl=""), 503, "bad_crl"),
     Row("junk", lambda w: Setup(w.leaf(), crl="junk"), 503, "bad_crl"),
     Row("torn list", lambda w: Setup(w.leaf(), crl=w.ca.crl()[:200]), 503, "bad_crl"),
+    Row("torn list, DER", lambda w: Setup(w.leaf(), crl=w.ca.crl_der()[:-10]), 503, "bad_crl",
+        ("python",)),
     Row("certificate in its place", lambda w: Setup(w.leaf(), crl=w.ca.cert_pem), 503, "bad_crl"),
+    Row("delta list alone", lambda w: Setup(w.leaf(), crl=w.ca.crl([5], delta_base=1)), 503,
+        "bad_crl", ("python",)),
     Row("delta list", lambda w: Setup(w.leaf(), crl=w.ca.crl() + w.ca.crl([5], delta_base=1)), 503,
         "bad_crl"),
     Row("indirect list", lambda w: Setup(w.leaf(), crl=w.ca.crl(extensions=[INDIRECT])), 503,
@@ -504,6 +664,17 @@ def ours(client=None, **secret):
 def noted(**annotations):
     return lambda w: Setup(w.leaf(), annotations={
         key.replace("_", "-"): value for key, value in annotations.items()})
+
+
+def sealed(given):
+    """Our key is under "secret"; a policy names what is given in the same Secret."""
+    def make(w):
+        setup = ours(tls_key=lambda w, leaf: leaf.key_pem_as("pkcs8", "secret"))(w)
+        setup.secret["data"] = {"passphrase": given}
+        setup.policy = lambda secret: {"privateKeyPassphraseRef": {"name": secret}}
+        return setup
+
+    return make
 
 
 MATERIAL = (
@@ -534,6 +705,8 @@ MATERIAL = (
     Row("key without a certificate", ours(tls_crt=None), 503, "key_mismatch"),
     Row("key under a passphrase that nobody gave",
         ours(tls_key=lambda w, leaf: leaf.key_pem_as("pkcs8", "secret")), 503, "passphrase"),
+    Row("key under another passphrase", sealed("wrong"), 503, "passphrase", ("python",)),
+    Row("key under the passphrase that is given", sealed("secret"), servers=("python",)),
     Row("expired certificate of ours", ours(lambda w: w.client(**PAST)), 503,
         "client_certificate_expired"),
     Row("certificate of ours of tomorrow", ours(lambda w: w.client(**FUTURE)), 503,
@@ -551,6 +724,13 @@ MATERIAL = (
     Row("empty word", noted(proxy_ssl_verify=""), 503, "invalid_value"),
     Row("word with a new line", noted(proxy_ssl_verify="on\nproxy_ssl_verify off"), 503,
         "invalid_value"),
+    Row("word with what ends a line of nginx", noted(proxy_ssl_verify="on; proxy_ssl_verify off"),
+        503, "invalid_value", ("python",)),
+    Row("word with a brace", noted(proxy_ssl_verify="on{"), 503, "invalid_value", ("python",)),
+    Row("word that only looks like it", noted(proxy_ssl_verify="оn"), 503, "invalid_value",
+        ("python",)),  # with a Cyrillic о
+    Row("name with what ends a line of nginx", noted(proxy_ssl_name=f"{NAME};"), 503,
+        "invalid_value", ("python",)),
     Row("verification off, and the operator doesn't allow it", noted(proxy_ssl_verify="off"), 503,
         "not_permitted"),
 )
@@ -604,25 +784,6 @@ CLIENTS = (
 
 # --- those who don't do TLS -----------------------------------------------------------------------
 
-def scripted(*answers, first=b"", reset=False, wait=True):
-    """Says `first`, reads a ClientHello, and says the rest."""
-    def script(sock, got):
-        with contextlib.suppress(OSError):
-            sock.sendall(first)
-            got(sock.recv(65536))
-            for answer in answers:
-                sock.sendall(answer)
-            if reset:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            elif wait:
-                while sock.recv(65536):
-                    pass
-
-    return lambda w: Setup(script)
-
-
-SCRIPTED = ("scripted",)
-PLAIN = ("nginx", "go")  # which answer what they don't understand
 OTHERS = (
     Row("plain HTTP", lambda w: Setup(None), 502, "not_tls", PLAIN),
     Row("an answer in plain HTTP", scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), 502,
@@ -642,5 +803,6 @@ OTHERS = (
 )
 
 TABLE = {"chains": CHAINS, "extensions": EXTENSIONS, "names": NAMES, "strength": STRENGTH,
-         "versions": VERSIONS, "revocation": REVOCATION, "lists": LISTS, "material": MATERIAL,
+         "versions": VERSIONS, "inside": INSIDE, "revocation": REVOCATION, "lists": LISTS,
+         "material": MATERIAL,
          "clients": CLIENTS, "others": OTHERS}

@@ -277,8 +277,9 @@ class Authority:
         return self._crl(revoked, **options).public_bytes(serialization.Encoding.DER)
 
     def _crl(self, revoked, *, last_update=None, next_update=None, number=None, delta_base=None,
-             extensions=(), key=None):
-        """`extensions`: more of them, all critical; `key`: not ours, to sign with."""
+             extensions=(), key=None, identifier=True):
+        """`extensions`: more of them, all critical; `key`: not ours, to sign with. Without
+        `identifier` it doesn't say whose key that is."""
         self.issued_crls += 1
         entries = [x509.RevokedCertificateBuilder()
                    .serial_number(one if isinstance(one, int) else one.serial)
@@ -288,8 +289,9 @@ class Authority:
                    .issuer_name(self.name)
                    .last_update(last_update or from_now(hours=-1))
                    .next_update(next_update or from_now(days=30))
-                   .add_extension(x509.CRLNumber(number or self.issued_crls), critical=False)
-                   .add_extension(_issuer_key(self), critical=False))
+                   .add_extension(x509.CRLNumber(number or self.issued_crls), critical=False))
+        if identifier:
+            builder = builder.add_extension(_issuer_key(self), critical=False)
         if delta_base is not None:
             builder = builder.add_extension(x509.DeltaCRLIndicator(delta_base), critical=True)
         for extension in extensions:
