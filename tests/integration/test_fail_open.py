@@ -1,6 +1,7 @@
 """Nothing fails open: one field, key, object or byte of a working set-up is dropped or altered at
 random, and no request reaches a backend unverified, under another identity, or in plaintext; nor
 one of a client who shows no certificate where one is asked for, or whom an auth server denies.
+Half of the requests come over HTTP/2, and each backend is one of HTTP/1.1, HTTP/2 and gRPC in turn.
 
 Under the operator's floor (mutual TLS, with a CRL), since without it a person may well ask for
 plain HTTP by dropping an annotation. HANDFAST_SEED repeats a run; HANDFAST_MUTATIONS says how many
@@ -17,7 +18,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import clients, manifests  # noqa: E402
+from harness import apps, clients, http2, manifests  # noqa: E402
 from harness.backends import Backend  # noqa: E402
 from harness.handfast import Handfast  # noqa: E402
 from harness.pki import Authority, from_now  # noqa: E402
@@ -26,12 +27,32 @@ SEED = int(os.environ.get("HANDFAST_SEED") or random.SystemRandom().randrange(10
 MUTATIONS = int(os.environ.get("HANDFAST_MUTATIONS", "500"))
 TENANTS = 10  # each round alters one thing of each
 
+PROTOCOLS = ("HTTP/1.1", "HTTP/2", "gRPC")
+GRPC = [("content-type", "application/grpc"), ("te", "trailers")]
+# What answers to gRPC mean elsewhere; 502 stands for what has that number there, too.
+STATUSES = {"0": 200, "7": 403, "12": 404, "13": 500, "14": 502, "16": 400}
+
 # What a person writes to open a route to everybody is no alteration by chance.
 VERIFY_CLIENT = manifests.NGINX + "auth-tls-verify-client"
 OPENERS = ("off", "optional", "optional_no_ca")
 
 WORDS = ("", "off", "on", "none", "true", "false", "0", "1", "-1", "HTTP", "http", "optional",
          "system", "*", "null", "TLSv1", "\x00", "ffff", "é", " ", "/")
+
+
+def status_of(answer):
+    fields = [*answer.headers, *(getattr(answer, "trailers", None) or [])]
+    grpc = dict(fields).get("grpc-status")
+    return answer.status if grpc is None else STATUSES[grpc]
+
+
+def answer_h2(stream):
+    if stream.seen.header("content-type") != dict(GRPC)["content-type"]:
+        apps.h2_reply(stream)
+        return
+    stream.send_headers([(":status", "200"), GRPC[0]])
+    stream.send(bytes(5))  # a message without content
+    stream.end([("grpc-status", "0")])
 
 
 class Wire:
@@ -148,7 +169,8 @@ class FailOpen(unittest.TestCase):
         cls.crl = cls.ca.crl([revoked.serial])
 
         def serve(leaf):
-            return Backend(leaf, client_ca=cls.ca.cert_pem, verify="optional")
+            return http2.Http2Backend(leaf, client_ca=cls.ca.cert_pem, verify="optional",
+                                      on_stream=answer_h2, alpn=("h2", "http/1.1"))
 
         cls.wire = Wire()
         cls.good = serve(cls.ca.server("good.shop.svc", "tenant.svc"))
@@ -163,9 +185,14 @@ class FailOpen(unittest.TestCase):
                              handle=lambda connection, _: connection.reply(status="403 No"))
         cls.nowhere = Backend(cls.ca.server("nowhere.shop.svc"), client_ca=cls.ca.cert_pem,
                               handle=lambda connection, _: connection.reply(status="404 No"))
-        cls.person = clients.any_client_context()
+        # One for each protocol, since ALPN is the context's.
+        cls.persons = [clients.any_client_context() for _ in range(2)]
         with tempfile.TemporaryDirectory() as folder:
-            cls.person.load_cert_chain(*cls.people.client("alice").write(pathlib.Path(folder), "a"))
+            files = cls.people.client("alice").write(pathlib.Path(folder), "a")
+            for person in cls.persons:
+                person.load_cert_chain(*files)
+        cls.choices = random.Random(SEED + 1)  # not those of the alterations
+        cls.connection = None
         cls.handfast = Handfast(*cls.flags)
         cls.handfast.apply("class", manifests.ingress_class())
         # An Ingress that loses its host claims the requests for hosts that others lost in the same
@@ -186,6 +213,8 @@ class FailOpen(unittest.TestCase):
     def tearDownClass(cls):
         for backend in (cls.wire, cls.good, cls.denier, cls.nowhere, *cls.evil.values()):
             backend.close()
+        if cls.connection is not None:
+            cls.connection.close()
         cls.handfast.close()
 
     # --- the working set-up ---------------------------------------------------------------------
@@ -193,7 +222,12 @@ class FailOpen(unittest.TestCase):
     def peers(self):
         """By the first label of the host. "private" is the good one, for people with a
         certificate; "asked" the good one behind an auth server that denies everything."""
-        return {"good": self.good, "private": self.good, "asked": self.good, "wire": self.wire, **self.evil}
+        return {"good": self.good, "private": self.good, "asked": self.good, "wire": self.wire,
+                **self.evil}
+
+    def protocol(self, tenant, peer):
+        """What its backend is spoken to in."""
+        return PROTOCOLS[(int(tenant[1:]) + list(self.peers()).index(peer)) % len(PROTOCOLS)]
 
     def documents(self, tenant):
         """One Ingress and Service for each backend, and the Secrets of them all."""
@@ -202,7 +236,8 @@ class FailOpen(unittest.TestCase):
                                   ca_crl=self.crl),
                  manifests.secret(f"{tenant}-people", ca_crt=self.people.cert_pem)]
         for peer, backend in self.peers().items():
-            annotations = {**self.upstream(tenant), "proxy-next-upstream": "error timeout"}
+            annotations = {**self.upstream(tenant, self.protocol(tenant, peer)),
+                           "proxy-next-upstream": "error timeout"}
             if peer == "private":
                 annotations.update({"auth-tls-secret": f"shop/{tenant}-people",
                                     "auth-tls-verify-client": "on", "ssl-redirect": "false"})
@@ -217,8 +252,10 @@ class FailOpen(unittest.TestCase):
             found += manifests.service(f"{tenant}-{peer}", backend.port)
         return found + self.policies(tenant)
 
-    def upstream(self, tenant):
-        return {"backend-protocol": "HTTPS", "proxy-ssl-secret": f"shop/{tenant}-tls",
+    def upstream(self, tenant, protocol):
+        http2_too = {http2.ANNOTATION: "true"} if protocol == "HTTP/2" else {}
+        return {"backend-protocol": "GRPCS" if protocol == "gRPC" else "HTTPS", **http2_too,
+                "proxy-ssl-secret": f"shop/{tenant}-tls",
                 "proxy-ssl-verify": "on", "proxy-ssl-verify-depth": "2",
                 "proxy-ssl-name": "good.shop.svc", "proxy-ssl-server-name": "on",
                 "proxy-ssl-protocols": "TLSv1.2 TLSv1.3"}
@@ -228,16 +265,32 @@ class FailOpen(unittest.TestCase):
 
     # --- what must hold -------------------------------------------------------------------------
 
+    def fetch(self, tenant, peer, target="/", tls=None):
+        """The status, by one of both protocols; `tls`: contexts for them."""
+        host = f"{peer}.{tenant}.test"
+        if self.choices.random() < 0.5:
+            return self.handfast.get(host, target, tls=tls and tls[0]).status
+        grpc = self.protocol(tenant, peer) == "gRPC"
+        said = {"method": "POST", "headers": GRPC} if grpc else {}
+        if tls is None:
+            return status_of(self.connect().fetch(host, target, **said))
+        with http2.connect(self.handfast, host, tls[1]) as connection:
+            return status_of(connection.fetch(host, target, scheme="https", **said))
+
+    def connect(self):
+        """Where many hosts are asked for, as long as it lives."""
+        if self.connection is None or self.connection.lost or self.connection.goaway:
+            type(self).connection = http2.connect(self.handfast)
+        return self.connection
+
     def ask(self, tenant):
         """The statuses by peer."""
         statuses = {}
         for peer in self.peers():
             target = f"/{peer}" if peer in ("private", "asked") else "/"
-            answer = self.handfast.get(f"{peer}.{tenant}.test", target)
-            statuses[peer] = answer.status
-            self.assertIn(answer.status, {200, 308, 400, 403, 404, 500, 502, 503, 504}, peer)
-        answer = self.handfast.get(f"private.{tenant}.test", "/private", tls=True)
-        statuses["private over TLS"] = answer.status
+            statuses[peer] = self.fetch(tenant, peer, target)
+            self.assertIn(statuses[peer], {200, 308, 400, 403, 404, 500, 502, 503, 504}, peer)
+        statuses["private over TLS"] = self.fetch(tenant, "private", "/private", tls=(True, True))
         return statuses
 
     def faults(self):
@@ -273,8 +326,7 @@ class FailOpen(unittest.TestCase):
                     self.assertIn(working.pop(who), {400, 403}, who)
                 self.assertEqual(working.pop("asked"), 403)
                 self.assertEqual(set(working.values()), {502}, working)
-                self.assertEqual(self.handfast.get(f"private.{tenant}.test", "/person",
-                                                   tls=self.person).status, 200)
+                self.assertEqual(self.fetch(tenant, "private", "/person", tls=self.persons), 200)
 
             done = {}
             for tenant in tenants:
@@ -302,15 +354,17 @@ class FailOpenByPolicy(FailOpen):
 
     share = MUTATIONS - FailOpen.share
 
-    def upstream(self, _tenant):
-        return {}
+    def upstream(self, _tenant, protocol):
+        return {"backend-protocol": "GRPC"} if protocol == "gRPC" else {}
 
     def policies(self, tenant):
         found = [manifests.config_map(f"{tenant}-roots", ca_crt=self.ca.cert_pem),
                  manifests.config_map(f"{tenant}-lists", ca_crl=self.crl)]
         for peer in self.peers():
+            alpn = ({"protocol": {"alpn": ["h2"]}} if self.protocol(tenant, peer) == "HTTP/2" else
+                    {})
             found.append(manifests.upstream_tls_policy(
-                f"{tenant}-{peer}", f"{tenant}-{peer}", hostname="good.shop.svc",
+                f"{tenant}-{peer}", f"{tenant}-{peer}", hostname="good.shop.svc", **alpn,
                 client=f"{tenant}-tls", ca=[manifests.material_ref("ConfigMap", f"{tenant}-roots")],
                 validation={"verifyDepth": 2, "revocation": {"crlRefs": [
                     manifests.material_ref("ConfigMap", f"{tenant}-lists")]}}))
