@@ -40,6 +40,11 @@ void LastHandshakes::on_handshake(const upstream::HandshakeOutcome& outcome) {
   if (is_new && size_.fetch_add(1, std::memory_order_relaxed) >= kMost) forget_older_half(stripe);
 }
 
+template <class Predicate>
+void LastHandshakes::forget_if(OfService& endpoints, Predicate is_unused) {
+  size_.fetch_sub(std::erase_if(endpoints, is_unused), std::memory_order_relaxed);
+}
+
 void LastHandshakes::forget_older_half(Stripe& stripe) {
   std::vector<UnixSeconds> times;
   for (const auto& [service, endpoints] : stripe.services) {
@@ -50,25 +55,46 @@ void LastHandshakes::forget_older_half(Stripe& stripe) {
   // Of those of the same second some go and some stay.
   std::size_t left = times.size() / 2;
   for (auto& [service, endpoints] : stripe.services) {
-    const std::size_t gone = std::erase_if(endpoints, [&](const auto& entry) {
+    forget_if(endpoints, [&](const auto& entry) {
       if (left == 0 || entry.second.time > *middle) return false;
       --left;
       return true;
     });
-    size_.fetch_sub(gone, std::memory_order_relaxed);
   }
   std::erase_if(stripe.services, [](const auto& entry) { return entry.second.empty(); });
 }
 
-void LastHandshakes::forget_services(const std::vector<std::string>& services) {
-  if (services.empty()) return;
+void LastHandshakes::forget_policies_but(const std::unordered_set<std::string_view>& keys) {
   for (Stripe& stripe : stripes_) {
     const std::lock_guard lock(stripe.mutex);
-    for (const std::string& name : services) {
+    for (auto& [service, endpoints] : stripe.services) {
+      forget_if(endpoints, [&keys](const auto& entry) {
+        const std::string& key = entry.second.policy_key;
+        return !key.empty() && !keys.contains(key);
+      });
+    }
+    std::erase_if(stripe.services, [](const auto& entry) { return entry.second.empty(); });
+  }
+}
+
+void LastHandshakes::forget_endpoints(const std::vector<std::string>& services,
+                                      const route::Snapshot& snapshot) {
+  if (size_.load(std::memory_order_relaxed) == 0) return;
+  for (const std::string& name : services) {
+    const route::ServiceEntry* service = snapshot.find_service(name);
+    if (service != nullptr && service->config.external_name) continue;
+    std::unordered_set<std::string> present;
+    if (service != nullptr) {
+      for (const net::Address& address : service->addresses) present.insert(address.to_string());
+    }
+    for (Stripe& stripe : stripes_) {
+      const std::lock_guard lock(stripe.mutex);
       const auto found = stripe.services.find(name);
       if (found == stripe.services.end()) continue;
-      size_.fetch_sub(found->second.size(), std::memory_order_relaxed);
-      stripe.services.erase(found);
+      forget_if(found->second, [&present](const auto& entry) {
+        return !present.contains(entry.second.address.to_string());
+      });
+      if (found->second.empty()) stripe.services.erase(found);
     }
   }
 }

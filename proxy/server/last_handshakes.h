@@ -6,8 +6,9 @@
 // policy only as long as its key is the same: after a rotation nothing is known until somebody has
 // connected anew.
 //
-// Bounded: services that are gone are forgotten, and beyond kMost the older half of a stripe goes.
-// No lock is held longer than it takes to copy some hundred entries, because workers wait for it.
+// Bounded: what no policy or Service has any more is forgotten as generations are served, and
+// beyond kMost the older half of a stripe goes. No lock is held longer than it takes to copy some
+// hundred entries, because workers wait for it.
 //
 // Threading: any thread.
 
@@ -20,12 +21,14 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "proxy/base/clock.h"
 #include "proxy/base/reason.h"
 #include "proxy/base/string_hash.h"
 #include "proxy/net/address.h"
+#include "proxy/route/snapshot.h"
 #include "proxy/upstream/pool.h"
 
 namespace handfast::server {
@@ -47,7 +50,14 @@ class LastHandshakes {
   explicit LastHandshakes(const Clock& clock) : clock_(clock) {}
 
   void on_handshake(const upstream::HandshakeOutcome& outcome);
-  void forget_services(const std::vector<std::string>& services);
+
+  // Forget what ended, so that rotations and the coming and going of pods take no room. An attempt
+  // that began before may still be told of after; the next change finds it.
+  void forget_policies_but(const std::unordered_set<std::string_view>& keys);
+  // Of each of `services` the endpoints that it hasn't in `snapshot`. What an external name
+  // resolved to stays while there is the Service.
+  void forget_endpoints(const std::vector<std::string>& services, const route::Snapshot& snapshot);
+
   // By Service, then in a stable order.
   [[nodiscard]] std::vector<LastHandshake> all() const;
 
@@ -60,6 +70,9 @@ class LastHandshakes {
     std::unordered_map<std::string, OfService, StringHash, std::equal_to<>> services;
   };
 
+  // Under the stripe's lock; returns how many went.
+  template <class Predicate>
+  void forget_if(OfService& endpoints, Predicate is_unused);
   void forget_older_half(Stripe& stripe);
 
   const Clock& clock_;

@@ -170,11 +170,8 @@ bool Loader::publish(GenerationReader::Outcome& outcome, Monotonic began) {
     worker->publish(outcome.publication, [latch] { latch->arrive(); });
   }
   latch->wait();
-  sweep_sessions(outcome.publication);
+  sweep(outcome.publication);
   process_metrics_.forget_services(outcome.publication.changes->services_gone);
-  if (handshakes_ != nullptr) {
-    handshakes_->forget_services(outcome.publication.changes->services_gone);
-  }
   {
     const std::lock_guard lock(mutex_);
     std::swap(served_, outcome.publication.snapshot);  // the old one is dropped with the outcome
@@ -187,18 +184,25 @@ bool Loader::publish(GenerationReader::Outcome& outcome, Monotonic began) {
 
 // A connection that lives on under a policy that is gone may still bring a ticket; the next sweep
 // finds it.
-void Loader::sweep_sessions(const Publication& publication) {
-  if (sessions_ == nullptr) return;
-  const bool all_remain = publication.changes->policies.empty();
+void Loader::sweep(const Publication& publication) {
+  const Changes& changes = *publication.changes;
+  const bool all_remain = changes.policies.empty();
   std::unordered_set<std::string_view> keys;
   for (const auto& bucket : publication.snapshot->buckets) {
     if (all_remain || bucket == nullptr) continue;
     for (const auto& [name, policy] : bucket->policies) keys.insert(policy->key);
   }
-  const UnixSeconds now = clock_.unix_now();
-  sessions_->drop_if([&](std::string_view key, const tls::StoredSession& stored) {
-    return stored.use_until <= now || (!all_remain && !keys.contains(tls::policy_key_in(key)));
-  });
+  if (sessions_ != nullptr) {
+    const UnixSeconds now = clock_.unix_now();
+    sessions_->drop_if([&](std::string_view key, const tls::StoredSession& stored) {
+      return stored.use_until <= now || (!all_remain && !keys.contains(tls::policy_key_in(key)));
+    });
+  }
+  if (handshakes_ != nullptr) {
+    if (!all_remain) handshakes_->forget_policies_but(keys);
+    handshakes_->forget_endpoints(changes.services_put, *publication.snapshot);
+    handshakes_->forget_endpoints(changes.services_gone, *publication.snapshot);
+  }
 }
 
 std::optional<RefusedLoad> Loader::last_refused() const {

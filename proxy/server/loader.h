@@ -54,7 +54,7 @@ class Loader {
   void set_workers(std::vector<Worker*> workers) { workers_ = std::move(workers); }
   // Swept of what each generation leaves without a use. Outlives the thread.
   void set_sessions(tls::SessionStore* sessions) { sessions_ = sessions; }
-  // Told which Services are gone. Outlives the thread.
+  // Told which Services and policies ended. Outlives the thread.
   void set_handshakes(LastHandshakes* handshakes) { handshakes_ = handshakes; }
   void start();
   void stop();  // joins; what was posted before still runs
@@ -79,7 +79,8 @@ class Loader {
   void load_now(std::uint64_t number, const Done& done, OnBadShard on_bad);
   void load_file();
   bool publish(GenerationReader::Outcome& outcome, Monotonic began);
-  void sweep_sessions(const Publication& publication);
+  // Drops what was learned of backends under policies, or at endpoints, that are no more.
+  void sweep(const Publication& publication);
   void report(const std::vector<config::Rejection>& rejected, std::uint64_t number);
 
   Source source_;

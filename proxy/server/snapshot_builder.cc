@@ -355,6 +355,7 @@ Status SnapshotBuilder::put_service(const config::Service& service) {
     if (!status) return status;
   }
   bucket(service.name).services[service.name] = std::move(entry);
+  changes_->services_put.push_back(service.name);
   return {};
 }
 

@@ -22,6 +22,7 @@ namespace handfast::server {
 // What is different from the snapshot before.
 struct Changes {
   std::unordered_set<std::string> policies;  // names of UpstreamTls added, changed or gone
+  std::vector<std::string> services_put;     // added or replaced
   std::vector<std::string> services_gone;
   bool clients = false;  // some host's tls::ClientPolicy
 };

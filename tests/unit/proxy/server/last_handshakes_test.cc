@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/support/times.h"
 
@@ -22,6 +24,19 @@ class LastHandshakesTest : public ::testing::Test {
                               .detail = detail});
   }
 
+  route::ServiceEntry& put_service(const std::string& name, std::vector<std::uint16_t> ports) {
+    auto entry = std::make_shared<route::ServiceEntry>();
+    entry->config.name = name;
+    for (const std::uint16_t port : ports) {
+      entry->addresses.push_back(net::Address::from_ip("192.0.2.1", port).value());
+    }
+    auto bucket = std::make_shared<route::SnapshotBucket>();
+    bucket->services[name] = entry;
+    snapshot_.buckets[route::snapshot_bucket(name)] = std::move(bucket);
+    return *entry;
+  }
+
+  route::Snapshot snapshot_;
   handfast::testing::FakeClock clock_;
   LastHandshakes handshakes_{clock_};
 };
@@ -57,11 +72,60 @@ TEST_F(LastHandshakesTest, AServiceThatIsGoneIsForgotten) {
   note("shop/orders:443", 443, "a", Reason::Ok);
   note("shop/billing:443", 443, "a", Reason::Ok);
 
-  handshakes_.forget_services({"shop/orders:443", "shop/none:80"});
+  handshakes_.forget_endpoints({"shop/orders:443", "shop/none:80"}, {});
 
   const auto all = handshakes_.all();
   ASSERT_EQ(all.size(), 1u);
   EXPECT_EQ(all[0].service, "shop/billing:443");
+}
+
+TEST_F(LastHandshakesTest, AnEndpointThatIsGoneIsForgotten) {
+  note("shop/orders:443", 443, "a", Reason::Ok);
+  note("shop/orders:443", 444, "a", Reason::Ok);
+  note("shop/orders:443", 444, "b", Reason::Ok);
+  note("shop/billing:443", 444, "a", Reason::Ok);
+  put_service("shop/orders:443", {443, 445});
+
+  handshakes_.forget_endpoints({"shop/orders:443"}, snapshot_);
+
+  const auto all = handshakes_.all();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].service, "shop/billing:443");
+  EXPECT_EQ(all[1].address.port(), 443);
+}
+
+TEST_F(LastHandshakesTest, WhatAnExternalNameResolvedToStays) {
+  note("shop/orders:443", 443, "a", Reason::Ok);
+  put_service("shop/orders:443", {}).config.external_name = true;
+
+  handshakes_.forget_endpoints({"shop/orders:443"}, snapshot_);
+
+  EXPECT_EQ(handshakes_.all().size(), 1u);
+}
+
+TEST_F(LastHandshakesTest, APolicyThatIsGoneIsForgotten) {
+  note("shop/orders:443", 443, "a", Reason::Ok);
+  note("shop/orders:443", 443, "b", Reason::Ok);
+  note("shop/orders:443", 443, "", Reason::Ok);
+
+  handshakes_.forget_policies_but({"b"});
+
+  const auto all = handshakes_.all();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].policy_key, "");
+  EXPECT_EQ(all[1].policy_key, "b");
+}
+
+TEST_F(LastHandshakesTest, WhatIsForgottenMakesRoom) {
+  for (std::size_t i = 0; i < LastHandshakes::kMost; ++i) {
+    note("shop/orders:443", 443, std::to_string(i), Reason::Ok);
+    if (i % 10'000 == 9'999) handshakes_.forget_policies_but({});
+  }
+  for (std::size_t i = 0; i < 1'000; ++i) {
+    note("shop/orders:443", 443, std::to_string(i), Reason::Ok);
+  }
+
+  EXPECT_EQ(handshakes_.all().size(), 1'000u);
 }
 
 TEST_F(LastHandshakesTest, AnAuditIsToldOf) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "tests/support/times.h"
 #include "tests/unit/proxy/server/worker_fixture.h"
 
 namespace handfast::server {
@@ -88,6 +89,43 @@ TEST_F(LoaderTest, TellsAControllerThatComesLaterWhatWasRefusedAtStart) {
   EXPECT_EQ(answer.generation, 1u);
   ASSERT_EQ(answer.rejected.size(), 1u);
   EXPECT_EQ(answer.rejected[0].shard, "tls/shop/orders/orders:443");
+}
+
+// What was learned of a backend goes with the policy, the endpoint and the Service it was learned
+// of.
+TEST_F(LoaderTest, ForgetsHandshakesOfWhatIsGone) {
+  const handfast::testing::FakeClock clock;
+  LastHandshakes handshakes(clock);
+  loader_.set_handshakes(&handshakes);
+  handfast::testing::App app = handfast::testing::make_app(state_, "orders", root_);
+  state_.write(1, app.shards());
+  start();
+  load(1);
+  const auto served = loader_.served();
+  const std::string key = served->find_policy(app.tls.name)->key;
+  const net::Address here = served->find_service(app.service.name)->addresses.at(0);
+  const net::Address gone = net::Address::parse("192.0.2.1:8443").value();
+  const auto note = [&](const net::Address& address, std::string_view policy_key) {
+    handshakes.on_handshake(
+        {.service = &app.service.name, .address = &address, .policy_key = policy_key});
+  };
+  note(here, key);
+  note(here, "key of a policy that ended");
+  note(gone, key);
+
+  app.service.endpoints.push_back({.address = "192.0.2.2", .port = 8443});
+  state_.write(2, app.shards());
+  load(2);
+  EXPECT_EQ(handshakes.all().size(), 2u) << "the endpoint goes, policies didn't change";
+  app.tls.names = {"other.shop.svc"};
+  state_.write(3, app.shards());
+  load(3);
+  EXPECT_TRUE(handshakes.all().empty());
+
+  note(here, "");
+  state_.write(4, {});
+  load(4);
+  EXPECT_TRUE(handshakes.all().empty());
 }
 
 // Nobody can take them any more, and each rotation would leave some.
