@@ -1,6 +1,5 @@
 // handfast-controller: watches objects, publishes generations. Parses options, builds, runs.
 
-#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -209,17 +208,7 @@ int run(const Settings& settings, const sigset_t& signals) {
   return 0;
 }
 
-// One heap: objects go from thread to thread, and what one lets go of is of use to all. And the
-// threshold for mmap() stays where it is, which malloc else raises to whatever is freed: bodies of
-// reviews took six times what there is room for.
-void keep_heap_small() {
-  (void)::mallopt(M_ARENA_MAX, 1);
-  (void)::mallopt(M_MMAP_THRESHOLD, 1 << 20);
-  (void)::mallopt(M_TRIM_THRESHOLD, 8 << 20);
-}
-
 int main_of(int argc, char** argv) {
-  keep_heap_small();
   const OptionSet options = make_options();
   const auto parsed = options.parse(argc, argv, environ);
   if (!parsed) return usage_error(parsed.error());

@@ -1,8 +1,5 @@
 #include "controller/admission/server.h"
 
-#include <malloc.h>
-
-#include <cstddef>
 #include <optional>
 #include <utility>
 
@@ -16,8 +13,6 @@ using serving::WebReply;
 using serving::WebRequest;
 using serving::WebServer;
 
-// What objects that people write don't reach.
-constexpr std::size_t kLargeReview = std::size_t{256} << 10;
 constexpr serving::WebLimits kLimits{
     .connections = 256, .network_bodies = 8, .handlers = 1, .body_bytes = kMaxReviewBytes};
 
@@ -51,8 +46,6 @@ class Open final : public Server {
  private:
   WebReply answer(const WebRequest& request) {
     Reply reply = handler_(request.body);
-    // The heap would keep what it took, some ten times its size.
-    if (request.body.size() > kLargeReview) ::malloc_trim(0);
     WebReply answer{.status = reply.status, .body = std::move(reply.body)};
     if (answer.status == 200) answer.type = "application/json";
     return answer;
