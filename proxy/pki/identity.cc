@@ -60,7 +60,7 @@ Result<PemBlock> find_key_block(std::string_view key_pem) {
 
 struct LoadedKey {
   EvpPkeyPtr key;
-  std::optional<PackedKey> packed;  // of one that isn't encrypted
+  std::optional<PackedKey> packed;  // that was opened from it
 };
 
 Result<LoadedKey> load_key(std::string_view key_pem, std::span<const std::string> passphrases) {
@@ -72,17 +72,17 @@ Result<LoadedKey> load_key(std::string_view key_pem, std::span<const std::string
     auto decrypted = decode_encrypted_key(*block, passphrases);
     if (!decrypted) return fail(std::move(decrypted.error()));
     loaded.key = std::move(*decrypted);
-  } else {
-    loaded.key = decode_private_key(*block);
+  } else if (auto packed = PackedKey::pack(*block)) {
+    loaded.key = packed->open();
+    if (loaded.key) loaded.packed.emplace(*std::move(packed));
   }
+  // What OpenSSL's search takes and no ready decoder does (bytes behind the key) can't be packed.
+  if (!loaded.key) loaded.key = decode_private_key(*block);
   if (!loaded.key) {
     return fail(Reason::BadKey, "the private key can't be decoded: " + drain_openssl_errors());
   }
   if (auto why = key_unusable_in_tls(loaded.key.get())) {
     return fail(Reason::BadKey, std::move(*why));
-  }
-  if (!block->encrypted) {
-    if (auto packed = PackedKey::pack(*block)) loaded.packed.emplace(*std::move(packed));
   }
   return loaded;
 }

@@ -25,14 +25,15 @@ namespace handfast::pki {
 // goes.
 class PackedKey {
  public:
-  // Of a block that isn't encrypted. Nothing: it is of no kind that has a decoder here.
+  // Of a block that isn't encrypted. Nothing: it is of no kind that has a decoder here. Whether
+  // that takes it, only open() knows.
   [[nodiscard]] static std::optional<PackedKey> pack(const PemBlock& block);
 
   PackedKey(PackedKey&& other) noexcept;
   PackedKey& operator=(PackedKey&&) = delete;
   ~PackedKey();
 
-  // Null as above; not of one that was decoded before.
+  // Null as above; not of one that was opened before.
   [[nodiscard]] EvpPkeyPtr open() const;
 
  private:

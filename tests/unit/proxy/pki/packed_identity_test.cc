@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "proxy/pki/identity.h"
@@ -53,6 +54,21 @@ TEST_F(PackedIdentityTest, OpensEveryKindOfKeyAsItWas) {
     expect_is(*open, leaf);
     EXPECT_TRUE(identity->is_leaf(*leaf.x509()));
     EXPECT_FALSE(identity->is_leaf(*crowd.front()->open()->leaf));
+  }
+}
+
+TEST_F(PackedIdentityTest, OpensAgainWhatOpensslTakesAndItsDecodersDoNot) {
+  const auto crowd = load_many(issuing_.issue("crowd.svc"), 0);
+  const auto leaf = issuing_.issue("a.svc");
+  const std::string with_more = testing::pem_block("PRIVATE KEY", leaf.key_der() + "\n\n");
+  const std::string otherwise_called = testing::pem_block("EC PRIVATE KEY", leaf.key_der());
+  for (const std::string& key : {with_more, otherwise_called}) {
+    const auto identity = Identity::load(leaf.chain_pem(), key);
+    ASSERT_TRUE(identity) << identity.error();
+    const auto open = (*identity)->open();
+
+    ASSERT_NE(open, nullptr);
+    expect_is(*open, leaf);
   }
 }
 
