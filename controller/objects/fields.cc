@@ -270,17 +270,16 @@ std::size_t Fields::items(const Place& place) {
 }
 
 TextMap Fields::texts(const Place& place) {
-  TextMap found;
-  if (!is_map(place)) return found;
+  std::vector<TextMap::value_type> found;
+  if (!is_map(place)) return {};
   for (const auto& [name, value] : place.value()->map) {
     if (auto why = why_not_text(value)) {
       refuse(place.member(name), std::move(*why));
-      return found;
+      break;
     }
-    found.emplace(name, value.scalar);
+    found.emplace_back(name, value.scalar);
   }
-  found.shrink_to_fit();
-  return found;
+  return TextMap(std::move(found));
 }
 
 }  // namespace handfast::objects

@@ -24,6 +24,14 @@ class TextMap {
   TextMap(std::initializer_list<value_type> entries) {
     for (const value_type& entry : entries) insert(entry);
   }
+  // In any order, at the price of sorting them; of two under one name the first stays. Entry by
+  // entry, each would move those behind it, which takes minutes where somebody writes many.
+  explicit TextMap(std::vector<value_type> entries) : entries_(std::move(entries)) {
+    std::ranges::stable_sort(entries_, {}, &value_type::first);
+    const auto same = std::ranges::unique(entries_, {}, &value_type::first);
+    entries_.erase(same.begin(), same.end());
+    entries_.shrink_to_fit();
+  }
 
   [[nodiscard]] const_iterator begin() const { return entries_.begin(); }
   [[nodiscard]] const_iterator end() const { return entries_.end(); }
@@ -49,7 +57,6 @@ class TextMap {
     if (const auto found = find(name); found != end()) entries_.erase(found);
   }
   void clear() { entries_ = {}; }
-  void shrink_to_fit() { entries_.shrink_to_fit(); }
 
   friend bool operator==(const TextMap&, const TextMap&) = default;
 
