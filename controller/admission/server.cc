@@ -31,13 +31,14 @@ class Open final : public Server {
  public:
   explicit Open(Handler handler) : handler_(std::move(handler)) {}
 
-  Status listen(const std::string& address, ServingTls& tls) {
+  Status listen(const std::string& address, ServingTls& tls, const Clock& clock) {
     auto server =
         WebServer::open(address, kLimits,
                         {.refuse = refuse,
                          .handle = [this](const WebRequest& request) { return answer(request); },
                          .prepare_tls = [&tls](ssl_ctx_st* context) { tls.prepare(context); },
-                         .trust = [&tls] { return tls.trust(); }});
+                         .trust = [&tls] { return tls.trust(); },
+                         .clock = &clock});
     if (!server) return fail(std::move(server.error()));
     server_ = *std::move(server);
     return {};
@@ -58,9 +59,9 @@ class Open final : public Server {
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::open(const std::string& address, ServingTls& tls,
-                                             Handler handler) {
+                                             Handler handler, const Clock& clock) {
   auto server = std::make_unique<Open>(std::move(handler));
-  if (Status listening = server->listen(address, tls); !listening) {
+  if (Status listening = server->listen(address, tls, clock); !listening) {
     return fail(std::move(listening.error()));
   }
   return server;

@@ -41,8 +41,8 @@ class On final : public Webhook {
   ~On() override { stop(); }
 
   Status listen(const std::string& address) {
-    auto opened =
-        Server::open(address, *tls_, [this](const std::string& body) { return ask(body); });
+    auto opened = Server::open(
+        address, *tls_, [this](const std::string& body) { return ask(body); }, parts_.clock);
     if (!opened) return fail(std::move(opened.error()));
     server_ = std::move(*opened);
     return {};

@@ -1,13 +1,16 @@
 #include "controller/serving/peer.h"
 
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <limits>
 
+#include "proxy/pki/asn1_text.h"
 #include "proxy/pki/openssl_ptr.h"
 
 namespace handfast::serving {
@@ -52,6 +55,17 @@ bool Peer::accept_tls(ssl_ctx_st* context, Deadline until) {
     if (result == 1) return true;
     if (!wait_for_tls(result, until, is_late)) return false;
   }
+}
+
+UnixSeconds Peer::let_in_until() const {
+  UnixSeconds until = std::numeric_limits<UnixSeconds>::max();
+  const STACK_OF(X509)* const chain = ssl_ ? SSL_get0_verified_chain(ssl_.get()) : nullptr;
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
+    // One whose end can't be read is over.
+    const auto end = pki::to_unix(X509_get0_notAfter(sk_X509_value(chain, i)));
+    until = std::min(until, end.value_or(0));
+  }
+  return until;
 }
 
 Peer::Got Peer::read(char* bytes, std::size_t most, std::size_t& count, Deadline until) {

@@ -9,6 +9,8 @@
 #include <memory>
 #include <string_view>
 
+#include "proxy/base/clock.h"
+
 struct ssl_ctx_st;
 struct ssl_st;
 
@@ -26,6 +28,10 @@ class Peer final {
 
   // False: it is no client of ours.
   [[nodiscard]] bool accept_tls(ssl_ctx_st* context, Deadline until);
+
+  // The last second of the certificates by which the client was let in; of one without, the last
+  // of all.
+  [[nodiscard]] UnixSeconds let_in_until() const;
 
   enum class Got : unsigned char { Bytes, Late, End };
   // At most `most` bytes; of Bytes at least one, in `count`.

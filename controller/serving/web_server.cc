@@ -14,6 +14,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <list>
 #include <map>
 #include <mutex>
@@ -95,7 +96,8 @@ struct Connection {
   std::optional<std::pair<std::uint64_t, std::uint64_t>> turn;
   bool is_handled = false;
   bool is_given_up = false;
-  bool is_over = false;  // its thread does nothing more
+  bool is_over = false;                                         // its thread does nothing more
+  UnixSeconds until = std::numeric_limits<UnixSeconds>::max();  // of the client's certificates
 };
 
 class Server final : public WebServer {
@@ -125,7 +127,7 @@ class Server final : public WebServer {
   void accept_all();
   bool make_room(std::unique_lock<std::mutex>& lock);
   void pause(std::unique_lock<std::mutex>& lock);
-  void end_others(std::uint64_t trust);
+  void end_others(std::uint64_t trust, UnixSeconds now);
   void add(UniqueFd fd, const Network& network, std::uint64_t trust,
            std::unique_lock<std::mutex>& lock);
   static void* run(void* connection);
@@ -145,6 +147,9 @@ class Server final : public WebServer {
   bool take_turn(Connection& one);
   void end_turn(Connection& one);
   [[nodiscard]] std::uint64_t trust() const { return parts_.trust ? parts_.trust() : 0; }
+  [[nodiscard]] UnixSeconds unix_now() const {
+    return parts_.clock == nullptr ? SystemClock{}.unix_now() : parts_.clock->unix_now();
+  }
   void answer_last(Exchange& exchange, const WebReply& reply);
 
   const UniqueFd socket_, wake_;
@@ -258,7 +263,7 @@ void Server::accept_all() {
     std::unique_lock lock{mutex_};
     bury(lock);
     if (is_over_) return;
-    end_others(trusted);
+    end_others(trusted, unix_now());
     if (is_short) pause(lock);
     if (!fd) continue;
     if (!make_room(lock)) return;
@@ -276,9 +281,10 @@ void Server::pause(std::unique_lock<std::mutex>& lock) {
 }
 
 // Those that are being answered end after that.
-void Server::end_others(std::uint64_t trust) {
+void Server::end_others(std::uint64_t trust, UnixSeconds now) {
   for (Connection& one : all_) {
-    if (one.trust != trust && one.waits && !one.is_over && !one.is_given_up) give_up(one);
+    const bool is_good = one.trust == trust && now <= one.until;
+    if (!is_good && one.waits && !one.is_over && !one.is_given_up) give_up(one);
   }
 }
 
@@ -322,6 +328,8 @@ void Server::serve(Connection& one) {
     if (!context) return;
     parts_.prepare_tls(context.get());
     if (!exchange.peer.accept_tls(context.get(), exchange.head_until)) return;
+    const std::lock_guard lock{mutex_};
+    one.until = exchange.peer.let_in_until();
   }
   for (bool is_first = true; serve_one(one, exchange, is_first);) is_first = false;
 }
@@ -403,7 +411,7 @@ std::optional<WebReply> Server::reply_to(Connection& one, Exchange& exchange) {
   }
   if (!take_body(one, exchange, request) || !take_turn(one)) return std::nullopt;
   std::optional<WebReply> reply;
-  if (one.trust == trust()) reply = parts_.handle(request);
+  if (one.trust == trust() && unix_now() <= one.until) reply = parts_.handle(request);
   end_turn(one);
   return reply;
 }

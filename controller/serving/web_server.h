@@ -29,6 +29,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/base/clock.h"
 #include "proxy/base/result.h"
 
 struct ssl_ctx_st;
@@ -76,6 +77,9 @@ class WebServer {
     // that were accepted under another one end within a second, and no request of theirs is
     // handled. None: it stays the same.
     std::function<std::uint64_t()> trust{};
+    // Those whose client's certificate, or one above it, has expired end likewise. None: the
+    // machine's clock. Outlives the server.
+    const Clock* clock = nullptr;
   };
 
   virtual ~WebServer() = default;

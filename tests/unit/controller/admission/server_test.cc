@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -20,11 +21,14 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/unique_fd.h"
 #include "tests/support/test_authority.h"
+#include "tests/support/times.h"
 #include "tests/unit/controller/admission/tls_client.h"
 
 namespace handfast::admission {
 namespace {
 
+using handfast::testing::kDay;
+using handfast::testing::kYear2120;
 using handfast::testing::TestAuthority;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
@@ -54,6 +58,17 @@ SelfSigned make() {
   return std::move(*made);
 }
 
+// The wall clock, of which servers' threads ask while a test moves it.
+class MovedClock final : public Clock {
+ public:
+  [[nodiscard]] Monotonic now() const override { return std::chrono::steady_clock::now(); }
+  [[nodiscard]] UnixSeconds unix_now() const override { return now_; }
+  void set(UnixSeconds now) { now_ = now; }
+
+ private:
+  std::atomic<UnixSeconds> now_ = SystemClock{}.unix_now();
+};
+
 class ServerTest : public ::testing::Test {
  protected:
   ServerTest() {
@@ -65,10 +80,13 @@ class ServerTest : public ::testing::Test {
     check(tls_->use(pair.certificate, pair.key).has_value(), "no pair");
     for (int tries = 0; tries < 20 && server_ == nullptr; ++tries) {
       address_ = free_address();
-      auto opened = Server::open(address_, *tls_, [this](const std::string& body) {
-        ++asked_;
-        return Server::Reply{200, "{\"size\":" + std::to_string(body.size()) + "}"};
-      });
+      auto opened = Server::open(
+          address_, *tls_,
+          [this](const std::string& body) {
+            ++asked_;
+            return Server::Reply{200, "{\"size\":" + std::to_string(body.size()) + "}"};
+          },
+          clock_);
       if (opened) server_ = std::move(*opened);
     }
     check(server_ != nullptr, "no free port");
@@ -81,6 +99,7 @@ class ServerTest : public ::testing::Test {
     return client.receive(end);
   }
 
+  const SystemClock clock_;
   std::atomic<int> asked_ = 0;
   std::unique_ptr<ServingTls> tls_;
   std::string address_;
@@ -201,9 +220,12 @@ class ServerWithClientCaTest : public ::testing::Test {
     check(tls_->use(pair.certificate, pair.key).has_value(), "no pair");
     for (int tries = 0; tries < 20 && server_ == nullptr; ++tries) {
       address_ = free_address();
-      auto opened = Server::open(address_, *tls_, [](const std::string& body) {
-        return Server::Reply{200, "{\"size\":" + std::to_string(body.size()) + "}"};
-      });
+      auto opened = Server::open(
+          address_, *tls_,
+          [](const std::string& body) {
+            return Server::Reply{200, "{\"size\":" + std::to_string(body.size()) + "}"};
+          },
+          clock_);
       if (opened) server_ = std::move(*opened);
     }
     check(server_ != nullptr, "no free port");
@@ -227,6 +249,7 @@ class ServerWithClientCaTest : public ::testing::Test {
     return client.receive("}");
   }
 
+  MovedClock clock_;
   const TestAuthority first_{"first"}, second_{"second"};
   const std::filesystem::path folder_ =
       std::filesystem::path{::testing::TempDir()} /
@@ -266,11 +289,42 @@ TEST_F(ServerWithClientCaTest, TheSameClientCaInANewFileEndsNothing) {
   EXPECT_THAT(ask(*known), HasSubstr("{\"size\":3}"));
 }
 
+TEST_F(ServerWithClientCaTest, ConnectionsOfAClientWhoseCertificateExpiredEnd) {
+  const auto known = connect(first_);
+  ASSERT_THAT(ask(*known), HasSubstr("{\"size\":3}"));
+  clock_.set(kYear2120);
+  ASSERT_THAT(ask(*known), HasSubstr("{\"size\":3}"));
+
+  clock_.set(kYear2120 + 1);
+
+  EXPECT_EQ(known->receive("}"), "");
+}
+
+TEST_F(ServerWithClientCaTest, NobodyAsksWithACertificateThatExpired) {
+  const auto known = connect(first_);
+  ASSERT_THAT(ask(*known), HasSubstr("{\"size\":3}"));
+
+  clock_.set(kYear2120 + 1);
+
+  EXPECT_THAT(ask(*known), Not(HasSubstr("{\"size\":3}")));
+}
+
+TEST_F(ServerWithClientCaTest, ACaThatExpiredEndsWhomItLetIn) {
+  const TestAuthority brief{"first", {.not_after = kYear2120 - kDay}};
+  write_client_ca(brief);
+  const auto known = connect(brief);
+  ASSERT_THAT(ask(*known), HasSubstr("{\"size\":3}"));
+
+  clock_.set(kYear2120 - kDay + 1);
+
+  EXPECT_EQ(known->receive("}"), "");
+}
+
 TEST(Server, SaysWhatIsWrongWithAnAddress) {
   const auto tls = ServingTls::open({});
   ASSERT_TRUE(tls.has_value());
   for (const char* address : {"", "9443", ":0", "a b:1", "127.0.0.1:99999"}) {
-    const auto opened = Server::open(address, **tls, {});
+    const auto opened = Server::open(address, **tls, {}, SystemClock{});
     ASSERT_FALSE(opened.has_value()) << address;
     EXPECT_EQ(opened.error().reason, Reason::InvalidValue) << address;
   }
