@@ -245,21 +245,18 @@ Result<std::shared_ptr<const Identity>> Identity::join(std::vector<X509Ptr> cert
   }
   // Told after the match: "wrong key" is the likelier mistake, and the plainer sentence.
   if (!usable) return within(files.certificate, std::move(usable.error()));
-  auto open = std::make_shared<OpenIdentity>();
-  open->leaf = std::move(*leaf);
-  open->intermediates = in_sending_order(open->leaf.get(), std::move(certificates));
-  open->key = std::move(key);
+  OpenIdentity open{.leaf = std::move(*leaf), .intermediates = {}, .key = std::move(key)};
+  open.intermediates = in_sending_order(open.leaf.get(), std::move(certificates));
 
   const std::shared_ptr<Identity> identity(new Identity);
-  identity->info_ = describe(*open->leaf);
+  identity->info_ = describe(*open.leaf);
   unsigned int size = 0;
-  check(X509_digest(open->leaf.get(), EVP_sha1(), identity->leaf_sha1_.data(), &size) == 1,
-        "SHA-1");
+  check(X509_digest(open.leaf.get(), EVP_sha1(), identity->leaf_sha1_.data(), &size) == 1, "SHA-1");
   if (packed_key) {
     identity->packed_ =
         std::make_shared<const PackedIdentity>(std::move(open), *std::move(packed_key));
   } else {
-    identity->open_ = std::move(open);
+    identity->open_ = std::make_shared<const OpenIdentity>(std::move(open));
   }
   return identity;
 }

@@ -2,12 +2,14 @@
 
 #include <iterator>
 #include <list>
+#include <map>
 #include <mutex>
 #include <unordered_map>
 #include <utility>
 
 #include "proxy/base/check.h"
 #include "proxy/pki/pem.h"
+#include "proxy/pki/pins.h"
 
 namespace handfast::pki {
 namespace {
@@ -74,6 +76,47 @@ class OpenIdentities {
   std::unordered_map<const PackedIdentity*, ByUse::iterator> places_;
 };
 
+// Each intermediate once, by the sha256 of its DER.
+class Intermediates {
+ public:
+  static Intermediates& of_process() {
+    static auto& all = *new Intermediates;  // as above
+    return all;
+  }
+
+  std::shared_ptr<X509> share(X509& certificate) {
+    const Digest digest = certificate_sha256(certificate);
+    const std::lock_guard lock{mutex_};
+    std::weak_ptr<X509>& known = known_[digest];
+    if (auto same = known.lock()) return same;
+    X509_up_ref(&certificate);
+    std::shared_ptr<X509> shared{&certificate, [this, digest](X509* last) { drop(digest, last); }};
+    known = shared;
+    return shared;
+  }
+
+  std::size_t size() {
+    const std::lock_guard lock{mutex_};
+    return known_.size();
+  }
+
+ private:
+  using Digest = decltype(certificate_sha256(std::declval<const X509&>()));
+
+  void drop(const Digest& digest, X509* last) {
+    {
+      const std::lock_guard lock{mutex_};
+      const auto found = known_.find(digest);
+      // Another thread may have brought it anew.
+      if (found != known_.end() && found->second.expired()) known_.erase(found);
+    }
+    X509_free(last);
+  }
+
+  std::mutex mutex_;
+  std::map<Digest, std::weak_ptr<X509>> known_;  // guarded by mutex_
+};
+
 std::vector<unsigned char> encode(const X509& certificate) {
   const int size = i2d_X509(&certificate, nullptr);
   check(size > 0, "a certificate that was decoded can be encoded");
@@ -92,15 +135,16 @@ X509Ptr decode(const std::vector<unsigned char>& der) {
 
 }  // namespace
 
-PackedIdentity::PackedIdentity(std::shared_ptr<const OpenIdentity> open, PackedKey key)
-    : key_(std::move(key)) {
-  const int count = sk_X509_num(open->intermediates.get());
-  chain_.reserve(static_cast<std::size_t>(count) + 1);
-  chain_.push_back(encode(*open->leaf));
+PackedIdentity::PackedIdentity(OpenIdentity open, PackedKey key)
+    : key_(std::move(key)), leaf_(encode(*open.leaf)) {
+  const int count = sk_X509_num(open.intermediates.get());
   for (int i = 0; i < count; ++i) {
-    chain_.push_back(encode(*sk_X509_value(open->intermediates.get(), i)));
+    X509& each = *sk_X509_value(open.intermediates.get(), i);
+    intermediates_.push_back(Intermediates::of_process().share(each));
   }
-  OpenIdentities::of_process().put_if_room(this, std::move(open));
+  open.intermediates = intermediates();
+  OpenIdentities::of_process().put_if_room(this,
+                                           std::make_shared<const OpenIdentity>(std::move(open)));
 }
 
 PackedIdentity::~PackedIdentity() { OpenIdentities::of_process().forget(this); }
@@ -116,20 +160,25 @@ std::shared_ptr<const OpenIdentity> PackedIdentity::open() const {
 std::shared_ptr<const OpenIdentity> PackedIdentity::unpack() const {
   const CleanErrorQueue clean;
   auto made = std::make_shared<OpenIdentity>();
-  made->leaf = decode(chain_.front());
+  made->leaf = decode(leaf_);
   made->key = key_.open();
   if (made->leaf == nullptr || made->key == nullptr) return nullptr;
-  made->intermediates.reset(sk_X509_new_null());
-  check(made->intermediates != nullptr);
-  for (std::size_t i = 1; i < chain_.size(); ++i) {
-    X509Ptr one = decode(chain_[i]);
-    if (one == nullptr) return nullptr;
-    check(sk_X509_push(made->intermediates.get(), one.get()) > 0);
-    static_cast<void>(one.release());
-  }
+  made->intermediates = intermediates();
   return made;
 }
 
+X509StackPtr PackedIdentity::intermediates() const {
+  X509StackPtr stack{sk_X509_new_null()};
+  check(stack != nullptr);
+  for (const auto& each : intermediates_) {
+    X509_up_ref(each.get());
+    check(sk_X509_push(stack.get(), each.get()) > 0);
+  }
+  return stack;
+}
+
 std::size_t PackedIdentity::count_open() { return OpenIdentities::of_process().size(); }
+
+std::size_t PackedIdentity::count_intermediates() { return Intermediates::of_process().size(); }
 
 }  // namespace handfast::pki

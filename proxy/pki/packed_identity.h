@@ -4,7 +4,9 @@
 //
 // Of all packed ones of the process the kMostOpen that were used last are open; to open another
 // takes 0.2 ms, of which OpenSSL 3.0 spends most on looking for a decoder of the public key. With
-// no more of them than that, all are open from the beginning.
+// no more of them than that, all are open from the beginning. Intermediates stay open, each once
+// for all who send it: they are few, and a long chain would cost its length again with each
+// opening.
 //
 // Immutable; any number of threads may use one. The key's bytes are wiped when they go.
 
@@ -30,7 +32,7 @@ class PackedIdentity {
   static constexpr std::size_t kMostOpen = 1024;
 
   // `key`: of the one that `open` has.
-  PackedIdentity(std::shared_ptr<const OpenIdentity> open, PackedKey key);
+  PackedIdentity(OpenIdentity open, PackedKey key);
   PackedIdentity(const PackedIdentity&) = delete;
   PackedIdentity& operator=(const PackedIdentity&) = delete;
   ~PackedIdentity();
@@ -44,10 +46,15 @@ class PackedIdentity {
 
   // How many of the process are open.
   [[nodiscard]] static std::size_t count_open();
+  // How many different intermediates they send.
+  [[nodiscard]] static std::size_t count_intermediates();
 
  private:
-  std::vector<std::vector<unsigned char>> chain_;  // leaf first
+  [[nodiscard]] X509StackPtr intermediates() const;
+
   PackedKey key_;
+  std::vector<unsigned char> leaf_;
+  std::vector<std::shared_ptr<X509>> intermediates_;  // in sending order
 };
 
 }  // namespace handfast::pki

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "proxy/pki/identity.h"
@@ -90,10 +92,49 @@ TEST_F(PackedIdentityTest, KeepsAsManyOpenAsWereUsedLast) {
   EXPECT_EQ(PackedIdentity::count_open(), PackedIdentity::kMostOpen);
 }
 
+// So a long chain doesn't cost its length again with each opening.
+TEST_F(PackedIdentityTest, IntermediatesStayOpenOnceForAllWhoSendThem) {
+  const TestAuthority lower = issuing_.intermediate("lower");
+  const auto many = load_many(issuing_.issue("a.svc"), 2);
+  const auto longer = load(lower.issue("b.svc"));
+  const auto first = many.front()->open();
+  const auto opened = many.back()->open();
+  const auto third = longer->open();
+
+  EXPECT_EQ(PackedIdentity::count_intermediates(), 2U);
+  EXPECT_EQ(sk_X509_value(opened->intermediates.get(), 0),
+            sk_X509_value(first->intermediates.get(), 0));
+  ASSERT_EQ(sk_X509_num(third->intermediates.get()), 2);
+  EXPECT_EQ(X509_cmp(sk_X509_value(third->intermediates.get(), 0), lower.certificate().x509()), 0);
+  EXPECT_EQ(sk_X509_value(third->intermediates.get(), 1),
+            sk_X509_value(first->intermediates.get(), 0));
+}
+
+TEST_F(PackedIdentityTest, ManyThreadsOpenAndDropThem) {
+  const auto leaf = issuing_.issue("a.svc");
+  const auto crowd = load_many(leaf, 2);
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int n = 0; n < 4; ++n) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) {
+        const auto open = (i % 2 == 0 ? load(leaf) : crowd.back())->open();
+        wrong += open != nullptr && sk_X509_num(open->intermediates.get()) == 1 ? 0 : 1;
+        static_cast<void>(crowd[static_cast<std::size_t>(i)]->open());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+
+  EXPECT_EQ(wrong, 0);
+  EXPECT_LE(PackedIdentity::count_open(), PackedIdentity::kMostOpen);
+}
+
 TEST_F(PackedIdentityTest, WhatIsGoneIsNotOpen) {
   static_cast<void>(load_many(issuing_.issue("a.svc"), 2));
 
   EXPECT_EQ(PackedIdentity::count_open(), 0U);
+  EXPECT_EQ(PackedIdentity::count_intermediates(), 0U);
 }
 
 }  // namespace
