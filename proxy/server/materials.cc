@@ -62,8 +62,8 @@ Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPa
   Cached<pki::Identity>& cached = identities_[files.certificate + '\n' + files.key + '\n' +
                                               files.passphrases + '\n' + files.ocsp];
   if (auto object = cached.object.lock()) return Loaded<pki::Identity>{object, cached.hash};
-  const auto certificate = read_file(root_ + "/" + files.certificate, kMaxPemBytes);
-  if (!certificate) return fail(certificate.error());
+  auto certificate = read_file(root_ + "/" + files.certificate, kMaxPemBytes);
+  if (!certificate) return fail(std::move(certificate.error()));
   pki::Passphrases passphrases;
   if (!files.passphrases.empty()) {
     auto read = read_passphrases(root_ + "/" + files.passphrases);
@@ -71,11 +71,14 @@ Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPa
     passphrases = std::move(*read);
   }
   auto loaded = load_identity(files, *certificate, passphrases.lines());
+  std::string hash = config::sha256_hex(*certificate);
+  // Of PKCS#12 it has the key, maybe under no passphrase.
+  ::explicit_bzero(certificate->data(), certificate->size());
   if (!loaded) return within(files.certificate, loaded.error());
   if (!files.ocsp.empty()) loaded = staple(std::move(*loaded), files.ocsp);
   // The chain that is sent belongs to what we present; the key is told by its certificate, and a
   // passphrase is no part of it.
-  cached = {*loaded, config::sha256_hex(*certificate)};
+  cached = {*loaded, std::move(hash)};
   return Loaded<pki::Identity>{*loaded, cached.hash};
 }
 
