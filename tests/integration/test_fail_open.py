@@ -4,8 +4,8 @@ one of a client who shows no certificate where one is asked for, or whom an auth
 Half of the requests come over HTTP/2, and each backend is one of HTTP/1.1, HTTP/2 and gRPC in turn.
 
 Under the operator's floor (mutual TLS, with a CRL), since without it a person may well ask for
-plain HTTP by dropping an annotation. HANDFAST_SEED repeats a run; HANDFAST_MUTATIONS says how many
-(500; `./dev soak` takes 10,000)."""
+plain HTTP by dropping an annotation. HANDFAST_SEED repeats a run; HANDFAST_MUTATIONS says how many,
+10 at least (500; `./dev soak` takes 10,000)."""
 
 import copy
 import json
@@ -25,7 +25,8 @@ from harness.pki import Authority, from_now  # noqa: E402
 
 SEED = int(os.environ.get("HANDFAST_SEED") or random.SystemRandom().randrange(10**6))
 MUTATIONS = int(os.environ.get("HANDFAST_MUTATIONS", "500"))
-TENANTS = 10  # each round alters one thing of each
+TENANTS = 10  # each round alters one thing of each, the last one of those that are left
+ENOUGH = 100  # alterations, to say that some disturb and some don't
 
 PROTOCOLS = ("HTTP/1.1", "HTTP/2", "gRPC")
 GRPC = [("content-type", "application/grpc"), ("te", "trailers")]
@@ -311,12 +312,13 @@ class FailOpen(unittest.TestCase):
 
     def test_one_thing_altered_opens_nothing(self):
         rng = random.Random(SEED)
-        tenants = [f"t{number}" for number in range(TENANTS)]
-        originals = {tenant: self.documents(tenant) for tenant in tenants}
+        everybody = [f"t{number}" for number in range(TENANTS)]
+        originals = {tenant: self.documents(tenant) for tenant in everybody}
         print(f"\nHANDFAST_SEED={SEED}", file=sys.stderr)
         served = 0
-        for _ in range(0, self.share, TENANTS):
-            for tenant in tenants:
+        for before in range(0, self.share, TENANTS):
+            tenants = everybody[:self.share - before]
+            for tenant in everybody:
                 self.handfast.apply(tenant, originals[tenant])
             self.handfast.barrier()
             for tenant in tenants:
@@ -343,8 +345,9 @@ class FailOpen(unittest.TestCase):
                 self.assertEqual(self.faults(), [], f"after {done}")
             del self.good.seen[:]
         # Most single changes disturb another host than the good one, or nothing.
-        self.assertGreater(served, self.share // 4)
-        self.assertLess(served, self.share)
+        if self.share >= ENOUGH:
+            self.assertGreater(served, self.share // 4)
+            self.assertLess(served, self.share)
         self.assertEqual(self.handfast.get("unclaimed.test").status, 404)
         self.assertTrue(self.nowhere.seen, "it was the one for any host that answered")
 
