@@ -4,12 +4,6 @@
 #include <limits>
 
 namespace handfast::config {
-namespace {
-
-constexpr std::string_view kMissing = "is missing";
-
-}  // namespace
-
 void Problem::set(int line, std::string_view path, std::string_view what) {
   if (error_) return;
   std::string detail = "line " + std::to_string(line) + ": ";

@@ -21,6 +21,8 @@
 
 namespace handfast::config {
 
+inline constexpr std::string_view kMissing = "is missing";
+
 class Problem {
  public:
   void set(int line, std::string_view path, std::string_view what);
@@ -33,6 +35,9 @@ class Problem {
 
 // "routes[2]".
 [[nodiscard]] std::string element_path(std::string_view list, std::size_t index);
+
+// The text of a scalar; anything else is a problem.
+[[nodiscard]] std::string scalar_text(const Node& node, std::string_view path, Problem& problem);
 
 class Fields {
  public:
@@ -79,8 +84,21 @@ class Fields {
   // The same of a list that must be there.
   template <class Read>
   auto required_maps(std::string_view name, Read read) {
-    if (find_list(name) == nullptr) problem(name, "is missing");
+    if (find_list(name) == nullptr) problem(name, kMissing);
     return maps(name, read);
+  }
+
+  // The map `name`, which must be there and whose names are data: `read(key, text)` answers what is
+  // wrong with an entry, nothing if it is good.
+  template <class Read>
+  void required_entries(std::string_view name, Read read) {
+    const Node* map = find_map(name);
+    if (map == nullptr) return problem(name, kMissing);
+    for (const auto& [key, value] : map->map) {
+      const std::string path = path_of(name) + "[" + key + "]";
+      const std::string_view what = read(key, scalar_text(value, path, problem_));
+      if (!what.empty()) problem_.set(value.line, path, what);
+    }
   }
 
   // The value of `name` if it is there; null pointer if not. For maps and lists.
@@ -123,8 +141,5 @@ auto read_document(std::string_view text, Read read)
   if (problem.is_set()) return fail(problem.error());
   return value;
 }
-
-// The text of a scalar; anything else is a problem.
-[[nodiscard]] std::string scalar_text(const Node& node, std::string_view path, Problem& problem);
 
 }  // namespace handfast::config

@@ -197,7 +197,7 @@ TcpPort read_tcp(Fields& fields) {
   if (auto route = fields.map("route", read_stream)) {
     tcp.route = *std::move(route);
   } else {
-    fields.problem("route", "is missing");
+    fields.problem("route", kMissing);
   }
   return tcp;
 }
@@ -320,12 +320,47 @@ Shard read_shard(Fields& fields) {
   return {};
 }
 
-std::string read_hash(const Node& node, const std::string& path, Problem& problem) {
-  std::string hash = scalar_text(node, path, problem);
-  if (hash.size() != kSha256HexLength || hash.find_first_not_of(kHexDigits) != std::string::npos) {
-    problem.set(node.line, path, "must be a sha256 in 64 lower-case hex digits");
-  }
-  return hash;
+std::string_view problem_of_hash(std::string_view hash) {
+  if (hash.size() == kSha256HexLength && hash.find_first_not_of(kHexDigits) == hash.npos) return {};
+  return "must be a sha256 in 64 lower-case hex digits";
+}
+
+bool is_shard_name(std::string_view name) {
+  return name.starts_with("host/") || name.starts_with("service/") || name.starts_with("tls/") ||
+         name.starts_with("tcp/") || name == "front/";
+}
+
+Bucket read_bucket(Fields& fields) {
+  read_format(fields);
+  if (fields.text("kind") != kKindBucket) fields.problem("kind", "must be bucket");
+  Bucket bucket;
+  fields.required_entries("shards", [&bucket](const std::string& name, std::string hash) {
+    if (!is_shard_name(name)) return std::string_view{"is not the name of a shard"};
+    const std::string_view problem = problem_of_hash(hash);
+    bucket.emplace(name, std::move(hash));
+    return problem;
+  });
+  return bucket;
+}
+
+Index read_index(Fields& fields) {
+  read_format(fields);
+  if (fields.text("kind") != kKindIndex) fields.problem("kind", "must be index");
+  Index index;
+  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  index.generation = fields.number("generation", 1, kMost);
+  index.time = static_cast<std::int64_t>(fields.number("time", 0, kMost));
+  index.default_certificate = fields.map("default_certificate", read_key_pair);
+  fields.required_entries("buckets", [&index](const std::string& name, std::string hash) {
+    if (name.size() != 2 || name.find_first_not_of(kHexDigits) != name.npos) {
+      return std::string_view{"must be called by two lower-case hex digits"};
+    }
+    const std::size_t number = 16 * kHexDigits.find(name[0]) + kHexDigits.find(name[1]);
+    const std::string_view problem = problem_of_hash(hash);
+    index.buckets[number] = std::move(hash);
+    return problem;
+  });
+  return index;
 }
 
 // The shards of one list of a standalone file.
@@ -340,6 +375,20 @@ void read_shards(Fields& fields, std::string_view name, Read read, std::vector<S
     return shard;
   });
   std::ranges::move(more, std::back_inserter(shards));
+}
+
+Standalone read_standalone(Fields& fields) {
+  read_format(fields);
+  Standalone standalone;
+  standalone.default_certificate = fields.map("default_certificate", read_key_pair);
+  read_shards(fields, "hosts", read_host, standalone.shards);
+  read_shards(fields, "services", read_service, standalone.shards);
+  read_shards(fields, "tls", read_tls, standalone.shards);
+  read_shards(fields, "tcp", read_tcp, standalone.shards);
+  if (Front front = read_front(fields); front != Front{}) {
+    standalone.shards.emplace_back(std::move(front));
+  }
+  return standalone;
 }
 
 // Every Service and policy that a route names must be in the file; no shard may be there twice.
@@ -382,92 +431,28 @@ Result<Shard> parse_shard(std::string_view text) {
   return shard;
 }
 
-Result<Bucket> parse_bucket(std::string_view text) {
-  const Result<Node> document = parse_document(text);
-  if (!document) return fail(document.error());
-
-  Problem problem;
-  Fields fields{*document, "", problem};
-  read_format(fields);
-  if (fields.text("kind") != kKindBucket) fields.problem("kind", "must be bucket");
-  Bucket bucket;
-  if (const Node* shards = fields.find_map("shards"); shards != nullptr) {
-    for (const auto& [name, hash] : shards->map) {
-      const std::string path = "shards[" + name + "]";
-      if (!name.starts_with("host/") && !name.starts_with("service/") &&
-          !name.starts_with("tls/") && !name.starts_with("tcp/") && name != "front/") {
-        problem.set(hash.line, path, "is not the name of a shard");
-      }
-      bucket.emplace(name, read_hash(hash, path, problem));
-    }
-  } else {
-    fields.problem("shards", "is missing");
-  }
-  fields.done();
-  if (problem.is_set()) return fail(problem.error());
-  return bucket;
-}
+Result<Bucket> parse_bucket(std::string_view text) { return read_document(text, read_bucket); }
 
 Result<Index> parse_index(std::string_view text) {
-  const Result<Node> document = parse_document(text);
-  if (!document) return fail(document.error());
-
-  Problem problem;
-  Fields fields{*document, "", problem};
-  read_format(fields);
-  if (fields.text("kind") != kKindIndex) fields.problem("kind", "must be index");
-  Index index;
-  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  index.generation = fields.number("generation", 1, kMost);
-  index.time = static_cast<std::int64_t>(fields.number("time", 0, kMost));
-  index.default_certificate = fields.map("default_certificate", read_key_pair);
-  if (const Node* buckets = fields.find_map("buckets"); buckets != nullptr) {
-    for (const auto& [name, hash] : buckets->map) {
-      const std::string path = "buckets[" + name + "]";
-      if (name.size() != 2 || name.find_first_not_of(kHexDigits) != std::string::npos) {
-        problem.set(hash.line, path, "must be called by two lower-case hex digits");
-        break;
-      }
-      const std::size_t number = 16 * kHexDigits.find(name[0]) + kHexDigits.find(name[1]);
-      index.buckets[number] = read_hash(hash, path, problem);
-    }
-  } else {
-    fields.problem("buckets", "is missing");
-  }
-  fields.done();
-  if (problem.is_set()) return fail(problem.error());
-  if (index.default_certificate) {
-    if (Status valid = validate(*index.default_certificate, FilePaths::BelowTls); !valid) {
-      return within("default_certificate", std::move(valid.error()));
-    }
+  Result<Index> index = read_document(text, read_index);
+  if (!index || !index->default_certificate) return index;
+  if (Status valid = validate(*index->default_certificate, FilePaths::BelowTls); !valid) {
+    return within("default_certificate", std::move(valid.error()));
   }
   return index;
 }
 
 Result<Standalone> parse_standalone(std::string_view text) {
-  const Result<Node> document = parse_document(text);
-  if (!document) return fail(document.error());
-
+  Result<Standalone> standalone = read_document(text, read_standalone);
+  if (!standalone) return standalone;
   Problem problem;
-  Fields fields{*document, "", problem};
-  read_format(fields);
-  Standalone standalone;
-  standalone.default_certificate = fields.map("default_certificate", read_key_pair);
-  read_shards(fields, "hosts", read_host, standalone.shards);
-  read_shards(fields, "services", read_service, standalone.shards);
-  read_shards(fields, "tls", read_tls, standalone.shards);
-  read_shards(fields, "tcp", read_tcp, standalone.shards);
-  if (Front front = read_front(fields); front != Front{}) {
-    standalone.shards.emplace_back(std::move(front));
-  }
-  fields.done();
-  if (!problem.is_set()) check_references(standalone.shards, problem);
+  check_references(standalone->shards, problem);
   if (problem.is_set()) return fail(problem.error());
-  if (standalone.default_certificate) {
-    const Status valid = validate(*standalone.default_certificate, FilePaths::Relative);
+  if (standalone->default_certificate) {
+    const Status valid = validate(*standalone->default_certificate, FilePaths::Relative);
     if (!valid) return within("default_certificate", valid.error());
   }
-  for (Shard& shard : standalone.shards) {
+  for (Shard& shard : standalone->shards) {
     auto* host = std::get_if<VirtualHost>(&shard);
     if (host == nullptr) continue;
     std::stable_sort(host->routes.begin(), host->routes.end(), [](const Route& a, const Route& b) {
