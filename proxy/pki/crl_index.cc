@@ -14,6 +14,13 @@
 namespace handfast::pki {
 namespace {
 
+// Of DER; borrows its bytes. The tag is -1 where it isn't a universal one.
+struct Element {
+  int tag = -1;
+  std::span<const unsigned char> all;
+  std::span<const unsigned char> content;
+};
+
 // RFC 5280 allows 20 bytes; some authorities exceed it.
 constexpr std::size_t kMaxSerialBytes = 256;
 // Verified issuers' keys remembered for each list; more than this is no honest hierarchy, and is
@@ -100,6 +107,75 @@ std::span<const unsigned char> part_bytes(const STACK_OF(ASN1_TYPE) * parts, int
   return {ASN1_STRING_get0_data(bytes), static_cast<std::size_t>(ASN1_STRING_length(bytes))};
 }
 
+// The next element of `der`, by which it becomes shorter; nothing if there is none whose length is
+// told before it.
+std::optional<Element> take_element(std::span<const unsigned char>& der) {
+  if (der.empty()) return std::nullopt;
+  const unsigned char* content = der.data();
+  long size = 0;
+  int tag = 0;
+  int tag_class = 0;
+  const int form =
+      ASN1_get_object(&content, &size, &tag, &tag_class, static_cast<long>(der.size()));
+  constexpr int kError = 0x80;
+  constexpr int kUntold = 0x01;
+  if ((form & (kError | kUntold)) != 0) return std::nullopt;
+  const std::span all = der.first(static_cast<std::size_t>(content - der.data() + size));
+  der = der.subspan(all.size());
+  return Element{.tag = tag_class == V_ASN1_UNIVERSAL ? tag : -1,
+                 .all = all,
+                 .content = {content, static_cast<std::size_t>(size)}};
+}
+
+std::string sequence_of(std::string_view content) {
+  const int size = static_cast<int>(content.size());
+  std::string der(static_cast<std::size_t>(ASN1_object_size(1, size, V_ASN1_SEQUENCE)), '\0');
+  auto* end = reinterpret_cast<unsigned char*>(der.data());
+  ASN1_put_object(&end, 1, size, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
+  return der.replace(der.size() - content.size(), content.size(), content);
+}
+
+void append(std::string& text, std::span<const unsigned char> bytes) {
+  text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+// A list without its entries, and these.
+struct SplitList {
+  std::string rest;
+  std::span<const unsigned char> entries;
+};
+
+// TBSCertList ::= SEQUENCE { version OPTIONAL, signature, issuer, thisUpdate, nextUpdate OPTIONAL,
+// revokedCertificates OPTIONAL, extensions [0] OPTIONAL }: the entries are the SEQUENCE after the
+// times, and only what has no universal tag may follow. Nothing if the list isn't made so.
+std::optional<SplitList> split_list(std::span<const unsigned char> der) {
+  const auto list = take_element(der);
+  if (!list || list->tag != V_ASN1_SEQUENCE || !der.empty()) return std::nullopt;
+  std::span<const unsigned char> parts = list->content;
+  const auto signed_list = take_element(parts);
+  if (!signed_list || signed_list->tag != V_ASN1_SEQUENCE) return std::nullopt;
+  SplitList split;
+  std::string fields;
+  bool after_time = false;
+  for (std::span<const unsigned char> left = signed_list->content; !left.empty();) {
+    const auto field = take_element(left);
+    if (!field) return std::nullopt;
+    if (after_time && field->tag == V_ASN1_SEQUENCE) {
+      split.entries = field->content;
+      append(fields, left);
+      const auto next = take_element(left);
+      if (next && next->tag >= 0) return std::nullopt;
+      break;
+    }
+    after_time = field->tag == V_ASN1_UTCTIME || field->tag == V_ASN1_GENERALIZEDTIME;
+    append(fields, field->all);
+  }
+  fields = sequence_of(fields);
+  append(fields, parts);
+  split.rest = sequence_of(fields);
+  return split;
+}
+
 X509AlgorPtr algorithm_in(const STACK_OF(ASN1_TYPE) * parts, int index) {
   const std::span<const unsigned char> der = part_bytes(parts, index);
   const unsigned char* cursor = der.data();
@@ -144,8 +220,14 @@ const Revocation* SerialIndex::find(const ASN1_INTEGER* serial) const {
 
 Result<std::unique_ptr<const CrlIndex>> CrlIndex::load(std::span<const unsigned char> der) {
   const CleanErrorQueue clean;
-  const unsigned char* cursor = der.data();
-  const X509CrlPtr crl{d2i_X509_CRL(nullptr, &cursor, static_cast<long>(der.size()))};
+  // OpenSSL's form of an entry is eight times as large as its bytes: it reads one at a time.
+  const std::optional<SplitList> split = split_list(der);
+  const std::span<const unsigned char> rest =
+      split ? std::span(reinterpret_cast<const unsigned char*>(split->rest.data()),
+                        split->rest.size())
+            : der;
+  const unsigned char* cursor = rest.data();
+  const X509CrlPtr crl{d2i_X509_CRL(nullptr, &cursor, static_cast<long>(rest.size()))};
   if (!crl) {
     std::string why = drain_openssl_errors();
     cursor = der.data();
@@ -153,15 +235,20 @@ Result<std::unique_ptr<const CrlIndex>> CrlIndex::load(std::span<const unsigned 
     if (certificate) return fail(Reason::BadCrl, "is a certificate, not a revocation list");
     return fail(Reason::BadCrl, "is not a revocation list: " + why);
   }
-  if (cursor != der.data() + der.size()) {
+  if (cursor != rest.data() + rest.size()) {
     return fail(Reason::BadCrl, "holds bytes after the revocation list");
   }
   std::unique_ptr<CrlIndex> index(new CrlIndex);
   Status status = index->read_times_and_name(*crl);
   if (status) status = index->read_extensions(*crl);
-  if (status) status = index->read_entries(*crl);
-  if (status) status = index->keep_signed_bytes(der);
+  if (status) {
+    status = split ? index->read_entries(split->entries)
+                   : index->read_entries(X509_CRL_get_REVOKED(crl.get()));
+  }
+  if (status) status = index->keep_signed_bytes(der, rest);
   if (!status) return fail(std::move(status.error()));
+  index->serials_.sort();
+  index->info_.entries = index->serials_.size();
   return std::unique_ptr<const CrlIndex>(std::move(index));
 }
 
@@ -223,41 +310,59 @@ Status CrlIndex::read_extensions(const X509_CRL& crl) {
   return {};
 }
 
-Status CrlIndex::read_entries(X509_CRL& crl) {
-  STACK_OF(X509_REVOKED)* entries = X509_CRL_get_REVOKED(&crl);
-  for (int i = 0; entries != nullptr && i < sk_X509_REVOKED_num(entries); ++i) {
-    const X509_REVOKED* entry = sk_X509_REVOKED_value(entries, i);
-    for (int e = 0; e < X509_REVOKED_get_ext_count(entry); ++e) {
-      X509_EXTENSION* extension = X509_REVOKED_get_ext(entry, e);
-      const int type = OBJ_obj2nid(X509_EXTENSION_get_object(extension));
-      if (type == NID_certificate_issuer) {
-        return fail(Reason::BadCrl, "is an indirect CRL: an entry names another issuer");
-      }
-      if (X509_EXTENSION_get_critical(extension) != 0 && type != NID_crl_reason &&
-          type != NID_invalidity_date && type != NID_hold_instruction_code) {
-        return fail(Reason::BadCrl,
-                    "has an entry with a critical extension that is not understood");
-      }
+Status CrlIndex::read_entries(std::span<const unsigned char> der) {
+  std::size_t count = 0;
+  for (std::span<const unsigned char> left = der; take_element(left);) ++count;
+  serials_.reserve(count);
+  const unsigned char* cursor = der.data();
+  const unsigned char* end = cursor + der.size();
+  while (cursor != end) {
+    const X509RevokedPtr entry{d2i_X509_REVOKED(nullptr, &cursor, end - cursor)};
+    if (!entry) {
+      return fail(Reason::BadCrl, "is not a revocation list: " + drain_openssl_errors());
     }
-    auto reason = extension_of<Asn1EnumeratedPtr>(entry, X509_REVOKED_get_ext_d2i, NID_crl_reason);
-    if (!reason) return fail(std::move(reason.error()));
-    const long code = *reason ? ASN1_ENUMERATED_get(reason->get()) : -1;
-    // Of use in a delta CRL only: the entry left the list, it is no revocation.
-    if (code == kRemoveFromCrl) continue;
-    const UnixSeconds date = to_unix(X509_REVOKED_get0_revocationDate(entry)).value_or(0);
-    if (!serials_.add(X509_REVOKED_get0_serialNumber(entry), date,
-                      static_cast<std::int16_t>(code >= 0 && code <= 10 ? code : -1))) {
-      return fail(Reason::BadCrl, "has an entry whose serial number is too long");
+    if (Status status = read_entry(*entry); !status) return status;
+  }
+  return {};
+}
+
+Status CrlIndex::read_entries(const STACK_OF(X509_REVOKED) * entries) {
+  for (int i = 0; entries != nullptr && i < sk_X509_REVOKED_num(entries); ++i) {
+    if (Status status = read_entry(*sk_X509_REVOKED_value(entries, i)); !status) return status;
+  }
+  return {};
+}
+
+Status CrlIndex::read_entry(const X509_REVOKED& entry) {
+  for (int e = 0; e < X509_REVOKED_get_ext_count(&entry); ++e) {
+    X509_EXTENSION* extension = X509_REVOKED_get_ext(&entry, e);
+    const int type = OBJ_obj2nid(X509_EXTENSION_get_object(extension));
+    if (type == NID_certificate_issuer) {
+      return fail(Reason::BadCrl, "is an indirect CRL: an entry names another issuer");
+    }
+    if (X509_EXTENSION_get_critical(extension) != 0 && type != NID_crl_reason &&
+        type != NID_invalidity_date && type != NID_hold_instruction_code) {
+      return fail(Reason::BadCrl, "has an entry with a critical extension that is not understood");
     }
   }
-  serials_.sort();
-  info_.entries = serials_.size();
+  auto reason = extension_of<Asn1EnumeratedPtr>(&entry, X509_REVOKED_get_ext_d2i, NID_crl_reason);
+  if (!reason) return fail(std::move(reason.error()));
+  const long code = *reason ? ASN1_ENUMERATED_get(reason->get()) : -1;
+  // Of use in a delta CRL only: the entry left the list, it is no revocation.
+  if (code == kRemoveFromCrl) return {};
+  const UnixSeconds date = to_unix(X509_REVOKED_get0_revocationDate(&entry)).value_or(0);
+  if (!serials_.add(X509_REVOKED_get0_serialNumber(&entry), date,
+                    static_cast<std::int16_t>(code >= 0 && code <= 10 ? code : -1))) {
+    return fail(Reason::BadCrl, "has an entry whose serial number is too long");
+  }
   return {};
 }
 
 // CertificateList ::= SEQUENCE { tbsCertList, signatureAlgorithm, signatureValue }. Read a second
-// time as "a sequence of anything", which keeps the three as bytes.
-Status CrlIndex::keep_signed_bytes(std::span<const unsigned char> der) {
+// time as "a sequence of anything", which keeps the three as bytes. `rest`: the list, with or
+// without its entries.
+Status CrlIndex::keep_signed_bytes(std::span<const unsigned char> der,
+                                   std::span<const unsigned char> rest) {
   signed_parts_ = sequence_parts(der);
   const std::array<int, 3> types{V_ASN1_SEQUENCE, V_ASN1_SEQUENCE, V_ASN1_BIT_STRING};
   for (int i = 0; i < 3; ++i) {
@@ -270,7 +375,8 @@ Status CrlIndex::keep_signed_bytes(std::span<const unsigned char> der) {
 
   // RFC 5280 5.1.1.2: the algorithm stands twice, and only the inner one is signed. The version in
   // front of it is optional.
-  const Asn1TypesPtr signed_list = sequence_parts(part_bytes(signed_parts_.get(), 0));
+  const Asn1TypesPtr parts = sequence_parts(rest);
+  const Asn1TypesPtr signed_list = sequence_parts(part_bytes(parts.get(), 0));
   const bool has_version = part_type(signed_list.get(), 0) == V_ASN1_INTEGER;
   const X509AlgorPtr inner = algorithm_in(signed_list.get(), has_version ? 1 : 0);
   if (algorithm_ == nullptr || inner == nullptr ||

@@ -41,6 +41,7 @@ class SerialIndex {
  public:
   // False if the serial is longer than any sane one, or the pool is full.
   [[nodiscard]] bool add(const ASN1_INTEGER* serial, UnixSeconds date, std::int16_t reason);
+  void reserve(std::size_t count) { entries_.reserve(count); }
   void sort();
   [[nodiscard]] const Revocation* find(const ASN1_INTEGER* serial) const;
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
@@ -79,8 +80,10 @@ class CrlIndex {
   CrlIndex() = default;
   Status read_times_and_name(const X509_CRL& crl);
   Status read_extensions(const X509_CRL& crl);
-  Status read_entries(X509_CRL& crl);
-  Status keep_signed_bytes(std::span<const unsigned char> der);
+  Status read_entries(std::span<const unsigned char> der);
+  Status read_entries(const STACK_OF(X509_REVOKED) * entries);
+  Status read_entry(const X509_REVOKED& entry);
+  Status keep_signed_bytes(std::span<const unsigned char> der, std::span<const unsigned char> rest);
   [[nodiscard]] Scope scope_of_point(const X509& certificate, std::string& why) const;
   [[nodiscard]] bool signature_verifies(const X509& issuer) const;
 

@@ -95,6 +95,40 @@ TEST_F(CrlSetTest, RefusesBytesThatAreNoListWithASentence) {
             std::string::npos);
 }
 
+// The entries are read apart from the rest of the list.
+TEST_F(CrlSetTest, RefusesEntriesThatAreDamagedOrStandElsewhere) {
+  const std::string der = root_.crl_der({&orders_}, {.next_update = kYear2026});
+  const std::string time = "\x17\x0d";
+  const std::size_t size = time.size() + 13;
+  const std::size_t next_update = der.find(time, der.find(time) + size);
+  const std::size_t entries = next_update + size;
+  const std::size_t entries_size = 2 + static_cast<unsigned char>(der[entries + 1]);
+  ASSERT_LT(entries_size, 130u);
+  ASSERT_EQ(der[entries], '\x30');
+  const std::size_t date = der.find(time, entries);
+  ASSERT_LT(date, entries + entries_size);
+
+  std::string damaged = der;
+  damaged[date] = '\x04';
+  EXPECT_NE(refusal(damaged).find("not a revocation list"), std::string::npos);
+  damaged = der;
+  ++damaged[entries + 3];  // the entry's length
+  EXPECT_NE(refusal(damaged).find("not a revocation list"), std::string::npos);
+  damaged = der;
+  damaged.replace(next_update, size + entries_size,
+                  der.substr(entries, entries_size) + der.substr(next_update, size));
+  EXPECT_NE(refusal(damaged).find("not a revocation list"), std::string::npos);
+}
+
+TEST_F(CrlSetTest, TakesAListWhoseLengthIsNotToldBeforeIt) {
+  const std::string der = root_.crl_der({&orders_});
+  const std::size_t header = 2u + (static_cast<unsigned char>(der[1]) & 0x7fu);
+  const std::string untold = "\x30\x80" + der.substr(header) + std::string(2, '\0');
+
+  EXPECT_EQ(ask(untold, orders_), Answer::Revoked);
+  EXPECT_EQ(ask(untold, billing_), Answer::Good);
+}
+
 TEST_F(CrlSetTest, RefusesDeltaAndIndirectLists) {
   EXPECT_NE(refusal(root_.crl_pem({}, {.extensions = {{"deltaCRL", "critical,DER:020101"}}}))
                 .find("delta CRL"),
