@@ -326,7 +326,7 @@ void Worker::judge(std::vector<upstream::JudgeRequest> requests) {
     loop_->post([this, shared_requests, verdicts = std::move(verdicts)] {
       for (std::size_t i = 0; i < verdicts.size(); ++i) {
         const upstream::JudgeRequest& request = (*shared_requests)[i];
-        pool_.on_judged(request.connection, *request.policy, verdicts[i]);
+        pool_.on_judged(request.connection, request.policy, verdicts[i]);
       }
     });
   });

@@ -113,6 +113,11 @@ class TlsStream final : public net::Stream {
     verdict_ = std::move(verdict);
     peer_ = std::move(leaf);
   }
+  // Upstream: the peer passed under newer trust, by the same rules; tickets that come now say so.
+  void move_to(std::shared_ptr<const UpstreamPolicy> policy, const pki::Verdict& verdict) {
+    policy_ = std::move(policy);
+    verdict_ = verdict;
+  }
   void note_shown_chain(STACK_OF(X509) * chain) {
     if (keeps_shown_chain_) shown_chain_.reset(X509_chain_up_ref(chain));
   }

@@ -84,7 +84,7 @@ class Pool {
   // no longer allows, and has the rest judged under the new trust.
   void on_snapshot(const route::Snapshot& snapshot,
                    const std::unordered_set<std::string>& policies);
-  void on_judged(std::uint64_t connection, const tls::UpstreamPolicy& policy,
+  void on_judged(std::uint64_t connection, const std::shared_ptr<const tls::UpstreamPolicy>& policy,
                  const pki::Verdict& verdict);
 
   // About once a second: closes connections whose certificates have expired, whose audit is over,

@@ -124,21 +124,25 @@ void Pool::hold_to(Connection& connection, PolicyPtr policy, Review& review) {
        connection.tls_->stapled(), std::move(policy)});
 }
 
-void Pool::on_judged(std::uint64_t id, const tls::UpstreamPolicy& policy,
-                     const pki::Verdict& verdict) {
+void Pool::on_judged(std::uint64_t id, const PolicyPtr& policy, const pki::Verdict& verdict) {
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return;
   Connection& connection = *found->second;
   if (verdict.ok()) {
-    connection.epoch_ = policy.epoch;
+    connection.epoch_ = policy->epoch;
     connection.distrusted_.reset();
     connection.valid_until_ = verdict.valid_until;
     connection.would_refuse_ = verdict.would_refuse;
+    if (policy->key == connection.facts_.policy->key) {
+      // Else a connection of days would keep the CRLs of the day that it was made.
+      connection.facts_.policy = policy;
+      connection.tls_->move_to(policy, verdict);
+    }
     return;
   }
-  if (policy.trust_drain && connection.in_use()) {
+  if (policy->trust_drain && connection.in_use()) {
     connection.superseded_ = true;  // takes no new request
-    Monotonic end = loop_.now() + *policy.trust_drain;
+    Monotonic end = loop_.now() + *policy->trust_drain;
     if (connection.distrusted_) end = std::min(end, connection.distrusted_->end);
     connection.distrusted_ = Connection::Distrust{{verdict.reason, verdict.detail}, end};
     return;

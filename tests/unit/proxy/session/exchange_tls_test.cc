@@ -220,7 +220,7 @@ TEST_F(ExchangeTlsTest, AChainRevokedUnderAnOpenResponseCutsIt) {
   publish(tls_site(revoking), changed_);
   ASSERT_EQ(judging_.size(), 1u);
   loop_->post([&] {
-    pool_.on_judged(judging_[0].connection, *judging_[0].policy,
+    pool_.on_judged(judging_[0].connection, judging_[0].policy,
                     judging_[0].policy->judge(judging_[0].leaf.get(), judging_[0].chain.get(),
                                               nullptr, clock_.unix_now()));
   });
@@ -303,7 +303,7 @@ TEST_F(ExchangeTlsTest, AChainThatASuccessorsTrustRefusesCutsAnOpenResponse) {
   publish(tls_site(revoking), {revoking->name});
   ASSERT_EQ(judging_.size(), 2u);
   loop_->post([&] {
-    pool_.on_judged(judging_[1].connection, *judging_[1].policy,
+    pool_.on_judged(judging_[1].connection, judging_[1].policy,
                     judging_[1].policy->judge(judging_[1].leaf.get(), judging_[1].chain.get(),
                                               nullptr, clock_.unix_now()));
   });

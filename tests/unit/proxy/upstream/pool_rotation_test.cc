@@ -135,7 +135,7 @@ class PoolTrustDrainTest : public PoolRotationTest {
     policy->trust_drain = drain;
     pool_.on_snapshot(snapshot_with(policy), changed_);
     ASSERT_EQ(judging_.size(), 1u);
-    pool_.on_judged(judging_[0].connection, *judging_[0].policy,
+    pool_.on_judged(judging_[0].connection, judging_[0].policy,
                     {.reason = Reason::Revoked, .detail = "revoked"});
     today_ = std::move(policy);
   }
@@ -242,7 +242,7 @@ TEST_F(PoolAuditTest, ANewTrustThatBelievesThePeerEndsItsAudit) {
   open_busy(user);
   pool_.on_snapshot(snapshot_with(policy_with("key-1", "epoch-2")), changed_);
   ASSERT_EQ(judging_.size(), 1u);
-  pool_.on_judged(judging_[0].connection, *judging_[0].policy, {});
+  pool_.on_judged(judging_[0].connection, judging_[0].policy, {});
   pass(seconds(31));
 
   EXPECT_EQ(user.reason(), Reason::Ok);

@@ -73,9 +73,27 @@ TEST_F(PoolTest, HasIdleConnectionsJudgedWhenTheTrustChanges) {
   const pki::Verdict verdict =
       renewed->judge(judging_[0].leaf.get(), judging_[0].chain.get(), nullptr, clock_.unix_now());
   EXPECT_TRUE(verdict.ok()) << verdict.detail;
-  pool_.on_judged(judging_[0].connection, *judging_[0].policy, verdict);
+  pool_.on_judged(judging_[0].connection, judging_[0].policy, verdict);
 
   EXPECT_NE(take(renewed, user), nullptr);
+}
+
+TEST_F(PoolTest, KeepsNothingOfTheTrustThatAConnectionWasMadeUnder) {
+  RecordingUser user;
+  auto old = policy_with("key-1", "epoch-1");
+  const std::weak_ptr<const tls::UpstreamPolicy> kept = old;
+  open_tls(user, old);
+  exchange_tls(user);
+  const auto renewed = policy_with("key-1", "epoch-2");
+
+  pool_.on_snapshot(snapshot_with(renewed), changed_);
+  ASSERT_EQ(judging_.size(), 1u);
+  pool_.on_judged(judging_[0].connection, judging_[0].policy, {});
+  old.reset();
+  driver_.settle();
+
+  EXPECT_TRUE(kept.expired());
+  EXPECT_EQ(pool_.total(), 1u);
 }
 
 TEST_F(PoolTest, ClosesIdleConnectionsThatFailTheNewTrust) {
@@ -90,7 +108,7 @@ TEST_F(PoolTest, ClosesIdleConnectionsThatFailTheNewTrust) {
   const pki::Verdict verdict =
       revoking->judge(judging_[0].leaf.get(), judging_[0].chain.get(), nullptr, clock_.unix_now());
   EXPECT_EQ(verdict.reason, Reason::Revoked);
-  pool_.on_judged(judging_[0].connection, *judging_[0].policy, verdict);
+  pool_.on_judged(judging_[0].connection, judging_[0].policy, verdict);
 
   EXPECT_EQ(pool_.total(), 0u);
   EXPECT_EQ(causes_, std::vector<std::string>{"trust"});
@@ -105,7 +123,7 @@ TEST_F(PoolTest, TellsTheUserOfAConnectionThatFailsTheNewTrust) {
   pool_.on_snapshot(snapshot_with(policy_with("key-1", "epoch-2")), changed_);
   ASSERT_EQ(judging_.size(), 1u);
 
-  pool_.on_judged(judging_[0].connection, *judging_[0].policy,
+  pool_.on_judged(judging_[0].connection, judging_[0].policy,
                   {.reason = Reason::Revoked, .detail = "revoked"});
 
   EXPECT_EQ(user.reason(), Reason::Revoked);
@@ -436,7 +454,7 @@ TEST_P(ResumedPoolTest, HasAResumedConnectionJudgedWhenTheTrustChanges) {
   const pki::Verdict verdict =
       revoking->judge(judging_[0].leaf.get(), judging_[0].chain.get(), nullptr, clock_.unix_now());
   EXPECT_EQ(verdict.reason, Reason::Revoked);
-  pool_.on_judged(judging_[0].connection, *judging_[0].policy, verdict);
+  pool_.on_judged(judging_[0].connection, judging_[0].policy, verdict);
   EXPECT_EQ(user.reason(), Reason::Revoked);
 
   RecordingUser next;
