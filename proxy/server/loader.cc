@@ -14,8 +14,9 @@
 namespace handfast::server {
 namespace {
 
-// Some megabytes: what reading fewer leaves behind isn't worth a walk through the heap.
+// Some megabytes: what reading less leaves behind isn't worth a walk through the heap.
 constexpr std::size_t kManyShards = 1'000;
+constexpr std::size_t kManyBytes = 2 << 20;
 
 std::string root_of(const Loader::Source& source) {
   if (source.file.empty()) return source.state_directory;
@@ -142,10 +143,13 @@ void Loader::load_now(std::uint64_t number, const Done& done, OnBadShard on_bad)
   }
   report(outcome.rejected, number);
   done({served_now ? number : (present == nullptr ? 0 : present->generation), outcome.rejected});
-  if (outcome.shards_read < kManyShards) return;
+  const bool is_large =
+      materials_.take_bytes_parsed() >= kManyBytes || outcome.shards_read >= kManyShards;
+  if (!is_large) return;
   outcome = {};
   present = nullptr;
-  ::malloc_trim(0);
+  // After what the workers have handed over to be dropped.
+  post([] { ::malloc_trim(0); });
 }
 
 void Loader::load_file() {

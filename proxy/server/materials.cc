@@ -123,6 +123,7 @@ Result<Materials::Loaded<pki::CaBundle>> Materials::ca(const config::FileRef& fi
   std::weak_ptr<const pki::CaBundle>& same = authority_contents_[hash];
   auto object = same.lock();
   if (object == nullptr) {
+    bytes_parsed_ += pem->size();
     auto loaded = pki::CaBundle::load(*pem, clock_.unix_now());
     if (!loaded) return within(file.path, loaded.error());
     object = *std::move(loaded);
@@ -141,6 +142,7 @@ Result<Materials::Loaded<pki::CrlSet>> Materials::crl(const config::FileRef& fil
   std::weak_ptr<const pki::CrlSet>& same = revocation_contents_[hash];
   auto object = same.lock();
   if (object == nullptr) {
+    bytes_parsed_ += bytes->size();
     auto loaded = pki::CrlSet::load(*bytes);
     if (!loaded) return within(file.path, loaded.error());
     object = *std::move(loaded);

@@ -8,11 +8,13 @@
 //
 // Threading: the loader's. Errors: of the operator's material, with the file's path in detail.
 
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "proxy/base/clock.h"
@@ -49,6 +51,8 @@ class Materials {
 
   // Drops what nobody uses any more.
   void collect();
+  // The bytes of the CAs and CRLs that were made into objects since it was asked last.
+  [[nodiscard]] std::size_t take_bytes_parsed() { return std::exchange(bytes_parsed_, 0); }
   // Forgets every path: the files may have changed (a configuration without a controller).
   void forget();
 
@@ -77,6 +81,7 @@ class Materials {
   Cache<pki::CrlSet> revocations_;
   Contents<pki::CaBundle> authority_contents_;
   Contents<pki::CrlSet> revocation_contents_;
+  std::size_t bytes_parsed_ = 0;
 };
 
 }  // namespace handfast::server
