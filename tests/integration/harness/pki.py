@@ -276,6 +276,25 @@ class Authority:
     def crl_der(self, revoked=(), **options):
         return self._crl(revoked, **options).public_bytes(serialization.Encoding.DER)
 
+    def huge_crl_der(self, entries, revoked=(), **options):
+        """One of `entries` entries: those of `revoked`, and others before them. Put together by
+        hand: as objects, a million of them would take minutes."""
+        fields = list(_der_elements(self._crl(revoked or [1], **options).tbs_certlist_bytes))
+        at = next(i for i in range(4, len(fields)) if fields[i][0] == 0x30)  # after the times
+        named = list(_der_elements(fields[at]))
+        date = list(_der_elements(named[0]))[1]
+        # Serials of 16 bytes, the last four of which count.
+        other = _der(0x30, _der(0x02, b"\1" + bytes(15)) + date)
+        count = entries - len(named)
+        others = bytearray(other * count)
+        numbers = b"".join(number.to_bytes(4, "big") for number in range(count))
+        for byte in range(4):
+            others[len(other) - len(date) - 4 + byte::len(other)] = numbers[byte::4]
+        fields[at] = _der(0x30, bytes(others) + b"".join(named))
+        tbs = _der(0x30, b"".join(fields))
+        signature = self.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+        return _der(0x30, tbs + fields[1] + _der(0x03, b"\0" + signature))
+
     def _crl(self, revoked, *, last_update=None, next_update=None, number=None, delta_base=None,
              extensions=(), key=None, identifier=True):
         """`extensions`: more of them, all critical; `key`: not ours, to sign with. Without
@@ -297,6 +316,30 @@ class Authority:
         for extension in extensions:
             builder = builder.add_extension(extension, critical=True)
         return builder.sign(key or self.key, _digest(key or self.key))
+
+
+def _der(tag, content):
+    size = len(content)
+    if size < 128:
+        return bytes([tag, size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(length)]) + length + content
+
+
+def _der_elements(der):
+    """The encodings of what stands in a SEQUENCE, one after the other."""
+    def content(at):
+        size, at = der[at + 1], at + 2
+        if size < 128:
+            return at, at + size
+        start = at + (size & 0x7f)
+        return start, start + int.from_bytes(der[at:start], "big")
+
+    at, end = content(0)
+    while at < end:
+        _, after = content(at)
+        yield der[at:after]
+        at = after
 
 
 def _key_usage(digital_signature=False, key_cert_sign=False, crl_sign=False):
