@@ -69,11 +69,13 @@ class MovedClock final : public Clock {
   std::atomic<UnixSeconds> now_ = SystemClock{}.unix_now();
 };
 
-class ServerTest : public ::testing::Test {
+// A server at a free port, whose answers say how long the body was.
+class OpenServer : public ::testing::Test {
  protected:
-  ServerTest() {
-    ::signal(SIGPIPE, SIG_IGN);
-    auto tls = ServingTls::open({});
+  OpenServer() { ::signal(SIGPIPE, SIG_IGN); }
+
+  void open(const ServingTls::Files& files) {
+    auto tls = ServingTls::open(files);
     check(tls.has_value(), "no TLS");
     tls_ = std::move(*tls);
     const SelfSigned pair = make();
@@ -92,18 +94,23 @@ class ServerTest : public ::testing::Test {
     check(server_ != nullptr, "no free port");
   }
 
+  MovedClock clock_;
+  std::atomic<int> asked_ = 0;
+  std::unique_ptr<ServingTls> tls_;
+  std::string address_;
+  std::unique_ptr<Server> server_;
+};
+
+class ServerTest : public OpenServer {
+ protected:
+  ServerTest() { open({}); }
+
   std::string ask(const std::string& head, const std::string& body, std::string_view end) {
     TlsClient client{address_};
     check(client.connected(), "no connection");
     client.send(head + "\r\n\r\n" + body);
     return client.receive(end);
   }
-
-  const SystemClock clock_;
-  std::atomic<int> asked_ = 0;
-  std::unique_ptr<ServingTls> tls_;
-  std::string address_;
-  std::unique_ptr<Server> server_;
 };
 
 constexpr const char* kPost = "POST /validate?timeout=5s HTTP/1.1\r\nHost: a\r\n";
@@ -205,30 +212,14 @@ TEST_F(ServerTest, ThoseThatOnlyConnectKeepNobodyWaiting) {
 }
 
 // Of a server with a client CA in a file.
-class ServerWithClientCaTest : public ::testing::Test {
+class ServerWithClientCaTest : public OpenServer {
  protected:
   ServerWithClientCaTest() {
-    ::signal(SIGPIPE, SIG_IGN);
     std::filesystem::create_directory(folder_);
     write_client_ca(first_);
     ServingTls::Files files;
     files.client_ca = folder_ / "clients.crt";
-    auto tls = ServingTls::open(files);
-    check(tls.has_value(), "no TLS");
-    tls_ = std::move(*tls);
-    const SelfSigned pair = make();
-    check(tls_->use(pair.certificate, pair.key).has_value(), "no pair");
-    for (int tries = 0; tries < 20 && server_ == nullptr; ++tries) {
-      address_ = free_address();
-      auto opened = Server::open(
-          address_, *tls_,
-          [](const std::string& body) {
-            return Server::Reply{200, "{\"size\":" + std::to_string(body.size()) + "}"};
-          },
-          clock_);
-      if (opened) server_ = std::move(*opened);
-    }
-    check(server_ != nullptr, "no free port");
+    open(files);
   }
   ~ServerWithClientCaTest() override {
     server_.reset();
@@ -249,15 +240,11 @@ class ServerWithClientCaTest : public ::testing::Test {
     return client.receive("}");
   }
 
-  MovedClock clock_;
   const TestAuthority first_{"first"}, second_{"second"};
   const std::filesystem::path folder_ =
       std::filesystem::path{::testing::TempDir()} /
       ("server_" + std::to_string(::testing::UnitTest::GetInstance()->random_seed()) +
        ::testing::UnitTest::GetInstance()->current_test_info()->name());
-  std::unique_ptr<ServingTls> tls_;
-  std::string address_;
-  std::unique_ptr<Server> server_;
 };
 
 TEST_F(ServerWithClientCaTest, NobodyAsksOverAConnectionThatAnotherClientCaLetIn) {
