@@ -79,16 +79,24 @@ void judge(const pki::CertificateChain& chain, const std::shared_ptr<const pki::
   check(verdict.openssl_error != 0 && !verdict.detail.empty() && verdict.valid_until == 0);
 }
 
+pki::OpenIdentity share(const pki::OpenIdentity& open) {
+  check(X509_up_ref(open.leaf.get()) == 1 && EVP_PKEY_up_ref(open.key.get()) == 1);
+  return {.leaf = pki::X509Ptr{open.leaf.get()},
+          .intermediates = pki::X509StackPtr{X509_chain_up_ref(open.intermediates.get())},
+          .key = pki::EvpPkeyPtr{open.key.get()}};
+}
+
 // What was packed comes out as it went in.
-void check_packed(std::shared_ptr<const pki::OpenIdentity> open, std::string_view key_pem) {
+void check_packed(const pki::OpenIdentity& open, std::string_view key_pem) {
   const auto blocks = pki::split_pem(key_pem, Reason::BadKey);
   check(blocks.has_value());
   auto key = pki::PackedKey::pack(blocks->back());
-  if (!key) return;
-  const auto again = pki::PackedIdentity(open, *std::move(key)).unpack();
-  check(again != nullptr && X509_cmp(again->leaf.get(), open->leaf.get()) == 0 &&
-        EVP_PKEY_eq(again->key.get(), open->key.get()) == 1 &&
-        sk_X509_num(again->intermediates.get()) == sk_X509_num(open->intermediates.get()));
+  // Identities keep only keys that open.
+  if (!key || key->open() == nullptr) return;
+  const auto again = pki::PackedIdentity(share(open), *std::move(key)).unpack();
+  check(again != nullptr && X509_cmp(again->leaf.get(), open.leaf.get()) == 0 &&
+        EVP_PKEY_eq(again->key.get(), open.key.get()) == 1 &&
+        sk_X509_num(again->intermediates.get()) == sk_X509_num(open.intermediates.get()));
 }
 
 void load_all(const Material& material) {
@@ -96,7 +104,7 @@ void load_all(const Material& material) {
   if (identity) {
     const auto open = (*identity)->open();
     check(open->leaf != nullptr && open->intermediates != nullptr);
-    check_packed(open, material.key);
+    check_packed(*open, material.key);
   }
   const auto opened = pki::Identity::load(material.chain, material.encrypted_key, passphrases());
   if (opened) check((*opened)->open()->key != nullptr);
