@@ -70,7 +70,7 @@ class LastHandshakes {
     std::unordered_map<std::string, OfService, StringHash, std::equal_to<>> services;
   };
 
-  // Under the stripe's lock; returns how many went.
+  // Under the stripe's lock.
   template <class Predicate>
   void forget_if(OfService& endpoints, Predicate is_unused);
   void forget_older_half(Stripe& stripe);

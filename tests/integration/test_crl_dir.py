@@ -10,23 +10,14 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from harness import apps  # noqa: E402
 from harness.backends import Backend  # noqa: E402
-from harness.case import HandfastCase  # noqa: E402
+from harness.crl_case import CrlDirectoryCase  # noqa: E402
 from harness.handfast import Handfast  # noqa: E402
 from harness.pki import from_now  # noqa: E402
 from harness.volume import Volume  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
 
-class CrlDirectory(HandfastCase):
-    @classmethod
-    def setUpClass(cls):
-        temporary = tempfile.TemporaryDirectory(prefix="handfast-crls-")
-        cls.addClassCleanup(temporary.cleanup)
-        cls.volume = Volume(pathlib.Path(temporary.name) / "crls")
-        cls.flags = ("--crl-dir", cls.volume.folder)
-        cls.volume.swap({"none": "not read as a list"})
-        super().setUpClass()
-
+class CrlDirectory(CrlDirectoryCase):
     def setUp(self):
         super().setUp()
         self.leaf = self.server()

@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 import sys
-import tempfile
 import threading
 import time
 import unittest
@@ -14,8 +13,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import apps, manifests  # noqa: E402
 from harness.backends import Backend, Nginx  # noqa: E402
 from harness.case import HandfastCase  # noqa: E402
+from harness.crl_case import CrlDirectoryCase  # noqa: E402
 from harness.handfast import is_sanitized  # noqa: E402
-from harness.volume import Volume  # noqa: E402
 from harness.waiting import eventually  # noqa: E402
 
 SANITIZED = is_sanitized()  # slow, and of a memory of its own
@@ -79,16 +78,7 @@ class Asking:
         return self.answers
 
 
-class MillionEntries(HandfastCase):
-    @classmethod
-    def setUpClass(cls):
-        temporary = tempfile.TemporaryDirectory(prefix="handfast-crls-")
-        cls.addClassCleanup(temporary.cleanup)
-        cls.volume = Volume(pathlib.Path(temporary.name) / "crls")
-        cls.flags = ("--crl-dir", cls.volume.folder)
-        cls.volume.swap({"none": "not read as a list"})
-        super().setUpClass()
-
+class MillionEntries(CrlDirectoryCase):
     def serve(self, name, leaf=None):
         """At NAME.test, by mutual TLS if with a leaf."""
         backend = self.use(Backend(leaf, handle=apps.h1))
