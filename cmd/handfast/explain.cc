@@ -279,7 +279,7 @@ class Explanation {
         continue;
       }
       const objects::Origin& origin = ingress->meta.origin;
-      return " (" + origin.file + ':' + std::to_string(origin.line) + ')';
+      return " (" + origin.file.text() + ':' + std::to_string(origin.line) + ')';
     }
     return "";
   }

@@ -206,6 +206,18 @@ Meta read_meta(const Place& metadata, const KnownKind& known, ObjectKey& key, Fi
   return meta;
 }
 
+// What nobody asks for, of tens of thousands of objects.
+template <class Kind>
+void forget_unasked(Meta& meta) {
+  constexpr bool is_ingress = std::is_same_v<Kind, Ingress>;
+  if constexpr (!is_ingress) meta.annotations = meta.labels = TextMap();
+  if constexpr (!is_ingress && !std::is_same_v<Kind, UpstreamTlsPolicy> &&
+                !std::is_same_v<Kind, BackendTlsPolicy>) {
+    meta.creation_timestamp.clear();
+    meta.generation = 0;
+  }
+}
+
 // A policy that is wrong must still stand in the way of the Services that it targets. Answers
 // whether it does: without a target, or without a name, it is a document that can't be read.
 bool keep_fault(Object& object, const Fields& fields) {
@@ -276,14 +288,8 @@ class Walk {
     Meta meta = read_meta(metadata, *known, key, fields);
     meta.origin = Origin{file_, root.line()};
     Object object = known->decode(root, std::move(meta), fields);
-    if (!std::holds_alternative<Ingress>(object)) {
-      std::visit(
-          [](auto& one) {
-            one.meta.annotations.clear();
-            one.meta.labels.clear();
-          },
-          object);
-    }
+    std::visit([](auto& one) { forget_unasked<std::remove_cvref_t<decltype(one)>>(one.meta); },
+               object);
     if (auto* grant = std::get_if<ReferenceGrant>(&object);
         grant != nullptr && !fields.good() && !grant->meta.name.empty()) {
       // One that is wrong grants nothing; its last good form, perhaps a wider one, would go on.

@@ -1,21 +1,28 @@
 #include "controller/objects/objects.h"
 
+#include <algorithm>
+#include <array>
 #include <type_traits>
 
 namespace handfast::objects {
 namespace {
 
-// The kind of each type as the API spells it.
-constexpr std::string_view kind_of(const Ingress&) { return "Ingress"; }
-constexpr std::string_view kind_of(const IngressClass&) { return "IngressClass"; }
-constexpr std::string_view kind_of(const Secret&) { return "Secret"; }
-constexpr std::string_view kind_of(const ConfigMap&) { return "ConfigMap"; }
-constexpr std::string_view kind_of(const Service&) { return "Service"; }
-constexpr std::string_view kind_of(const EndpointSlice&) { return "EndpointSlice"; }
-constexpr std::string_view kind_of(const UpstreamTlsPolicy&) { return "UpstreamTLSPolicy"; }
-constexpr std::string_view kind_of(const BackendTlsPolicy&) { return "BackendTLSPolicy"; }
-constexpr std::string_view kind_of(const ReferenceGrant&) { return "ReferenceGrant"; }
-constexpr std::string_view kind_of(const ClusterTrustBundle&) { return "ClusterTrustBundle"; }
+// As the API spells them, by the index of Object.
+constexpr std::array<std::string_view, std::variant_size_v<Object>> kKinds{
+    "Ingress",           "IngressClass",     "Secret",
+    "ConfigMap",         "Service",          "EndpointSlice",
+    "UpstreamTLSPolicy", "BackendTLSPolicy", "ReferenceGrant",
+    "ClusterTrustBundle"};
+static_assert(std::is_same_v<std::variant_alternative_t<0, Object>, Ingress>);
+static_assert(std::is_same_v<std::variant_alternative_t<1, Object>, IngressClass>);
+static_assert(std::is_same_v<std::variant_alternative_t<2, Object>, Secret>);
+static_assert(std::is_same_v<std::variant_alternative_t<3, Object>, ConfigMap>);
+static_assert(std::is_same_v<std::variant_alternative_t<4, Object>, Service>);
+static_assert(std::is_same_v<std::variant_alternative_t<5, Object>, EndpointSlice>);
+static_assert(std::is_same_v<std::variant_alternative_t<6, Object>, UpstreamTlsPolicy>);
+static_assert(std::is_same_v<std::variant_alternative_t<7, Object>, BackendTlsPolicy>);
+static_assert(std::is_same_v<std::variant_alternative_t<8, Object>, ReferenceGrant>);
+static_assert(std::is_same_v<std::variant_alternative_t<9, Object>, ClusterTrustBundle>);
 
 // Makes the statuses equal.
 template <class T>
@@ -32,11 +39,15 @@ const Meta& meta(const Object& object) {
 }
 
 ObjectKey key(const Object& object) {
-  return std::visit(
-      [](const auto& held) {
-        return ObjectKey{std::string(kind_of(held)), held.meta.ns, held.meta.name};
-      },
-      object);
+  const Meta& of = meta(object);
+  return {std::string(kind_name(object.index())), of.ns, of.name};
+}
+
+std::string_view kind_name(std::size_t index) { return kKinds.at(index); }
+
+std::size_t kind_index(std::string_view name) {
+  const auto found = std::ranges::find(kKinds, name);
+  return found == kKinds.end() ? kNoKind : static_cast<std::size_t>(found - kKinds.begin());
 }
 
 std::string to_string(const ObjectKey& key) {

@@ -3,6 +3,7 @@
 // shape and under the names of the API (networking.k8s.io/v1, core/v1, discovery.k8s.io/v1; those
 // of policies are in policies.h).
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -20,7 +21,7 @@ namespace handfast::objects {
 // A port by number or by name; exactly one is set.
 struct PortRef {
   std::uint16_t number = 0;
-  std::string name;
+  RareText name;
   friend bool operator==(const PortRef&, const PortRef&) = default;
 };
 
@@ -103,8 +104,8 @@ enum class ServiceType : std::uint8_t { ClusterIp, NodePort, LoadBalancer, Exter
 struct ServicePort {
   std::string name;
   std::uint16_t port = 0;
-  PortRef target_port;       // number, or a name that EndpointSlices resolve; default: port
-  std::string app_protocol;  // "kubernetes.io/h2c", as written; empty: not given
+  PortRef target_port;    // number, or a name that EndpointSlices resolve; default: port
+  RareText app_protocol;  // "kubernetes.io/h2c", as written; empty: not given
   friend bool operator==(const ServicePort&, const ServicePort&) = default;
 };
 
@@ -158,6 +159,11 @@ struct ObjectKey {
 
 [[nodiscard]] const Meta& meta(const Object& object);
 [[nodiscard]] ObjectKey key(const Object& object);
+// The kinds by the index of Object, as the API spells them.
+[[nodiscard]] std::string_view kind_name(std::size_t index);
+// kNoKind: none of them.
+inline constexpr std::size_t kNoKind = std::variant_npos;
+[[nodiscard]] std::size_t kind_index(std::string_view name);
 [[nodiscard]] std::string to_string(const ObjectKey& key);  // "Ingress shop/orders"
 // Equal in everything but where they were read and their status: a line that moved is no change,
 // nor is what we wrote ourselves.

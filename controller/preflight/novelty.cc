@@ -22,7 +22,7 @@ using config::UpstreamTls;
 // Until when the pair can be presented; nothing if it can't be any more.
 std::optional<UnixSeconds> find_end(const KeyPairRef& pair, UnixSeconds now,
                                     const ReadFile& read_file) {
-  const auto certificate = read_file(pair.certificate);
+  auto certificate = read_file(pair.certificate);
   if (!certificate) return std::nullopt;
   pki::Passphrases passphrases;
   if (!pair.passphrases.empty()) {
@@ -35,13 +35,14 @@ std::optional<UnixSeconds> find_end(const KeyPairRef& pair, UnixSeconds now,
   }
   Result<std::shared_ptr<const pki::Identity>> identity;
   if (pair.certificate == pair.key) {
-    identity = pki::Identity::load_pkcs12(*certificate, passphrases.lines());
+    identity = pki::Identity::load_file(pair.key, *certificate, passphrases.lines());
   } else {
     auto key = read_file(pair.key);
     if (!key) return std::nullopt;
     identity = pki::Identity::load(*certificate, *key, passphrases.lines());
     ::explicit_bzero(key->data(), key->size());
   }
+  ::explicit_bzero(certificate->data(), certificate->size());
   if (!identity || now > (*identity)->info().not_after) return std::nullopt;
   return (*identity)->info().not_after;
 }

@@ -34,7 +34,7 @@ void remember_items(const config::KeyPairRef& pair, translate::LastGood& items) 
   if (!key || directory.empty()) return;
   items.insert_or_assign(*key, translate::GoodItem{.directory = std::move(directory),
                                                    .passphrases = pair.passphrases,
-                                                   .is_pkcs12 = pair.certificate == pair.key});
+                                                   .form = translate::form_of(pair)});
 }
 
 void remember_items(const config::Shard& shard, translate::LastGood& items) {

@@ -370,8 +370,7 @@ void Reconciler::tell_last_good() {
   std::map<metrics::Metrics::ItemName, std::int64_t> ages;
   for (const translate::ItemKey& key : kept_last_good_) {
     const translate::GoodItem& item = last_good_.at(key);
-    std::string file =
-        key.data_key.empty() ? std::string(translate::file_name(key.item)) : key.data_key;
+    std::string file(translate::data_key_of(key));
     ages[{key.ns, key.name, std::move(file)}] = std::max<std::int64_t>(now - item.bad_since, 0);
   }
   parts_.metrics.set_last_good_ages(ages);

@@ -279,7 +279,7 @@ void ManifestStore::add_conflicts(std::vector<Problem>& problems) const {
           {key,
            origin,
            {},
-           {Reason::Conflict, objects::to_string(key) + " is also in " + used->file + ":" +
+           {Reason::Conflict, objects::to_string(key) + " is also in " + used->file.text() + ":" +
                                   std::to_string(used->line) + ", " + "which is used"}});
     }
   }

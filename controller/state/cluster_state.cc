@@ -18,34 +18,51 @@ objects::ObjectKey grants_of(std::string_view ns) {
 
 objects::ObjectKey of_kind(std::string_view kind) { return {std::string(kind), {}, {}}; }
 
+namespace {
+
+// The index of a kind.
+template <class Kind, std::size_t index = 0>
+constexpr std::size_t index_of() {
+  if constexpr (std::is_same_v<std::variant_alternative_t<index, objects::Object>, Kind>) {
+    return index;
+  } else {
+    return index_of<Kind, index + 1>();
+  }
+}
+
+}  // namespace
+
 template <class Kind>
 const Kind* ClusterState::get_if(const Held& held) {
   const auto* const kept = std::get_if<std::unique_ptr<const Kind>>(&held);
   return kept == nullptr ? nullptr : kept->get();
 }
 
+ClusterState::Objects::const_iterator ClusterState::find(const ObjectKey& key) const {
+  return objects_.find(Key{objects::kind_index(key.kind), key.ns, key.name});
+}
+
 template <class Kind>
-const Kind* ClusterState::find(std::string_view kind, std::string_view ns,
-                               std::string_view name) const {
-  const auto found =
-      objects_.find(ObjectKey{std::string(kind), std::string(ns), std::string(name)});
-  return found == objects_.end() ? nullptr : get_if<Kind>(found->second);
+const Kind* ClusterState::find(std::string_view ns, std::string_view name) const {
+  const auto found = objects_.find(Key{index_of<Kind>(), ns, name});
+  return found == objects_.end() ? nullptr : get_if<Kind>(found->held);
 }
 
 // Every object of one kind: they stand together, since the kind comes first in the key.
 template <class Kind>
-std::vector<const Kind*> ClusterState::all(std::string_view kind) const {
+std::vector<const Kind*> ClusterState::all() const {
   std::vector<const Kind*> found;
-  for (auto at = objects_.lower_bound(ObjectKey{std::string(kind), {}, {}});
-       at != objects_.end() && at->first.kind == kind; ++at) {
-    if (const Kind* object = get_if<Kind>(at->second)) found.push_back(object);
+  for (auto at = objects_.lower_bound(Key{index_of<Kind>(), {}, {}}); at != objects_.end(); ++at) {
+    const Kind* const object = get_if<Kind>(at->held);
+    if (object == nullptr) break;
+    found.push_back(object);
   }
   return found;
 }
 
 template <class Kind>
-std::vector<const Kind*> ClusterState::all_by_age(std::string_view kind) const {
-  auto found = all<Kind>(kind);
+std::vector<const Kind*> ClusterState::all_by_age() const {
+  auto found = all<Kind>();
   std::ranges::stable_sort(found, {}, [](const Kind* object) -> std::string_view {
     return object->meta.creation_timestamp;
   });
@@ -53,38 +70,36 @@ std::vector<const Kind*> ClusterState::all_by_age(std::string_view kind) const {
 }
 
 bool ClusterState::apply(objects::Object object) {
-  const ObjectKey key = objects::key(object);
-  const auto old = objects_.find(key);
-  const bool is_change =
-      old == objects_.end() || !std::visit(
-                                   [&old](const auto& now) {
-                                     using Kind = std::remove_cvref_t<decltype(now)>;
-                                     const Kind* const before = get_if<Kind>(old->second);
-                                     return before != nullptr && same_content(*before, now);
-                                   },
-                                   object);
-  if (old != objects_.end()) {
-    touch(key, old->second);
-    if (is_change) forget_slice(*old);
-  }
-  // Stored even then: its file and line may have changed, which findings name.
-  const auto place = old != objects_.end() ? old : objects_.try_emplace(key).first;
-  Held& held = place->second;
-  std::visit(
-      [&held](auto& now) {
+  const objects::Meta& meta = objects::meta(object);
+  const auto old = objects_.find(Key{object.index(), meta.ns, meta.name});
+  return std::visit(
+      [&](auto& now) {
         using Kind = std::remove_cvref_t<decltype(now)>;
-        held = std::make_unique<const Kind>(std::move(now));
+        const bool is_change =
+            old == objects_.end() || !same_content(*get_if<Kind>(old->held), now);
+        if (old != objects_.end()) {
+          touch(*old);
+          if (is_change) forget_slice(*old);
+        }
+        // Stored even then: its file and line may have changed, which findings name.
+        Held held = std::make_unique<const Kind>(std::move(now));
+        auto place = old;
+        if (old == objects_.end()) {
+          place = objects_.insert(Entry{std::move(held)}).first;
+        } else {
+          old->held = std::move(held);
+        }
+        touch(*place);
+        if (is_change) remember_slice(*place);
+        return is_change;
       },
       object);
-  touch(key, held);
-  if (is_change) remember_slice(*place);
-  return is_change;
 }
 
 bool ClusterState::remove(const ObjectKey& key) {
-  const auto found = objects_.find(key);
+  const auto found = find(key);
   if (found == objects_.end()) return false;
-  touch(found->first, found->second);
+  touch(*found);
   forget_slice(*found);
   objects_.erase(found);
   return true;
@@ -94,56 +109,62 @@ std::set<objects::ObjectKey> ClusterState::take_touched() { return std::exchange
 
 std::set<objects::ObjectKey> ClusterState::keys() const {
   std::set<objects::ObjectKey> keys;
-  for (const auto& [key, object] : objects_) keys.insert(keys.end(), key);
+  for (const Entry& entry : objects_) {
+    const Key key = ByKey::key(entry);
+    keys.emplace(std::string(objects::kind_name(key.kind)), std::string(key.ns),
+                 std::string(key.name));
+  }
   return keys;
 }
 
-void ClusterState::touch(const ObjectKey& key, const Held& held) {
-  if (const auto* const slice = get_if<objects::EndpointSlice>(held)) {
+void ClusterState::touch(const Entry& entry) {
+  const Key key = ByKey::key(entry);
+  if (const auto* const slice = get_if<objects::EndpointSlice>(entry.held)) {
     touched_.insert(slices_of(key.ns, slice->service));
     return;
   }
-  touched_.insert(key);
-  if (key.kind == "ReferenceGrant") touched_.insert(grants_of(key.ns));
-  if (key.kind == "IngressClass") touched_.insert(of_kind(key.kind));
+  const std::string_view kind = objects::kind_name(key.kind);
+  touched_.insert({std::string(kind), std::string(key.ns), std::string(key.name)});
+  if (key.kind == index_of<objects::ReferenceGrant>()) touched_.insert(grants_of(key.ns));
+  if (key.kind == index_of<objects::IngressClass>()) touched_.insert(of_kind(kind));
 }
 
-void ClusterState::remember_slice(const Objects::value_type& entry) {
-  const auto* const slice = get_if<objects::EndpointSlice>(entry.second);
+void ClusterState::remember_slice(const Entry& entry) {
+  const auto* const slice = get_if<objects::EndpointSlice>(entry.held);
   if (slice == nullptr || slice->service.empty()) return;
-  auto& slices = slices_[{entry.first.ns, slice->service}];
-  slices.insert(std::ranges::lower_bound(slices, entry.first, {},
-                                         [](const auto* one) -> auto& { return one->first; }),
+  auto& slices = slices_[{slice->meta.ns, slice->service}];
+  slices.insert(std::ranges::lower_bound(slices, ByKey::key(entry), {},
+                                         [](const Entry* one) { return ByKey::key(*one); }),
                 &entry);
 }
 
-void ClusterState::forget_slice(const Objects::value_type& entry) {
-  const auto* const slice = get_if<objects::EndpointSlice>(entry.second);
+void ClusterState::forget_slice(const Entry& entry) {
+  const auto* const slice = get_if<objects::EndpointSlice>(entry.held);
   if (slice == nullptr || slice->service.empty()) return;
-  const auto found = slices_.find({entry.first.ns, slice->service});
+  const auto found = slices_.find({slice->meta.ns, slice->service});
   if (found == slices_.end()) return;
   std::erase(found->second, &entry);
   if (found->second.empty()) slices_.erase(found);
 }
 
 const objects::Meta* ClusterState::find_meta(const ObjectKey& key) const {
-  const auto found = objects_.find(key);
+  const auto found = find(key);
   if (found == objects_.end()) return nullptr;
-  return std::visit([](const auto& held) { return &held->meta; }, found->second);
+  return std::visit([](const auto& held) { return &held->meta; }, found->held);
 }
 
 const objects::Ingress* ClusterState::find_ingress(std::string_view ns,
                                                    std::string_view name) const {
-  return find<objects::Ingress>("Ingress", ns, name);
+  return find<objects::Ingress>(ns, name);
 }
 
 const objects::Secret* ClusterState::find_secret(std::string_view ns, std::string_view name) const {
-  return find<objects::Secret>("Secret", ns, name);
+  return find<objects::Secret>(ns, name);
 }
 
 const objects::ConfigMap* ClusterState::find_config_map(std::string_view ns,
                                                         std::string_view name) const {
-  return find<objects::ConfigMap>("ConfigMap", ns, name);
+  return find<objects::ConfigMap>(ns, name);
 }
 
 const objects::ConfigMap* ClusterState::find_operator_crls(std::string_view name) const {
@@ -152,25 +173,25 @@ const objects::ConfigMap* ClusterState::find_operator_crls(std::string_view name
 
 const objects::Service* ClusterState::find_service(std::string_view ns,
                                                    std::string_view name) const {
-  return find<objects::Service>("Service", ns, name);
+  return find<objects::Service>(ns, name);
 }
 
 const objects::IngressClass* ClusterState::find_ingress_class(std::string_view name) const {
-  return find<objects::IngressClass>("IngressClass", {}, name);
+  return find<objects::IngressClass>({}, name);
 }
 
 const objects::ClusterTrustBundle* ClusterState::find_trust_bundle(std::string_view name) const {
-  return find<objects::ClusterTrustBundle>("ClusterTrustBundle", {}, name);
+  return find<objects::ClusterTrustBundle>({}, name);
 }
 
 const objects::UpstreamTlsPolicy* ClusterState::find_upstream_tls_policy(
     std::string_view ns, std::string_view name) const {
-  return find<objects::UpstreamTlsPolicy>("UpstreamTLSPolicy", ns, name);
+  return find<objects::UpstreamTlsPolicy>(ns, name);
 }
 
 const objects::BackendTlsPolicy* ClusterState::find_backend_tls_policy(
     std::string_view ns, std::string_view name) const {
-  return find<objects::BackendTlsPolicy>("BackendTLSPolicy", ns, name);
+  return find<objects::BackendTlsPolicy>(ns, name);
 }
 
 std::vector<const objects::EndpointSlice*> ClusterState::endpoint_slices(
@@ -179,13 +200,13 @@ std::vector<const objects::EndpointSlice*> ClusterState::endpoint_slices(
   const auto slices = slices_.find({std::string(ns), std::string(service)});
   if (slices == slices_.end()) return found;
   for (const auto* const entry : slices->second) {
-    found.push_back(get_if<objects::EndpointSlice>(entry->second));
+    found.push_back(get_if<objects::EndpointSlice>(entry->held));
   }
   return found;
 }
 
 std::vector<const objects::Ingress*> ClusterState::ingresses() const {
-  auto found = all<objects::Ingress>("Ingress");
+  auto found = all<objects::Ingress>();
   // "namespace/name" is compared as one text, as ingress-nginx does: '/' sorts after '-' and '.'.
   std::ranges::sort(found, [](const objects::Ingress* left, const objects::Ingress* right) {
     const objects::Meta& a = left->meta;
@@ -199,32 +220,32 @@ std::vector<const objects::Ingress*> ClusterState::ingresses() const {
 }
 
 std::vector<const objects::IngressClass*> ClusterState::ingress_classes() const {
-  return all<objects::IngressClass>("IngressClass");
+  return all<objects::IngressClass>();
 }
 
 std::vector<const objects::UpstreamTlsPolicy*> ClusterState::upstream_tls_policies() const {
-  return all_by_age<objects::UpstreamTlsPolicy>("UpstreamTLSPolicy");
+  return all_by_age<objects::UpstreamTlsPolicy>();
 }
 
 std::vector<const objects::BackendTlsPolicy*> ClusterState::backend_tls_policies() const {
-  return all_by_age<objects::BackendTlsPolicy>("BackendTLSPolicy");
+  return all_by_age<objects::BackendTlsPolicy>();
 }
 
 std::vector<const objects::ReferenceGrant*> ClusterState::reference_grants(
     std::string_view ns) const {
   std::vector<const objects::ReferenceGrant*> found;
-  for (auto at = objects_.lower_bound(grants_of(ns));
-       at != objects_.end() && at->first.kind == "ReferenceGrant" && at->first.ns == ns; ++at) {
-    if (const auto* grant = get_if<objects::ReferenceGrant>(at->second)) {
-      found.push_back(grant);
-    }
+  for (auto at = objects_.lower_bound(Key{index_of<objects::ReferenceGrant>(), ns, {}});
+       at != objects_.end(); ++at) {
+    const auto* const grant = get_if<objects::ReferenceGrant>(at->held);
+    if (grant == nullptr || grant->meta.ns != ns) break;
+    found.push_back(grant);
   }
   return found;
 }
 
 bool ClusterState::has_upstream_tls_policies() const {
-  const auto first = objects_.lower_bound(ObjectKey{"UpstreamTLSPolicy", {}, {}});
-  return first != objects_.end() && first->first.kind == "UpstreamTLSPolicy";
+  const auto first = objects_.lower_bound(Key{index_of<objects::UpstreamTlsPolicy>(), {}, {}});
+  return first != objects_.end() && get_if<objects::UpstreamTlsPolicy>(first->held) != nullptr;
 }
 
 }  // namespace handfast::state

@@ -4,6 +4,8 @@
 // Threading: one thread's (the controller's loop). Lookups give borrowed pointers, good until the
 // next apply().
 
+#include <compare>
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <set>
@@ -31,7 +33,7 @@ class ClusterState {
 
   [[nodiscard]] const objects::Meta* find_meta(const objects::ObjectKey& key) const;
   [[nodiscard]] bool contains(const objects::ObjectKey& key) const {
-    return objects_.contains(key);
+    return find(key) != objects_.end();
   }
 
   // Topics of what was put or removed since the last call, by whose look-ups an answer may be
@@ -81,25 +83,46 @@ class ClusterState {
     using Type = std::variant<std::unique_ptr<const Kinds>...>;
   };
   using Held = HeldOf<objects::Object>::Type;
-  using Objects = std::map<objects::ObjectKey, Held>;
+  // An object is found by what it says of itself: keys beside fifty thousand of them are megabytes.
+  struct Entry {
+    mutable Held held;  // replaced by one of the same key
+  };
+  struct Key {
+    std::size_t kind = 0;  // index of Object
+    std::string_view ns, name;
+    friend auto operator<=>(const Key&, const Key&) = default;
+  };
+  struct ByKey {
+    using is_transparent = void;
+    static Key key(const Entry& entry) {
+      return std::visit(
+          [&entry](const auto& held) {
+            return Key{entry.held.index(), held->meta.ns, held->meta.name};
+          },
+          entry.held);
+    }
+    static Key key(const Key& key) { return key; }
+    bool operator()(const auto& left, const auto& right) const { return key(left) < key(right); }
+  };
+  using Objects = std::set<Entry, ByKey>;
 
   template <class Kind>
   [[nodiscard]] static const Kind* get_if(const Held& held);
   template <class Kind>
-  [[nodiscard]] const Kind* find(std::string_view kind, std::string_view ns,
-                                 std::string_view name) const;
+  [[nodiscard]] const Kind* find(std::string_view ns, std::string_view name) const;
   template <class Kind>
-  [[nodiscard]] std::vector<const Kind*> all(std::string_view kind) const;
+  [[nodiscard]] std::vector<const Kind*> all() const;
   template <class Kind>
-  [[nodiscard]] std::vector<const Kind*> all_by_age(std::string_view kind) const;
+  [[nodiscard]] std::vector<const Kind*> all_by_age() const;
+  [[nodiscard]] Objects::const_iterator find(const objects::ObjectKey& key) const;
 
-  void touch(const objects::ObjectKey& key, const Held& held);
-  void remember_slice(const Objects::value_type& entry);
-  void forget_slice(const Objects::value_type& entry);
+  void touch(const Entry& entry);
+  void remember_slice(const Entry& entry);
+  void forget_slice(const Entry& entry);
 
   Objects objects_;
   // (namespace, service) -> its slices, as they stand in objects_, by name.
-  std::map<std::pair<std::string, std::string>, std::vector<const Objects::value_type*>> slices_;
+  std::map<std::pair<std::string, std::string>, std::vector<const Entry*>> slices_;
   std::set<objects::ObjectKey> touched_;
 };
 

@@ -178,7 +178,7 @@ void Translator::collect_item(ItemUnit& unit, Change& change) {
 }
 
 void Translator::collect_policies(std::vector<config::UpstreamTls>& fresh,
-                                  const std::set<std::string>& names, std::set<std::string>& out,
+                                  const SortedSet<std::string>& names, SortedSet<std::string>& out,
                                   Change& change) {
   for (const std::string& name : out) {
     if (!names.contains(name)) change.shards.try_emplace("tls/" + name, std::nullopt);
@@ -187,7 +187,7 @@ void Translator::collect_policies(std::vector<config::UpstreamTls>& fresh,
     std::string name = "tls/" + policy.name;
     change.shards.insert_or_assign(std::move(name), config::Shard{std::move(policy)});
   }
-  fresh = {};
+  std::vector<config::UpstreamTls>().swap(fresh);  // `= {}` would keep the room
   out = names;
 }
 

@@ -9,7 +9,6 @@
 // Threading: one thread's. Ownership: borrows its parts.
 
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +22,7 @@
 #include "controller/translate/operator_rules.h"
 #include "controller/translate/options.h"
 #include "controller/translate/trace.h"
+#include "proxy/base/sorted_set.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -30,8 +30,8 @@ namespace handfast::translate {
 struct GlobalAuthUnit : Unit {
   GlobalAuthUnit() : Unit(UnitKind::Single) {}
   std::vector<config::UpstreamTls> fresh;  // until the change is collected
-  std::set<std::string> shards;            // their names
-  std::set<std::string> out;               // those that the last change knew of
+  SortedSet<std::string> shards;           // their names
+  SortedSet<std::string> out;              // those that the last change knew of
 };
 
 class GlobalAuth {

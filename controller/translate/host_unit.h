@@ -6,7 +6,6 @@
 
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 
 #include "controller/state/reader.h"
@@ -17,6 +16,7 @@
 #include "controller/translate/operator_crls.h"
 #include "controller/translate/trace.h"
 #include "proxy/base/rare.h"
+#include "proxy/base/sorted_set.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -30,7 +30,7 @@ struct HostUnit : Unit {
       return left->order < right->order;
     }
   };
-  std::set<const IngressUnit*, InOrder> ingresses;
+  SortedSet<const IngressUnit*, InOrder> ingresses;
   HostHead head;
   std::size_t roots = 0;  // Ingresses with a rule that claims its path /
   // What came of the work, until the change is collected.

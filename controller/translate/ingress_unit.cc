@@ -25,8 +25,8 @@ std::shared_ptr<const ClientPlan> share(const ClientPlan& plan) {
   return plan == *kNothing ? kNothing : std::make_shared<const ClientPlan>(plan);
 }
 
-std::set<std::string> names_of(const std::vector<config::UpstreamTls>& policies) {
-  std::set<std::string> names;
+SortedSet<std::string> names_of(const std::vector<config::UpstreamTls>& policies) {
+  SortedSet<std::string> names;
   for (const auto& policy : policies) names.insert(policy.name);
   return names;
 }

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +23,7 @@
 #include "controller/translate/passthrough.h"
 #include "controller/translate/trace.h"
 #include "proxy/base/rare.h"
+#include "proxy/base/sorted_set.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -65,8 +65,8 @@ struct RestUnit : Unit {
   Aimed aimed;
   std::vector<Placement> placements;
   std::vector<config::UpstreamTls> fresh;  // its own TLS policies, until the change is collected
-  std::set<std::string> shards;            // their names
-  std::set<std::string> out;               // those that the last change knew of
+  SortedSet<std::string> shards;           // their names
+  SortedSet<std::string> out;              // those that the last change knew of
 };
 
 struct IngressUnit : Unit {
@@ -77,15 +77,15 @@ struct IngressUnit : Unit {
   bool passes = false;
   bool has_rules = false;
   ClaimOrder order;
-  std::set<std::string> hosts;
+  SortedSet<std::string> hosts;
   // What came of the work.
   std::shared_ptr<const ClientPlan>
       client;  // null: it isn't ours; all who ask for nothing have one
   std::vector<Placement> placements;
-  std::set<std::string> roots;             // hosts whose path / a rule of it claims
+  SortedSet<std::string> roots;            // hosts whose path / a rule of it claims
   std::vector<config::UpstreamTls> fresh;  // its own TLS policies, until the change is collected
-  std::set<std::string> shards;            // their names
-  std::set<std::string> out;               // those that the last change knew of
+  SortedSet<std::string> shards;           // their names
+  SortedSet<std::string> out;              // those that the last change knew of
   std::unique_ptr<RestUnit> rest;          // if there is, or was, a default backend
 };
 

@@ -4,6 +4,7 @@
 
 #include "controller/translate/material_facts.h"
 #include "proxy/base/hex.h"
+#include "proxy/pki/identity.h"
 
 namespace handfast::translate {
 namespace {
@@ -132,7 +133,7 @@ const objects::DataValue* find_passphrases(const state::Reader& state, const Ite
 
 std::optional<Error> find_obvious_fault(const ItemKey& key, const ItemContent& content) {
   if (content.passphrases != nullptr && !content.passphrases->problem.empty()) {
-    return Error{Reason::Passphrase, "passphrases: " + content.passphrases->problem};
+    return Error{Reason::Passphrase, "passphrases: " + content.passphrases->problem.text()};
   }
   if (key.item == ItemKind::KeyPair && !content.is_pkcs12()) {
     if (!content.files.contains("tls.crt")) {
@@ -145,7 +146,7 @@ std::optional<Error> find_obvious_fault(const ItemKey& key, const ItemContent& c
   for (const auto& [file, value] : content.files) {
     if (value->problem.empty()) continue;
     return Error{file == kKeyFile ? Reason::BadKey : bad_reason(key.item),
-                 std::string{file} + ": " + value->problem};
+                 std::string{file} + ": " + value->problem.text()};
   }
   return std::nullopt;
 }
@@ -181,8 +182,21 @@ std::string content_identity(const ItemContent& content) {
   return identity;
 }
 
+std::map<std::string, std::string> published_files(const ItemKey& key, const ItemContent& content) {
+  std::map<std::string, std::string> files;
+  if (key.item == ItemKind::KeyPair && !content.is_pkcs12()) {
+    files.emplace("tls.pem", pki::join_pem(content.files.at(file_name(key.item))->bytes,
+                                           content.files.at(kKeyFile)->bytes));
+    return files;
+  }
+  for (const auto& [file, value] : content.files) files.emplace(file, value->bytes);
+  return files;
+}
+
 std::string content_directory(const ItemKey& key, const ItemContent& content) {
-  return object_directory(key) + '/' + hash_of(content).substr(0, 16);
+  const auto files = published_files(key, content);
+  const std::map<std::string_view, std::string_view> views(files.begin(), files.end());
+  return object_directory(key) + '/' + config::content_hash(views).substr(0, 16);
 }
 
 std::string staple_path(const ItemKey& key, const objects::DataValue& staple) {

@@ -23,7 +23,7 @@ inline constexpr std::string_view kStapleFile = "tls.ocsp";
 // Borrowed from the state, but for `joined`.
 struct ItemContent {
   const objects::Meta* meta = nullptr;  // null: no such object
-  // By the name that the file is published under; what isn't there is absent.
+  // By the usual data key; what isn't there is absent.
   std::map<std::string_view, const objects::DataValue*> files;
   const objects::DataValue* passphrases = nullptr;
   const objects::DataValue* staple = nullptr;        // an OCSP response; of a pair
@@ -55,7 +55,11 @@ struct ItemContent {
 // The same for the same content, and for nothing else.
 [[nodiscard]] std::string content_identity(const ItemContent& content);
 
-// Where it is published: "tls/shop/orders-tls/0123456789abcdef".
+// Its files as they are published, by name: of a pair in PEM one, chain before key. Copies.
+[[nodiscard]] std::map<std::string, std::string> published_files(const ItemKey& key,
+                                                                 const ItemContent& content);
+
+// Where they are published: "tls/shop/orders-tls/0123456789abcdef".
 [[nodiscard]] std::string content_directory(const ItemKey& key, const ItemContent& content);
 
 // The file of the passphrases, in a directory of its own, by which the reference to them is found

@@ -69,6 +69,23 @@ std::string source_text(const ItemKey& key) {
   return text;
 }
 
+config::KeyPairRef pair_ref(const ItemKey& key, const GoodItem& item) {
+  config::KeyPairRef pair{.certificate = item.directory,
+                          .key = item.directory,
+                          .source = source_text(key),
+                          .passphrases = item.passphrases};
+  const bool is_one = item.form != PairForm::TwoFiles;
+  const std::string_view one = item.form == PairForm::Pem ? "/tls.pem" : "/tls.p12";
+  pair.certificate += is_one ? one : "/tls.crt";
+  pair.key += is_one ? one : "/tls.key";
+  return pair;
+}
+
+PairForm form_of(const config::KeyPairRef& pair) {
+  if (pair.certificate != pair.key) return PairForm::TwoFiles;
+  return pair.key.ends_with(".p12") ? PairForm::Pkcs12 : PairForm::Pem;
+}
+
 std::optional<PassphraseKey> split_passphrases(const ItemKey& key) {
   const auto parts = split(key.passphrases);
   if (parts.size() != 3) return std::nullopt;
@@ -81,7 +98,8 @@ std::optional<ItemKey> find_key(const config::KeyPairRef& pair) {
   // tls/<namespace>/<name>/<hash>/<key>
   const auto parts = split(pair.passphrases);
   if (parts.size() != 5) return std::nullopt;
-  key->passphrases.append(parts[1]).append("/").append(parts[2]).append("/").append(parts[4]);
+  std::string passphrases(parts[1]);
+  key->passphrases = passphrases.append("/").append(parts[2]).append("/").append(parts[4]);
   return key;
 }
 

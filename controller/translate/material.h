@@ -2,7 +2,7 @@
 // TLS material on its way from objects to files, and the memory of what was last good.
 //
 // An item is one thing that is good or bad by itself: a pair (tls.crt and tls.key, or PKCS#12), a
-// CA, a CRL or the session ticket keys of one object. A good item becomes files below
+// CA, a CRL or the session ticket keys of one object. A good item becomes a file below
 // tls/<namespace>/<name>/<16 hex digits of its content's hash>/. A bad one keeps the last good one
 // of that item alone.
 //
@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proxy/base/rare.h"
 #include "proxy/config/model.h"
 
 namespace handfast::translate {
@@ -33,13 +34,17 @@ struct ItemKey {
   std::string ns;    // empty for the last two
   std::string name;
   ItemKind item = ItemKind::KeyPair;
-  std::string data_key = {};  // of a CA or a CRL that isn't in ca.crt or ca.crl
+  RareText data_key = {};  // of a CA or a CRL that isn't in ca.crt or ca.crl
   // Of a pair: "<namespace>/<Secret>/<key>" with the passphrases of its key.
-  std::string passphrases = {};
+  RareText passphrases = {};
   // Of a CRL that is larger than an object may be: the sources of what follows, in order.
   std::vector<std::string> parts = {};
   friend auto operator<=>(const ItemKey&, const ItemKey&) = default;
 };
+
+// The files of a pair: chain and key in one, as PEM (tls.pem) or PKCS#12 (tls.p12), or, by a
+// version before, tls.crt and tls.key. On a tmpfs each file is a page of the pod's memory at least.
+enum class PairForm : std::uint8_t { Pem, Pkcs12, TwoFiles };
 
 // Directory (relative to the state directory) of an item's files: what lies there is immutable.
 struct GoodItem {
@@ -47,9 +52,9 @@ struct GoodItem {
   // Unix seconds since when the object's content has been bad; 0: the object's content is this
   // item.
   std::int64_t bad_since = 0;
-  // Of a pair: the file of its passphrases (relative too), and whether it is PKCS#12.
-  std::string passphrases = {};
-  bool is_pkcs12 = false;
+  // Of a pair: the file of its passphrases (relative too), and its form.
+  RareText passphrases = {};
+  PairForm form = PairForm::Pem;
   friend bool operator==(const GoodItem&, const GoodItem&) = default;
 };
 
@@ -60,6 +65,9 @@ struct GoodItem {
 [[nodiscard]] std::string object_directory(const ItemKey& key);
 
 [[nodiscard]] std::string source_text(const ItemKey& key);
+
+[[nodiscard]] config::KeyPairRef pair_ref(const ItemKey& key, const GoodItem& item);
+[[nodiscard]] PairForm form_of(const config::KeyPairRef& pair);
 
 // The object and the key that ItemKey::passphrases names; nothing if it names none.
 struct PassphraseKey {

@@ -132,7 +132,7 @@ void PolicyMaterial::add_ca(const objects::MaterialRef& ref, const std::string& 
     keep_first(rules_.refused, refuse_bad(*key, item, field, report));
   } else {
     const bool exists = context_.materials.exists(*key);
-    const std::string data_key{key->data_key.empty() ? file_name(key->item) : key->data_key};
+    const std::string data_key{data_key_of(*key)};
     keep_first(rules_.refused,
                report.refuse(Reason::CaMissing, field,
                              exists ? object_text(*key) + " holds no " + data_key + '.'
@@ -251,13 +251,14 @@ void PolicyMaterial::add_crl(const ItemKey& key, bool may_be_unavailable,
     return;
   }
   const bool exists = materials.exists(key);
-  keep_first(rules_.refused,
-             report.refuse(
-                 Reason::CrlMissing, field,
-                 exists ? object_text(key) + " holds no " +
-                              (key.data_key.empty() ? "ca.crl, crl.pem or crl" : key.data_key) + '.'
-                        : "There is no " + object_text(key) + '.',
-                 exists ? "Correct the key, or put it there." : "Create it, or correct the name."));
+  keep_first(
+      rules_.refused,
+      report.refuse(
+          Reason::CrlMissing, field,
+          exists ? object_text(key) + " holds no " +
+                       (key.data_key.empty() ? "ca.crl, crl.pem or crl" : key.data_key.text()) + '.'
+                 : "There is no " + object_text(key) + '.',
+          exists ? "Correct the key, or put it there." : "Create it, or correct the name."));
 }
 
 void PolicyMaterial::tell_kept(const ItemKey& key, const Item& item, const std::string& field) {

@@ -27,7 +27,7 @@ GoodItem as_good(const Item& item) {
   return {.directory = item.directory,
           .bad_since = item.bad_since,
           .passphrases = item.passphrases,
-          .is_pkcs12 = item.is_pkcs12};
+          .form = item.form};
 }
 
 struct Place {
@@ -132,12 +132,9 @@ config::KeyPairRef Materials::use_pair(const ItemKey& key, Side side) {
   ItemUnit& unit = items_.at(key);
   tracer_.on_used(unit, ItemUnit::Published);
   tracer_.on_used(unit, side == Side::Front ? ItemUnit::Front : ItemUnit::Upstream);
-  const std::string certificate = item.is_pkcs12 ? "/tls.p12" : "/tls.crt";
-  return {.certificate = item.directory + certificate,
-          .key = item.directory + (item.is_pkcs12 ? certificate : "/tls.key"),
-          .source = source_text(key),
-          .passphrases = item.passphrases,
-          .ocsp = side == Side::Front ? item.staple : std::string{}};
+  config::KeyPairRef pair = pair_ref(key, as_good(item));
+  if (side == Side::Front) pair.ocsp = item.staple;
+  return pair;
 }
 
 config::FileRef Materials::use_file(const ItemKey& key) {
@@ -168,8 +165,8 @@ void Materials::add_files(const ItemUnit& unit, const state::ClusterState& state
   const Item& item = unit.item;
   if (item.state != Item::State::Good) return;
   const ItemContent content = read_content(state::Reader{state, book}, *unit.key);
-  for (const auto& [file, value] : content.files) {
-    files[item.directory + '/' + std::string{file}] = value->bytes;
+  for (auto& [file, bytes] : published_files(*unit.key, content)) {
+    files[item.directory + '/' + file] = std::move(bytes);
   }
   if (!item.passphrases.empty()) files[item.passphrases] = content.passphrases->bytes;
   if (!item.staple.empty()) files[item.staple] = content.staple->bytes;
@@ -214,7 +211,7 @@ Item Materials::judge(const ItemKey& key, Report& findings) {
   Item item;
   item.directory = content_directory(key, content);
   for (const auto& [file, value] : content.files) item.bytes += value->bytes.size();
-  item.is_pkcs12 = content.is_pkcs12();
+  if (content.is_pkcs12()) item.form = PairForm::Pkcs12;
   if (content.passphrases != nullptr) item.passphrases = passphrase_path(key, content);
   if (facts->error) {
     Item kept = keep_last_good(key, content, item, *facts->error, findings);
@@ -252,7 +249,7 @@ Item Materials::keep_last_good(const ItemKey& key, const ItemContent& content, c
   item.state = Item::State::Kept;
   item.directory = last->second.directory;
   item.passphrases = last->second.passphrases;
-  item.is_pkcs12 = last->second.is_pkcs12;
+  item.form = last->second.form;
   item.bad_since = since;
   return item;
 }

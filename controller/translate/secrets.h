@@ -39,13 +39,13 @@ struct Item {
     Bad,   // bad, and there is nothing to serve on with
   };
   State state = State::Absent;
-  std::string directory;       // Good, Kept
-  std::string passphrases;     // of a pair: path of the file with those of its key
-  bool is_pkcs12 = false;      // of a pair
-  std::string staple;          // of a Good pair: path of the file with its OCSP response
-  std::size_t bytes = 0;       // Good
-  std::int64_t bad_since = 0;  // Kept
-  Error error;                 // Kept, Bad: what is wrong with the content
+  std::string directory;          // Good, Kept
+  RareText passphrases;           // of a pair: path of the file with those of its key
+  PairForm form = PairForm::Pem;  // of a pair
+  RareText staple;                // of a Good pair: path of the file with its OCSP response
+  std::size_t bytes = 0;          // Good
+  std::int64_t bad_since = 0;     // Kept
+  Error error;                    // Kept, Bad: what is wrong with the content
   std::shared_ptr<const MaterialCache::Facts> facts;  // Good only
 
   [[nodiscard]] bool usable() const { return state == State::Good || state == State::Kept; }

@@ -135,7 +135,7 @@ void tell_unknown_protocol(const objects::Service& service, std::string_view wor
 }  // namespace
 
 std::string port_text(const objects::PortRef& port) {
-  return port.name.empty() ? std::to_string(port.number) : port.name;
+  return port.name.empty() ? std::to_string(port.number) : port.name.text();
 }
 
 std::string cluster_name(std::string_view ns, const objects::ServiceBackend& backend) {
@@ -147,7 +147,7 @@ std::optional<std::string> find_name_fault(const objects::ServiceBackend& backen
     return quoted(backend.service) + " is not a Service's name.";
   // As the API has it: without a letter it would be a number.
   const bool has_letter =
-      std::ranges::any_of(backend.port.name, [](char c) { return c >= 'a' && c <= 'z'; });
+      std::ranges::any_of(backend.port.name.text(), [](char c) { return c >= 'a' && c <= 'z'; });
   if (!backend.port.name.empty() && (!objects::is_dns_label(backend.port.name) || !has_letter)) {
     return quoted(backend.port.name) + " is not a port's name.";
   }
@@ -163,7 +163,7 @@ std::string external_host(const objects::Service& service) {
 
 std::string_view app_protocol_of(const objects::Service& service, const objects::PortRef& port) {
   const auto* found = find_port(service, port);
-  return found == nullptr ? std::string_view{} : found->app_protocol;
+  return found == nullptr ? std::string_view{} : std::string_view{found->app_protocol};
 }
 
 std::string_view port_name_of(const objects::Service* service, const objects::PortRef& port) {

@@ -87,7 +87,9 @@ std::int64_t Tracer::now_exactly() {
 }
 
 void Tracer::touch(const objects::ObjectKey& topic) {
-  const auto found = ids_.find(topic);
+  const auto realm = realms_.find({topic.kind, topic.ns});
+  if (realm == realms_.end()) return;
+  const auto found = ids_.find({&*realm, topic.name});
   if (found == ids_.end()) return;
   for (Unit* unit : entries_[found->second].units) mark(*unit);
 }
@@ -182,8 +184,10 @@ void Tracer::note_change(Topic topic) {
 }
 
 Topic Tracer::id(objects::ObjectKey key) {
-  const auto found = ids_.find(key);
-  if (found != ids_.end()) return found->second;
+  const auto realm = realms_.try_emplace({std::move(key.kind), std::move(key.ns)}).first;
+  const auto [place, is_new] = ids_.try_emplace({&*realm, std::move(key.name)});
+  if (!is_new) return place->second;
+  ++realm->second;
   Topic topic = 0;
   if (free_.empty()) {
     topic = static_cast<Topic>(entries_.size());
@@ -192,9 +196,23 @@ Topic Tracer::id(objects::ObjectKey key) {
     topic = free_.back();
     free_.pop_back();
   }
-  entries_[topic].id = ids_.emplace(std::move(key), topic).first;
+  place->second = topic;
+  entries_[topic].id = place;
   note_change(topic);
   return topic;
+}
+
+void Tracer::forget(Entry& entry) {
+  const Realms::value_type* const realm = entry.id->first.first;
+  ids_.erase(entry.id);
+  entry = {};
+  const auto found = realms_.find(realm->first);
+  if (--found->second == 0) realms_.erase(found);
+}
+
+objects::ObjectKey Tracer::key_of(const Entry& entry) {
+  const auto& [realm, name] = entry.id->first;
+  return {realm->first.first, realm->first.second, name};
 }
 
 Tracer::References Tracer::take_references() {
@@ -203,14 +221,15 @@ Tracer::References Tracer::take_references() {
     Entry& entry = entries_[topic];
     entry.is_changed = false;
     const bool is_asked = !entry.units.empty();
-    const objects::ObjectKey& key = entry.id->first;
-    if (holds_data(key) && is_asked != entry.is_told) {
-      (is_asked ? changes.added : changes.gone).push_back(key);
-      entry.is_told = is_asked;
+    if (is_asked != entry.is_told) {
+      objects::ObjectKey key = key_of(entry);
+      if (holds_data(key)) {
+        (is_asked ? changes.added : changes.gone).push_back(std::move(key));
+        entry.is_told = is_asked;
+      }
     }
     if (is_asked) continue;
-    ids_.erase(entry.id);
-    entry = {};
+    forget(entry);
     free_.push_back(topic);
   }
   return changes;
@@ -218,8 +237,8 @@ Tracer::References Tracer::take_references() {
 
 std::set<objects::ObjectKey> Tracer::references() const {
   std::set<objects::ObjectKey> keys;
-  for (const auto& [key, topic] : ids_) {
-    if (entries_[topic].is_told) keys.insert(key);
+  for (const auto& [name, topic] : ids_) {
+    if (entries_[topic].is_told) keys.insert(key_of(entries_[topic]));
   }
   return keys;
 }

@@ -142,9 +142,11 @@ class Tracer final : public state::Book {
   [[nodiscard]] std::set<objects::ObjectKey> references() const;
 
  private:
-  using Ids = std::map<objects::ObjectKey, Topic>;
+  // Where names stand, by kind and namespace: few, of many names.
+  using Realms = std::map<std::pair<std::string, std::string>, std::size_t>;  // how many are there
+  using Ids = std::map<std::pair<const Realms::value_type*, std::string>, Topic>;
   struct Entry {
-    Ids::iterator id{};  // the key stands there alone: there are many
+    Ids::iterator id{};  // the name stands there alone: there are many
     std::vector<Unit*> units;
     bool is_told = false;     // as a reference
     bool is_changed = false;  // listed
@@ -155,9 +157,12 @@ class Tracer final : public state::Book {
   void bound(Unit& unit, std::int64_t from, std::int64_t until);
   void note_change(Topic topic);
   [[nodiscard]] Topic id(objects::ObjectKey key);
+  void forget(Entry& entry);
+  [[nodiscard]] static objects::ObjectKey key_of(const Entry& entry);
 
   std::int64_t now_;
   Scope* innermost_ = nullptr;
+  Realms realms_;
   Ids ids_;
   std::vector<Entry> entries_;
   std::vector<Topic> free_;

@@ -106,8 +106,9 @@ class Translator {
   [[nodiscard]] bool is_used(const Unit& unit) const;
   void collect(Unit& unit, Change& change);
   void collect_item(ItemUnit& unit, Change& change);
-  void collect_policies(std::vector<config::UpstreamTls>& fresh, const std::set<std::string>& names,
-                        std::set<std::string>& out, Change& change);
+  void collect_policies(std::vector<config::UpstreamTls>& fresh,
+                        const SortedSet<std::string>& names, SortedSet<std::string>& out,
+                        Change& change);
   void collect_tcp_ports(Change& change);
   void drop(Unit& unit);
 

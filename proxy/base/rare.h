@@ -5,8 +5,11 @@
 // A plain value: copied and compared whole. Errors: none; what stands behind * and -> must be
 // there.
 
+#include <compare>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace handfast {
@@ -50,6 +53,36 @@ class Rare {
 
  private:
   std::unique_ptr<T> held_;
+};
+
+// A text that is mostly empty: then it is as large as a pointer.
+class RareText {
+ public:
+  RareText() = default;
+  RareText(std::string text) {
+    if (!text.empty()) held_ = std::move(text);
+  }
+  RareText(std::string_view text) : RareText(std::string(text)) {}
+  RareText(const char* text) : RareText(std::string(text)) {}
+
+  [[nodiscard]] bool empty() const { return !held_; }
+  [[nodiscard]] const std::string& text() const {
+    static const std::string kEmpty;
+    return held_ ? *held_ : kEmpty;
+  }
+  operator const std::string&() const { return text(); }
+  operator std::string_view() const { return text(); }
+  void clear() { held_.reset(); }
+
+  friend bool operator==(const RareText& left, const RareText& right) {
+    return left.text() == right.text();
+  }
+  friend std::strong_ordering operator<=>(const RareText& left, const RareText& right) {
+    return left.text() <=> right.text();
+  }
+
+ private:
+  Rare<std::string> held_;
 };
 
 }  // namespace handfast

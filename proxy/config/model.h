@@ -53,11 +53,11 @@ struct FileRef {
   friend bool operator==(const FileRef&, const FileRef&) = default;
 };
 
-// A certificate chain and its key: two files of one directory, one item.
-// With PKCS#12 both are the one file, tls.p12.
+// A certificate chain and its key, one item: one file with both (tls.pem, or PKCS#12 in tls.p12),
+// or two of one directory.
 struct KeyPairRef {
-  std::string certificate;  // path of tls.crt: leaf first, then intermediates
-  std::string key;          // path of tls.key
+  std::string certificate;  // path: leaf first, then intermediates
+  std::string key;          // path; the same one: both are in it
   std::string source;       // "Secret/shop/orders-tls"
   // Path of a file with passphrases of the key, one a line, tried in order (nginx:
   // proxy_ssl_password_file). Empty: none; an encrypted key is then an error.

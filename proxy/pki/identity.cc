@@ -37,15 +37,13 @@ void push(STACK_OF(X509) * stack, X509Ptr certificate) {
   static_cast<void>(certificate.release());
 }
 
-// The one block of `key_pem` that is a private key. "EC PARAMETERS" is what `openssl ecparam
-// -genkey` writes in front of one.
-Result<PemBlock> find_key_block(std::string_view key_pem) {
+// The one block that is a private key. "EC PARAMETERS" is what `openssl ecparam -genkey` writes in
+// front of one.
+Result<PemBlock> find_key_block(std::span<const PemBlock> blocks) {
   static constexpr std::array<std::string_view, 4> kKeys{"PRIVATE KEY", "RSA PRIVATE KEY",
                                                          "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"};
-  const auto blocks = split_pem(key_pem, Reason::BadKey);
-  if (!blocks) return fail(blocks.error());
   std::vector<PemBlock> keys;
-  for (const PemBlock& block : *blocks) {
+  for (const PemBlock& block : blocks) {
     if (block.label == "EC PARAMETERS") continue;
     if (std::find(kKeys.begin(), kKeys.end(), block.label) == kKeys.end()) {
       return fail(Reason::BadKey, "holds a block of type " + std::string(block.label) +
@@ -63,9 +61,10 @@ struct LoadedKey {
   std::optional<PackedKey> packed;  // that was opened from it
 };
 
-Result<LoadedKey> load_key(std::string_view key_pem, std::span<const std::string> passphrases) {
+Result<LoadedKey> load_key(std::span<const PemBlock> blocks,
+                           std::span<const std::string> passphrases) {
   const CleanErrorQueue clean;
-  const auto block = find_key_block(key_pem);
+  const auto block = find_key_block(blocks);
   if (!block) return fail(block.error());
   LoadedKey loaded;
   if (block->encrypted) {
@@ -203,16 +202,49 @@ Result<CertificateChain> load_chain(std::string_view pem) {
   return chain;
 }
 
+std::string join_pem(std::string_view certificate_pem, std::string_view key_pem) {
+  static constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (key_pem.starts_with(kByteOrderMark)) key_pem.remove_prefix(kByteOrderMark.size());
+  std::string pem;
+  pem.reserve(certificate_pem.size() + 1 + key_pem.size());
+  pem.append(certificate_pem);
+  if (!pem.ends_with('\n')) pem += '\n';
+  return pem.append(key_pem);
+}
+
 Result<std::shared_ptr<const Identity>> Identity::load(std::string_view certificate_pem,
                                                        std::string_view key_pem,
                                                        std::span<const std::string> passphrases) {
   const CleanErrorQueue clean;
   auto certificates = parse_certificates(certificate_pem, Reason::BadCertificate);
   if (!certificates) return within("tls.crt", std::move(certificates.error()));
-  auto key = load_key(key_pem, passphrases);
+  const auto blocks = split_pem(key_pem, Reason::BadKey);
+  if (!blocks) return within("tls.key", blocks.error());
+  auto key = load_key(*blocks, passphrases);
   if (!key) return within("tls.key", std::move(key.error()));
   return join(std::move(*certificates), std::move(key->key), std::move(key->packed),
               {"tls.crt", "tls.key"});
+}
+
+Result<std::shared_ptr<const Identity>> Identity::load_pem(
+    std::string_view pem, std::span<const std::string> passphrases) {
+  const CleanErrorQueue clean;
+  auto blocks = split_pem(pem, Reason::BadCertificate);
+  if (!blocks) return within("tls.pem", std::move(blocks.error()));
+  const auto keys = std::ranges::stable_partition(*blocks, is_certificate);
+  const std::span<const PemBlock> first(blocks->begin(), keys.begin());
+  if (first.empty()) return fail(Reason::BadCertificate, "tls.pem: holds no certificate");
+  auto certificates = parse_certificates(first, Reason::BadCertificate);
+  if (!certificates) return within("tls.pem", std::move(certificates.error()));
+  auto key = load_key({keys.begin(), keys.end()}, passphrases);
+  if (!key) return within("tls.pem", std::move(key.error()));
+  return join(std::move(*certificates), std::move(key->key), std::move(key->packed),
+              {"tls.pem", "tls.pem"});
+}
+
+Result<std::shared_ptr<const Identity>> Identity::load_file(
+    std::string_view name, std::string_view bytes, std::span<const std::string> passphrases) {
+  return name.ends_with(".p12") ? load_pkcs12(bytes, passphrases) : load_pem(bytes, passphrases);
 }
 
 Result<std::shared_ptr<const Identity>> Identity::load_pkcs12(

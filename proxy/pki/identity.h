@@ -52,6 +52,9 @@ struct CertificateChain {
 };
 [[nodiscard]] Result<CertificateChain> load_chain(std::string_view pem);
 
+// One file of two: load_pem() takes it if load() takes the two.
+[[nodiscard]] std::string join_pem(std::string_view certificate_pem, std::string_view key_pem);
+
 class Identity {
  public:
   // `certificate_pem`: the leaf and its intermediates, in any order as long as exactly one of them
@@ -65,9 +68,15 @@ class Identity {
   static Result<std::shared_ptr<const Identity>> load(
       std::string_view certificate_pem, std::string_view key_pem,
       std::span<const std::string> passphrases = {});
+  // The same of one PEM file that holds both, in any order. detail begins with "tls.pem: ".
+  static Result<std::shared_ptr<const Identity>> load_pem(
+      std::string_view pem, std::span<const std::string> passphrases = {});
   // The same of one PKCS#12 file (pkcs12.h). detail begins with "tls.p12: ".
   static Result<std::shared_ptr<const Identity>> load_pkcs12(
       std::string_view bytes, std::span<const std::string> passphrases);
+  // Of one file with both: PKCS#12 if its name ends in ".p12", else PEM.
+  static Result<std::shared_ptr<const Identity>> load_file(
+      std::string_view name, std::string_view bytes, std::span<const std::string> passphrases);
 
   // The same with an OCSP response about the leaf, which clients get with it for so long.
   [[nodiscard]] std::shared_ptr<const Identity> with_staple(std::string response,

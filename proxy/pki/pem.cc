@@ -250,17 +250,24 @@ Status make_shareable(X509& certificate, Reason bad) {
   return {};
 }
 
+bool is_certificate(const PemBlock& block) {
+  return block.label == "CERTIFICATE" || block.label == "X509 CERTIFICATE";
+}
+
 Result<std::vector<X509Ptr>> parse_certificates(std::string_view pem, Reason bad) {
-  const CleanErrorQueue clean;
   auto blocks = split_pem(pem, bad);
   if (!blocks) return fail(std::move(blocks.error()));
+  return parse_certificates(*blocks, bad);
+}
+
+Result<std::vector<X509Ptr>> parse_certificates(std::span<const PemBlock> blocks, Reason bad) {
+  const CleanErrorQueue clean;
   std::vector<X509Ptr> certificates;
-  for (std::size_t i = 0; i < blocks->size(); ++i) {
-    const PemBlock& block = (*blocks)[i];
-    if (block.label != "CERTIFICATE" && block.label != "X509 CERTIFICATE") {
-      return within(entry_text(i), Error{bad, wrong_kind(block.label)});
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    if (!is_certificate(blocks[i])) {
+      return within(entry_text(i), Error{bad, wrong_kind(blocks[i].label)});
     }
-    auto certificate = decode_certificate(block, bad);
+    auto certificate = decode_certificate(blocks[i], bad);
     if (!certificate) return within(entry_text(i), std::move(certificate.error()));
     certificates.push_back(std::move(*certificate));
   }

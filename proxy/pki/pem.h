@@ -11,6 +11,7 @@
 // Errors carry the reason that the caller gives and say entry, line and remedy, never content.
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,9 @@ struct PemBlock {
 // Every block must be a certificate that decodes whole, extensions included, with a readable
 // validity. Each has its extension cache filled, so that threads may share it.
 [[nodiscard]] Result<std::vector<X509Ptr>> parse_certificates(std::string_view pem, Reason bad);
+[[nodiscard]] Result<std::vector<X509Ptr>> parse_certificates(std::span<const PemBlock> blocks,
+                                                              Reason bad);
+[[nodiscard]] bool is_certificate(const PemBlock& block);
 
 // Fills the extension cache of a decoded certificate, before any other thread sees it. `bad` if its
 // extensions or its validity can't be read.

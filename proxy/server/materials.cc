@@ -28,11 +28,6 @@ Result<pki::Passphrases> read_passphrases(const std::string& path) {
   if (!passphrases) return within(path, std::move(passphrases.error()));
   return passphrases;
 }
-
-// With PKCS#12 certificate and key are one file.
-bool is_pkcs12(const config::KeyPairRef& files) {
-  return files.certificate == files.key && files.key.ends_with(".p12");
-}
 constexpr std::size_t kMaxTicketKeys = 4096;
 
 }  // namespace
@@ -72,7 +67,7 @@ Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPa
   }
   auto loaded = load_identity(files, *certificate, passphrases.lines());
   std::string hash = config::sha256_hex(*certificate);
-  // Of PKCS#12 it has the key, maybe under no passphrase.
+  // It may hold the key too.
   ::explicit_bzero(certificate->data(), certificate->size());
   if (!loaded) return within(files.certificate, loaded.error());
   if (!files.ocsp.empty()) loaded = staple(std::move(*loaded), files.ocsp);
@@ -85,7 +80,9 @@ Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPa
 Result<std::shared_ptr<const pki::Identity>> Materials::load_identity(
     const config::KeyPairRef& files, std::string_view certificate,
     std::span<const std::string> passphrases) const {
-  if (is_pkcs12(files)) return pki::Identity::load_pkcs12(certificate, passphrases);
+  if (files.certificate == files.key) {
+    return pki::Identity::load_file(files.key, certificate, passphrases);
+  }
   auto key = read_file(root_ + "/" + files.key, kMaxPemBytes);
   if (!key) return fail(std::move(key.error()));
   auto loaded = pki::Identity::load(certificate, *key, passphrases);

@@ -118,7 +118,7 @@ class Crashes(unittest.TestCase):
                     process.logged(level="error")]
         self.assertEqual(rejected, [])
         # What crashes left behind is collected: one pair, one CA, one CRL, and those before.
-        eventually(lambda: len(list(pair.state.glob("tls/shop/orders-tls/*/tls.key"))) <= 2,
+        eventually(lambda: len(list(pair.state.glob("tls/shop/orders-tls/*/tls.pem"))) <= 2,
                    "old keys removed")
         eventually(lambda: not list((pair.state / "tmp").glob("*")), "nothing left in tmp")
         print(f"{CHANGES} changes, kills: {kills}", file=sys.stderr)
@@ -145,10 +145,10 @@ class DamagedFiles(unittest.TestCase):
         """Each file in its own way; answers them with their content of before."""
         files = {path: path.read_bytes()
                  for path in sorted(self.pair.state.glob("tls/shop/orders-tls/*/*"))}
-        self.assertEqual({path.name for path in files}, {"tls.crt", "tls.key", "ca.crt", "ca.crl"})
+        self.assertEqual({path.name for path in files}, {"tls.pem", "ca.crt", "ca.crl"})
         for path, content in files.items():
             path.unlink()
-            if path.name == "tls.key":
+            if path.name == "tls.pem":
                 path.touch()
             elif path.name == "ca.crl":
                 path.write_bytes(content[:len(content) // 2])

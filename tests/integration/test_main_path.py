@@ -432,7 +432,7 @@ class StateDirectory(HandfastCase):
                 path = os.path.join(folder, file)
                 if not os.path.islink(path):
                     self.assertEqual(os.stat(path).st_mode & 0o077, 0, path)
-        keys = list(self.handfast.state.glob(f"tls/shop/{self.name}-tls/*/tls.key"))
+        keys = list(self.handfast.state.glob(f"tls/shop/{self.name}-tls/*/tls.pem"))
         self.assertLessEqual(len(keys), 2)
         self.assertRegex(os.readlink(self.handfast.state / "current"), r"^generations/\d{12}$")
         self.assertLessEqual(len(list(self.handfast.state.glob("generations/*"))), 3)

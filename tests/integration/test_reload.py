@@ -210,7 +210,7 @@ class Rotation(HandfastCase):
         self.assertGreater(len(distinct), ROTATIONS // 2)
         if not is_sanitized():
             self.assertLess(resident_kilobytes(pid) - memory, 16 * 1024)
-        keys = list(self.handfast.state.glob(f"tls/shop/{self.name}-tls/*/tls.key"))
+        keys = list(self.handfast.state.glob(f"tls/shop/{self.name}-tls/*/tls.pem"))
         self.assertLessEqual(len(keys), 3)
         print(f"\n{seen['requests']} requests in {seen['seconds']:.1f} s, {ROTATIONS} rotations, "
               f"{len(distinct)} identities seen", file=sys.stderr)

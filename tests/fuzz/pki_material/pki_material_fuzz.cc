@@ -105,7 +105,10 @@ void load_all(const Material& material) {
     const auto open = (*identity)->open();
     check(open->leaf != nullptr && open->intermediates != nullptr);
     check_packed(*open, material.key);
+    // What is good as two files is good as one.
+    check(pki::Identity::load_pem(pki::join_pem(material.chain, material.key)).has_value());
   }
+  static_cast<void>(pki::Identity::load_pem(material.chain, passphrases()));
   const auto opened = pki::Identity::load(material.chain, material.encrypted_key, passphrases());
   if (opened) check((*opened)->open()->key != nullptr);
   const auto packed = pki::Identity::load_pkcs12(material.pkcs12, passphrases());

@@ -45,17 +45,39 @@ spec: {controller: handfast.dev/ingress-controller}
 }
 
 TEST(Decode, MetadataIsReadWhole) {
-  const Decoded decoded = decode_yaml(with_metadata(R"(
+  const std::string metadata = R"(
+metadata:
+  name: a
   namespace: shop
   uid: 6f1f
+  generation: 3
+  labels: {app: shop}
+  annotations: {note: this}
   creationTimestamp: 2026-03-01T14:30:00.25+02:00
-)"));
+)";
+  const Decoded decoded = decode_yaml(
+      "apiVersion: networking.k8s.io/v1\nkind: Ingress\nspec: {rules: [{host: a.b}]}" + metadata);
 
-  const auto* map = only<ConfigMap>(decoded);
-  ASSERT_NE(map, nullptr);
-  EXPECT_EQ(map->meta.ns, "shop");
-  EXPECT_EQ(map->meta.uid, "6f1f");
-  EXPECT_EQ(map->meta.creation_timestamp, "2026-03-01T12:30:00Z");
+  const auto* ingress = only<Ingress>(decoded);
+  ASSERT_NE(ingress, nullptr);
+  EXPECT_EQ(ingress->meta.ns, "shop");
+  EXPECT_EQ(ingress->meta.uid, "6f1f");
+  EXPECT_EQ(ingress->meta.generation, 3);
+  EXPECT_EQ(ingress->meta.creation_timestamp, "2026-03-01T12:30:00Z");
+  EXPECT_EQ(ingress->meta.labels.size(), 1U);
+  EXPECT_EQ(ingress->meta.annotations.size(), 1U);
+
+  // Nobody asks for these of a Secret.
+  const Decoded secrets = decode_yaml("apiVersion: v1\nkind: Secret" + metadata);
+
+  const auto* secret = only<Secret>(secrets);
+  ASSERT_NE(secret, nullptr);
+  Meta meta;
+  meta.ns = "shop";
+  meta.name = "a";
+  meta.uid = "6f1f";
+  meta.origin = secret->meta.origin;
+  EXPECT_EQ(secret->meta, meta);
 }
 
 // Each would be read as if the field weren't there: no settings, no CRL, another namespace.

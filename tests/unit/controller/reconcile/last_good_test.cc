@@ -17,7 +17,7 @@ const ItemKey kCa{"ConfigMap", "shop", "roots", ItemKind::Ca};
 const ItemKey kCrl{"Secret", "shop", "orders-tls", ItemKind::Crl};
 
 config::KeyPairRef pair_of(const std::string& source) {
-  return {"tls/shop/orders-tls/11/tls.crt", "tls/shop/orders-tls/11/tls.key", source};
+  return {"tls/shop/orders-tls/11/tls.pem", "tls/shop/orders-tls/11/tls.pem", source};
 }
 
 LastGood remembered(const config::Shard& shard) {
@@ -52,7 +52,7 @@ TEST(RememberItems, TakesWhatPoliciesReferTo) {
   EXPECT_EQ(
       remembered(tls),
       (LastGood{
-          {pair, {"tls/pki/client/11", 0, "tls/shop/pass/22/phrases", true}},
+          {pair, {"tls/pki/client/11", 0, "tls/shop/pass/22/phrases", translate::PairForm::Pkcs12}},
           {{"ConfigMap", "shop", "roots", ItemKind::Ca, "bundle.pem"}, {"tls/shop/roots/33"}},
           {{"ClusterTrustBundle", "", "mesh:roots", ItemKind::Ca}, {"tls/_cluster/mesh:roots/44"}},
           {crl, {"tls/shop/crl-1/55"}}}));
@@ -145,7 +145,7 @@ TEST_F(AfterAcknowledgement, ChangesAddUp) {
 }
 
 TEST_F(AfterAcknowledgement, APairWithoutItsPassphrasesIsNoPair) {
-  const GoodItem pair{"pair", 0, "pass/phrases", false};
+  const GoodItem pair{"pair", 0, "pass/phrases"};
   EXPECT_TRUE((on_disk_ = {"pair"}, after({{kPair, pair}}, {})).empty());
   EXPECT_EQ((on_disk_ = {"pair", "pass"}, after({{kPair, pair}}, {})), (LastGood{{kPair, pair}}));
 }

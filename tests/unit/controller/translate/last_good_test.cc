@@ -94,6 +94,25 @@ TEST_F(LastGoodTest, KeepsTheBadItemAloneAndTakesTheOthers) {
       << report_text(output);
 }
 
+TEST_F(LastGoodTest, KeepsTheTwoFilesOfAPairThatAVersionBeforePublished) {
+  last_good_[item(ItemKind::KeyPair)] = {.directory = "tls/shop/material/0123456789abcdef",
+                                         .form = PairForm::TwoFiles};
+  set_secret("  tls.crt: torn\n  tls.key: torn\n  ca.crt: ${CA:backends}\n");
+
+  const config::UpstreamTls bad = policy(run());
+
+  ASSERT_TRUE(bad.identity.has_value());
+  EXPECT_EQ(bad.identity->certificate, "tls/shop/material/0123456789abcdef/tls.crt");
+  EXPECT_EQ(bad.identity->key, "tls/shop/material/0123456789abcdef/tls.key");
+
+  set_secret(good_pair() + "  ca.crt: ${CA:backends}\n");
+  const config::UpstreamTls good = policy(run());
+
+  ASSERT_TRUE(good.identity.has_value());
+  EXPECT_TRUE(good.identity->key.ends_with("/tls.pem")) << good.identity->key;
+  EXPECT_EQ(good.identity->certificate, good.identity->key);
+}
+
 TEST_F(LastGoodTest, RemembersSinceWhenItIsBadAndForgetsItOnceGood) {
   set_secret(good_pair() + "  ca.crt: ${CA:backends}\n");
   run();

@@ -109,7 +109,7 @@ class PolicyMaterialTest : public ::testing::Test {
       const auto& path = tls.identity->certificate;
       items[*find_key(*tls.identity)] = {.directory = path.substr(0, path.rfind('/')),
                                          .passphrases = tls.identity->passphrases,
-                                         .is_pkcs12 = path == tls.identity->key};
+                                         .form = form_of(*tls.identity)};
     }
     for (const auto& file : tls.ca) {
       items[*find_key(file, ItemKind::Ca)] = {.directory =

@@ -71,7 +71,7 @@ TEST_F(TranslateTest, PublishesASecretOfManyIngressesOnce) {
   const Output output = translate(state_, {}, {}, kNow);
 
   EXPECT_EQ(output.items.size(), 2U);  // the pair and the CA
-  EXPECT_EQ(output.files.size(), 3U);
+  EXPECT_EQ(output.files.size(), 2U);
 }
 
 TEST_F(TranslateTest, SortsShardsByTheirNames) {

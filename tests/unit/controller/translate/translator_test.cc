@@ -102,7 +102,8 @@ class Told {
       return std::ranges::any_of(items, [&](const auto& each) {
         const std::optional<GoodItem> item{each.second};
         return item && item->bad_since != 0 &&
-               (item->directory == directory || item->passphrases.starts_with(directory + '/'));
+               (item->directory == directory ||
+                item->passphrases.text().starts_with(directory + '/'));
       });
     };
     for (const auto& [name, shard] : change.shards) {

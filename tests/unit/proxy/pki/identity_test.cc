@@ -31,6 +31,44 @@ class IdentityTest : public ::testing::Test {
   TestAuthority issuing_ = root_.intermediate("issuing");
 };
 
+TEST_F(IdentityTest, TakesOneFileWithBothInAnyOrder) {
+  const auto orders = issuing_.issue("orders.shop.svc");
+  const std::vector<std::string> secret{"secret"};
+
+  for (const std::string& pem :
+       {orders.chain_pem() + orders.key_pem(), orders.key_pem() + orders.chain_pem(),
+        "# ours\n" + orders.chain_pem() + "\n" + orders.traditional_key_pem(),
+        orders.chain_pem() + orders.encrypted_key_pem("secret")}) {
+    const auto identity = Identity::load_file("tls.pem", pem, secret);
+
+    ASSERT_TRUE(identity.has_value()) << identity.error();
+    EXPECT_EQ(X509_cmp((*identity)->open()->leaf.get(), orders.x509()), 0);
+    EXPECT_EQ(sk_X509_num((*identity)->open()->intermediates.get()), 1);
+  }
+  EXPECT_TRUE(Identity::load_file("tls.p12", orders.pkcs12("secret"), secret).has_value());
+}
+
+TEST_F(IdentityTest, SaysWhatOneFileLacks) {
+  const auto orders = issuing_.issue("orders.shop.svc");
+  const auto others = issuing_.issue("others.shop.svc");
+  const auto reason = [](const std::string& pem) {
+    const auto identity = Identity::load_pem(pem);
+    EXPECT_EQ(ERR_peek_error(), 0U);
+    if (identity) return Reason::Ok;
+    EXPECT_EQ(identity.error().detail.find("tls.pem: "), 0U) << identity.error();
+    return identity.error().reason;
+  };
+
+  EXPECT_EQ(reason(""), Reason::BadCertificate);
+  EXPECT_EQ(reason(orders.key_pem()), Reason::BadCertificate);
+  EXPECT_EQ(reason(orders.chain_pem()), Reason::BadKey);
+  EXPECT_EQ(reason(orders.chain_pem() + orders.key_pem() + others.key_pem()), Reason::BadKey);
+  EXPECT_EQ(reason(orders.chain_pem() + issuing_.crl_pem() + orders.key_pem()), Reason::BadKey);
+  EXPECT_EQ(reason(orders.chain_pem() + others.key_pem()), Reason::KeyMismatch);
+  EXPECT_EQ(reason(orders.chain_pem() + orders.encrypted_key_pem("secret")), Reason::Passphrase);
+  EXPECT_EQ(reason(orders.chain_pem() + "-----BEGIN\n" + orders.key_pem()), Reason::BadCertificate);
+}
+
 TEST_F(IdentityTest, TakesThePairAndTellsWhatItIs) {
   const auto orders = issuing_.issue("orders.shop.svc", {.subject = "O=Shop/CN=orders"});
 
