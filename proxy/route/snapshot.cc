@@ -22,23 +22,28 @@ std::unique_ptr<const SourceRules> make_source_rules(const config::Route& route)
   return rules;
 }
 
+config::RequestExpression make_hash_expression(const config::Route& route) {
+  // What is refused leads nowhere, and nobody has read the rest of it.
+  if (route.refused || route.hash_by.empty()) return {};
+  auto expression = config::parse_request_expression(route.hash_by);
+  check(expression.has_value(), "config::validate() has read the expression");
+  return *std::move(expression);
+}
+
 }  // namespace
 
-HostEntry::HostEntry(config::VirtualHost host) : config(std::move(host)), table(config.routes) {
+HostEntry::HostEntry(config::VirtualHost host)
+    : config{.host = std::move(host.host),
+             .routes = std::move(host.routes),
+             .certificate_problem = std::move(host.certificate_problem),
+             .passthrough = std::move(host.passthrough)},
+      table(config.routes) {
   if (config.passthrough) passthrough = relay_route(*config.passthrough);
-  auth.reserve(config.routes.size());
-  sources.reserve(config.routes.size());
+  rules.reserve(config.routes.size());
   for (const config::Route& one : config.routes) {
-    auth.push_back(make_auth_rules(config.host, one));
-    sources.push_back(make_source_rules(one));
-  }
-  hash_by.resize(config.routes.size());
-  for (std::size_t i = 0; i < hash_by.size(); ++i) {
-    // What is refused leads nowhere, and nobody has read the rest of it.
-    if (config.routes[i].refused || config.routes[i].hash_by.empty()) continue;
-    auto expression = config::parse_request_expression(config.routes[i].hash_by);
-    check(expression.has_value(), "config::validate() has read the expression");
-    hash_by[i] = std::move(*expression);
+    rules.push_back({.hash_by = make_hash_expression(one),
+                     .auth = make_auth_rules(config.host, one),
+                     .sources = make_source_rules(one)});
   }
 }
 

@@ -39,23 +39,33 @@ struct SourceRules {
   std::optional<NetworkSet> allowed;  // nothing: everybody else
 };
 
+// What a route is made into beside its configuration.
+struct RouteRules {
+  config::RequestExpression hash_by;           // without parts where it has none
+  std::unique_ptr<const AuthRules> auth;       // null where it asks nobody
+  std::unique_ptr<const SourceRules> sources;  // null where all may come
+  std::uint32_t metrics_id = 0;                // a dense number for per-worker counters
+};
+
 struct HostEntry {
   explicit HostEntry(config::VirtualHost host);
 
-  config::VirtualHost config;
+  // Of config::VirtualHost what is asked later: the files that it names have been read.
+  struct Config {
+    std::string host;
+    std::vector<config::Route> routes;
+    Rare<config::Refusal> certificate_problem;
+    Rare<config::StreamRoute> passthrough;
+  };
+  Config config;
   RouteTable table;
+  std::vector<RouteRules> rules;  // of each route
   // One of each type of key, and where each is from; none: the default certificate.
   std::vector<std::shared_ptr<const pki::Identity>> certificates;
   std::vector<std::string> certificate_sources;
-  std::vector<config::RequestExpression> hash_by;  // of each route, without parts where it has none
-  std::vector<std::unique_ptr<const AuthRules>> auth;  // of each route, null where it asks nobody
-  std::vector<std::unique_ptr<const SourceRules>>
-      sources;                                      // of each route, null where all may come
   std::shared_ptr<const tls::ClientPolicy> client;  // null: clients aren't asked for one
   Rare<config::Route> passthrough;                  // of config.passthrough, by relay_route()
-  // Dense numbers of the routes for per-worker counters, and what keeps them reserved.
-  std::vector<std::uint32_t> metrics_ids;
-  std::shared_ptr<void> metrics_lease;
+  std::shared_ptr<void> metrics_lease;              // keeps the rules' metrics_id reserved
 };
 
 // A stream's route as an exchange takes it: Services, policies, tries and limits are the same thing

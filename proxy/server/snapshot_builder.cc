@@ -280,14 +280,16 @@ Status SnapshotBuilder::put_host(const config::VirtualHost& host, config::Reject
     put_certificate(pair, "more_certificates", *entry, rejection);
   }
   if (!entry->certificates.empty()) entry->config.certificate_problem = host.certificate_problem;
-  put_client_policy(*entry, rejection);
+  put_client_policy(host, *entry, rejection);
   std::vector<RouteLabels> labels;
   for (const config::Route& route : host.routes) {
     labels.push_back({host.host.empty() ? "_" : host.host, route.ingress_namespace, route.ingress,
                       std::string(service_of(route.service)),
                       metrics_.in_detail() ? route.path : std::string()});
   }
-  entry->metrics_lease = metrics_.intern(labels, entry->metrics_ids);
+  std::vector<std::uint32_t> metrics_ids;
+  entry->metrics_lease = metrics_.intern(labels, metrics_ids);
+  for (std::size_t i = 0; i < metrics_ids.size(); ++i) entry->rules[i].metrics_id = metrics_ids[i];
   auto& place = bucket(host.host).hosts[host.host];
   note_client_change(place == nullptr ? nullptr : place->client.get(), entry->client.get());
   if (place != nullptr && place->passthrough) --snapshot_->passthrough_hosts;
@@ -313,24 +315,25 @@ void SnapshotBuilder::put_certificate(const config::KeyPairRef& pair, std::strin
   entry.config.certificate_problem = config::Refusal{Reason::FrontCertificate, error.detail};
   log(LogLevel::Warning, "front certificate can't be loaded, another one is served",
       {{"host", entry.config.host}, {"detail", error.detail}});
-  rejection = {.shard = config::shard_name(entry.config),
+  rejection = {.shard = "host/" + entry.config.host,
                .field = std::string(field),
                .file = pair.certificate,
                .reason = error.reason,
                .detail = error.detail};
 }
 
-void SnapshotBuilder::put_client_policy(route::HostEntry& entry, config::Rejection& rejection) {
-  if (!entry.config.client) return;
-  auto policy = make_client_policy(*entry.config.client, materials_, rejection);
+void SnapshotBuilder::put_client_policy(const config::VirtualHost& host, route::HostEntry& entry,
+                                        config::Rejection& rejection) {
+  if (!host.client) return;
+  auto policy = make_client_policy(*host.client, materials_, rejection);
   if (policy) {
     entry.client = std::move(*policy);
     return;
   }
   // The routes that ask for a certificate let nobody in; the others of the host are served.
   log(LogLevel::Warning, "the CA of a host's clients can't be loaded, its routes answer 403",
-      {{"host", entry.config.host}, {"detail", policy.error().detail}});
-  rejection.shard = config::shard_name(entry.config);
+      {{"host", host.host}, {"detail", policy.error().detail}});
+  rejection.shard = config::shard_name(host);
   rejection.reason = policy.error().reason;
   rejection.detail = policy.error().detail;
   auto refused = std::make_shared<tls::ClientPolicy>();

@@ -56,7 +56,8 @@ class SnapshotBuilder {
   Status put_host(const config::VirtualHost& host, config::Rejection& rejection);
   void put_certificate(const config::KeyPairRef& pair, std::string_view field,
                        route::HostEntry& entry, config::Rejection& rejection);
-  void put_client_policy(route::HostEntry& entry, config::Rejection& rejection);
+  void put_client_policy(const config::VirtualHost& host, route::HostEntry& entry,
+                         config::Rejection& rejection);
   void note_client_change(const tls::ClientPolicy* before, const tls::ClientPolicy* after);
   Status put_service(const config::Service& service);
   Status put_tcp(const config::TcpPort& tcp, config::Rejection& rejection);

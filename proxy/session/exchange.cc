@@ -321,8 +321,8 @@ void Exchange::report(bool cut) {
   if (relay_) {
     record.scheme = tcp_port_ == 0 ? "passthrough" : facts_.tls ? "tls" : "tcp";
     record.host = facts_.server_name;
-  } else if (route_ != nullptr && route_index_ < host_->metrics_ids.size()) {
-    record.metrics_id = host_->metrics_ids[route_index_];
+  } else if (route_ != nullptr && route_index_ < host_->rules.size()) {
+    record.metrics_id = host_->rules[route_index_].metrics_id;
   }
   std::array<char, net::Address::kMaxText> upstream_address;
   if (attempts_.tries() > 0) record.upstream_address = attempts_.address().write(upstream_address);

@@ -23,11 +23,11 @@ bool is_idempotent(std::string_view method) {
 
 std::uint64_t Exchange::hash() const {
   if (route_->load_balance != config::LoadBalance::ConsistentHash) return upstream::kNoHash;
-  return upstream::hash_key(host_->hash_by[route_index_], {.head = head,
-                                                           .path = path_,
-                                                           .server_name = host_->config.host,
-                                                           .client = facts_.address,
-                                                           .https = https_});
+  return upstream::hash_key(host_->rules[route_index_].hash_by, {.head = head,
+                                                                 .path = path_,
+                                                                 .server_name = host_->config.host,
+                                                                 .client = facts_.address,
+                                                                 .https = https_});
 }
 
 upstream::Wire Exchange::wire() const {

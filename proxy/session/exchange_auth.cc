@@ -12,7 +12,7 @@ void Exchange::authorize() {
   const http::ForwardContext forward = forward_context();
   asked_ = true;
   authorization_->ask({.route = *route_,
-                       .rules = *host_->auth[route_index_],
+                       .rules = *host_->rules[route_index_].auth,
                        .pinned = *snapshot_,
                        .facts = {.head = head,
                                  .path = path_,

@@ -82,7 +82,7 @@ void Exchange::add_guarded_host(std::vector<std::string_view>& hosts) const {
 
 // False: answered.
 bool Exchange::admit_address() {
-  const auto& rules = host_->sources[route_index_];
+  const auto& rules = host_->rules[route_index_].sources;
   const auto denied = rules ? deny_by_address(*rules, facts_.address) : std::nullopt;
   if (!denied) return true;
   answer(denied->reason, denied->detail, denied->status);

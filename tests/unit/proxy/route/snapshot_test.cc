@@ -54,8 +54,8 @@ TEST(HostEntry, DoesNotReadTheExpressionsOfARouteThatIsRefused) {
 
   const HostEntry entry(host);
 
-  EXPECT_TRUE(entry.hash_by[0].parts.empty());
-  EXPECT_EQ(entry.auth[0], nullptr);
+  EXPECT_TRUE(entry.rules[0].hash_by.parts.empty());
+  EXPECT_EQ(entry.rules[0].auth, nullptr);
 }
 
 TEST_F(SnapshotTest, AnExactHostComesBeforeAWildcardAndThatBeforeTheCatchAll) {
