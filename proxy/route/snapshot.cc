@@ -85,10 +85,7 @@ template <class T>
 const std::shared_ptr<const T>* Snapshot::find(EntryMap<T> SnapshotBucket::* member,
                                                std::string_view name) const {
   const SnapshotBucket* bucket = buckets[snapshot_bucket(name)].get();
-  if (bucket == nullptr) return nullptr;
-  const auto& entries = bucket->*member;
-  const auto found = entries.find(name);
-  return found == entries.end() ? nullptr : &found->second;
+  return bucket == nullptr ? nullptr : (bucket->*member).find(name);
 }
 
 const HostEntry* Snapshot::find_host(std::string_view host) const {

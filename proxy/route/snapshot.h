@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "proxy/base/network_set.h"
@@ -88,9 +89,37 @@ struct ServiceEntry {
   std::vector<net::Address> addresses;
 };
 
+inline const std::string& name_of(const HostEntry& host) { return host.config.host; }
+inline const std::string& name_of(const ServiceEntry& service) { return service.config.name; }
+inline const std::string& name_of(const tls::UpstreamPolicy& policy) { return policy.name; }
+
+// Entries by the names that they hold themselves. Looking for one costs a hash, as in a map.
 template <class T>
-using EntryMap =
-    std::unordered_map<std::string, std::shared_ptr<const T>, StringHash, std::equal_to<>>;
+class EntryMap {
+ public:
+  using Entry = std::shared_ptr<const T>;
+
+  // Adds or replaces.
+  void put(Entry entry) {
+    const std::string_view name = name_of(*entry);
+    entries_.erase(name);
+    entries_.emplace(name, std::move(entry));
+  }
+  void erase(std::string_view name) { entries_.erase(name); }
+
+  // Null: there is none. Borrowed.
+  [[nodiscard]] const Entry* find(std::string_view name) const {
+    const auto found = entries_.find(name);
+    return found == entries_.end() ? nullptr : &found->second;
+  }
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
+  // Of pairs of name and entry, in no order.
+  [[nodiscard]] auto begin() const { return entries_.begin(); }
+  [[nodiscard]] auto end() const { return entries_.end(); }
+
+ private:
+  std::unordered_map<std::string_view, Entry, StringHash> entries_;
+};
 
 // Entries whose shard names fall into one bucket, by the part of the name after "host/", ….
 struct SnapshotBucket {

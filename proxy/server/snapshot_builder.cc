@@ -290,11 +290,12 @@ Status SnapshotBuilder::put_host(const config::VirtualHost& host, config::Reject
   std::vector<std::uint32_t> metrics_ids;
   entry->metrics_lease = metrics_.intern(labels, metrics_ids);
   for (std::size_t i = 0; i < metrics_ids.size(); ++i) entry->rules[i].metrics_id = metrics_ids[i];
-  auto& place = bucket(host.host).hosts[host.host];
-  note_client_change(place == nullptr ? nullptr : place->client.get(), entry->client.get());
-  if (place != nullptr && place->passthrough) --snapshot_->passthrough_hosts;
+  auto& hosts = bucket(host.host).hosts;
+  const auto* before = hosts.find(host.host);
+  note_client_change(before == nullptr ? nullptr : (*before)->client.get(), entry->client.get());
+  if (before != nullptr && (*before)->passthrough) --snapshot_->passthrough_hosts;
   if (entry->passthrough) ++snapshot_->passthrough_hosts;
-  place = std::move(entry);
+  hosts.put(std::move(entry));
   return {};
 }
 
@@ -357,7 +358,7 @@ Status SnapshotBuilder::put_service(const config::Service& service) {
     entry->addresses = usable_addresses(service, status);
     if (!status) return status;
   }
-  bucket(service.name).services[service.name] = std::move(entry);
+  bucket(service.name).services.put(std::move(entry));
   changes_->services_put.push_back(service.name);
   return {};
 }
@@ -365,7 +366,7 @@ Status SnapshotBuilder::put_service(const config::Service& service) {
 Status SnapshotBuilder::put_policy(const config::UpstreamTls& tls, config::Rejection& rejection) {
   auto policy = make_policy(tls, materials_, rejection);
   if (!policy) return fail(policy.error());
-  bucket(tls.name).policies[tls.name] = std::move(*policy);
+  bucket(tls.name).policies.put(std::move(*policy));
   changes_->policies.insert(tls.name);
   return {};
 }
@@ -422,11 +423,11 @@ void SnapshotBuilder::remove(std::string_view shard_name) {
   const std::string name(shard_name.substr(slash + 1));
   if (kind == "host") {
     auto& hosts = bucket(name).hosts;
-    const auto gone = hosts.find(name);
-    if (gone == hosts.end()) return;
-    note_client_change(gone->second->client.get(), nullptr);
-    if (gone->second->passthrough) --snapshot_->passthrough_hosts;
-    hosts.erase(gone);
+    const auto* gone = hosts.find(name);
+    if (gone == nullptr) return;
+    note_client_change((*gone)->client.get(), nullptr);
+    if ((*gone)->passthrough) --snapshot_->passthrough_hosts;
+    hosts.erase(name);
   } else if (kind == "service") {
     bucket(name).services.erase(name);
     changes_->services_gone.push_back(name);
@@ -451,9 +452,9 @@ void SnapshotBuilder::note_gone(const route::Snapshot& served) {
   changes_->clients = true;
   for (const auto& before : served.buckets) {
     if (before == nullptr) continue;
-    for (const auto& [name, policy] : before->policies) changes_->policies.insert(name);
+    for (const auto& [name, policy] : before->policies) changes_->policies.emplace(name);
     for (const auto& [name, service] : before->services) {
-      if (snapshot_->find_service(name) == nullptr) changes_->services_gone.push_back(name);
+      if (snapshot_->find_service(name) == nullptr) changes_->services_gone.emplace_back(name);
     }
   }
 }

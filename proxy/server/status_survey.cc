@@ -83,7 +83,7 @@ Survey::Survey(const route::Snapshot& snapshot, const std::vector<LastHandshake>
     if (bucket == nullptr) continue;
     for (const auto& [name, host] : bucket->hosts) {
       const std::size_t routes = host->config.routes.size() + (host->passthrough ? 1 : 0);
-      look_at({.name = name, .host = host.get(), .routes = routes});
+      look_at({.name = std::string(name), .host = host.get(), .routes = routes});
     }
   }
   std::ranges::sort(rows_, [](const Row& a, const Row& b) {

@@ -13,7 +13,7 @@ class SnapshotTest : public ::testing::Test {
     auto& slot = snapshot_.buckets[snapshot_bucket(name)];
     auto bucket = slot == nullptr ? std::make_shared<SnapshotBucket>()
                                   : std::make_shared<SnapshotBucket>(*slot);
-    bucket->hosts[name] = std::make_shared<HostEntry>(host);
+    bucket->hosts.put(std::make_shared<HostEntry>(host));
     slot = std::move(bucket);
   }
   std::string found(std::string_view host) const {
@@ -56,6 +56,27 @@ TEST(HostEntry, DoesNotReadTheExpressionsOfARouteThatIsRefused) {
 
   EXPECT_TRUE(entry.rules[0].hash_by.parts.empty());
   EXPECT_EQ(entry.rules[0].auth, nullptr);
+}
+
+TEST(EntryMap, AnEntryTakesThePlaceOfTheOneOfItsName) {
+  const std::string name = "a name that is too long to stand in the string itself";
+  const auto service = [&name](bool external) {
+    auto entry = std::make_shared<ServiceEntry>();
+    entry->config.name = name;
+    entry->config.external_name = external;
+    return entry;
+  };
+  EntryMap<ServiceEntry> entries;
+  entries.put(service(false));
+  const EntryMap<ServiceEntry> before = entries;
+  entries.put(service(true));
+
+  EXPECT_EQ(entries.size(), 1u);
+  ASSERT_NE(entries.find(name), nullptr);
+  EXPECT_TRUE((*entries.find(name))->config.external_name);
+  EXPECT_FALSE((*before.find(name))->config.external_name);
+  entries.erase(name);
+  EXPECT_EQ(entries.find(name), nullptr);
 }
 
 TEST_F(SnapshotTest, AnExactHostComesBeforeAWildcardAndThatBeforeTheCatchAll) {

@@ -31,7 +31,7 @@ class LastHandshakesTest : public ::testing::Test {
       entry->addresses.push_back(net::Address::from_ip("192.0.2.1", port).value());
     }
     auto bucket = std::make_shared<route::SnapshotBucket>();
-    bucket->services[name] = entry;
+    bucket->services.put(entry);
     snapshot_.buckets[route::snapshot_bucket(name)] = std::move(bucket);
     return *entry;
   }

@@ -35,7 +35,7 @@ class ClientAccessTest : public ::testing::Test {
     auto& slot = snapshot_.buckets[route::snapshot_bucket(name)];
     auto bucket = slot == nullptr ? std::make_shared<route::SnapshotBucket>()
                                   : std::make_shared<route::SnapshotBucket>(*slot);
-    bucket->hosts[name] = std::move(entry);
+    bucket->hosts.put(std::move(entry));
     slot = std::move(bucket);
     return policy;
   }

@@ -35,14 +35,14 @@ class SnapshotMaker {
 
   SnapshotMaker& host(config::VirtualHost host) {
     const std::string name = host.host;
-    bucket(name).hosts[name] = std::make_shared<route::HostEntry>(std::move(host));
+    bucket(name).hosts.put(std::make_shared<route::HostEntry>(std::move(host)));
     return *this;
   }
   SnapshotMaker& service(const std::string& name, std::vector<net::Address> addresses) {
     auto entry = std::make_shared<route::ServiceEntry>();
     entry->config.name = name;
     entry->addresses = std::move(addresses);
-    bucket(name).services[name] = std::move(entry);
+    bucket(name).services.put(std::move(entry));
     return *this;
   }
   SnapshotMaker& external(const std::string& name, const std::string& target) {
@@ -50,7 +50,7 @@ class SnapshotMaker {
     entry->config.name = name;
     entry->config.external_name = true;
     entry->config.endpoints = {{target, 80, true, true, false}};
-    bucket(name).services[name] = std::move(entry);
+    bucket(name).services.put(std::move(entry));
     return *this;
   }
   SnapshotMaker& tcp(config::TcpPort port) {
@@ -71,7 +71,7 @@ class SnapshotMaker {
   }
   SnapshotMaker& policy(std::shared_ptr<const tls::UpstreamPolicy> policy) {
     const std::string name = policy->name;
-    bucket(name).policies[name] = std::move(policy);
+    bucket(name).policies.put(std::move(policy));
     return *this;
   }
   [[nodiscard]] std::shared_ptr<const route::Snapshot> done() const { return snapshot_; }

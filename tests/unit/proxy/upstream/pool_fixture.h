@@ -152,7 +152,7 @@ class PoolFixture : public ::testing::Test {
     route::Snapshot snapshot;
     auto bucket = std::make_shared<route::SnapshotBucket>();
     const std::string name = policy->name;
-    bucket->policies[name] = std::move(policy);
+    bucket->policies.put(std::move(policy));
     snapshot.buckets[route::snapshot_bucket(name)] = std::move(bucket);
     return snapshot;
   }
