@@ -9,12 +9,9 @@
 #include "proxy/base/hex.h"
 
 namespace handfast::config {
-namespace {
 
-using Digest = std::array<unsigned char, 32>;
-
-Digest sha256(std::string_view bytes) {
-  Digest digest{};
+std::array<unsigned char, 32> sha256(std::string_view bytes) {
+  std::array<unsigned char, 32> digest{};
   unsigned int length = 0;
   check(
       EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr) == 1 &&
@@ -22,8 +19,6 @@ Digest sha256(std::string_view bytes) {
       "SHA-256 is not available");
   return digest;
 }
-
-}  // namespace
 
 std::string shard_name(const Shard& shard) {
   struct Namer {
@@ -39,7 +34,7 @@ std::string shard_name(const Shard& shard) {
 std::uint8_t bucket_of(std::string_view shard_name) { return sha256(shard_name)[0]; }
 
 std::string sha256_hex(std::string_view bytes) {
-  const Digest digest = sha256(bytes);
+  const auto digest = sha256(bytes);
   std::string hex;
   hex.reserve(2 * digest.size());
   for (const unsigned char byte : digest) append_hex(hex, byte);

@@ -323,7 +323,8 @@ inline constexpr int kBucketCount = 256;
 // sides agree and a person can compute it.
 [[nodiscard]] std::uint8_t bucket_of(std::string_view shard_name);
 
-// sha256 in lower-case hex.
+[[nodiscard]] std::array<unsigned char, 32> sha256(std::string_view bytes);
+// The same in lower-case hex.
 [[nodiscard]] std::string sha256_hex(std::string_view bytes);
 
 // sha256 of files by name: each counts as "<name> <size>\n" and its bytes. A tls directory is

@@ -54,9 +54,9 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
 }
 
 Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPairRef& files) {
-  Cached<pki::Identity>& cached = identities_[files.certificate + '\n' + files.key + '\n' +
-                                              files.passphrases + '\n' + files.ocsp];
-  if (auto object = cached.object.lock()) return Loaded<pki::Identity>{object, cached.hash};
+  Cached<pki::Identity>& cached = identities_[config::sha256(
+      files.certificate + '\n' + files.key + '\n' + files.passphrases + '\n' + files.ocsp)];
+  if (auto object = cached.object.lock()) return loaded(std::move(object), cached.hash);
   auto certificate = read_file(root_ + "/" + files.certificate, kMaxPemBytes);
   if (!certificate) return fail(std::move(certificate.error()));
   pki::Passphrases passphrases;
@@ -65,16 +65,16 @@ Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPa
     if (!read) return fail(std::move(read.error()));
     passphrases = std::move(*read);
   }
-  auto loaded = load_identity(files, *certificate, passphrases.lines());
-  std::string hash = config::sha256_hex(*certificate);
+  auto identity = load_identity(files, *certificate, passphrases.lines());
+  const pki::Sha256 hash = config::sha256(*certificate);
   // It may hold the key too.
   ::explicit_bzero(certificate->data(), certificate->size());
-  if (!loaded) return within(files.certificate, loaded.error());
-  if (!files.ocsp.empty()) loaded = staple(std::move(*loaded), files.ocsp);
+  if (!identity) return within(files.certificate, identity.error());
+  if (!files.ocsp.empty()) identity = staple(std::move(*identity), files.ocsp);
   // The chain that is sent belongs to what we present; the key is told by its certificate, and a
   // passphrase is no part of it.
-  cached = {*loaded, std::move(hash)};
-  return Loaded<pki::Identity>{*loaded, cached.hash};
+  cached = {*identity, hash};
+  return loaded(*std::move(identity), hash);
 }
 
 Result<std::shared_ptr<const pki::Identity>> Materials::load_identity(
@@ -112,52 +112,52 @@ std::shared_ptr<const pki::Identity> Materials::staple(
 }
 
 Result<Materials::Loaded<pki::CaBundle>> Materials::ca(const config::FileRef& file) {
-  Cached<pki::CaBundle>& cached = authorities_[file.path];
-  if (auto object = cached.object.lock()) return Loaded<pki::CaBundle>{object, cached.hash};
+  Cached<pki::CaBundle>& cached = authorities_[config::sha256(file.path)];
+  if (auto object = cached.object.lock()) return loaded(std::move(object), cached.hash);
   const auto pem = read_file(root_ + "/" + file.path, kMaxPemBytes);
   if (!pem) return fail(pem.error());
-  const std::string hash = config::sha256_hex(*pem);
+  const pki::Sha256 hash = config::sha256(*pem);
   std::weak_ptr<const pki::CaBundle>& same = authority_contents_[hash];
   auto object = same.lock();
   if (object == nullptr) {
     bytes_parsed_ += pem->size();
-    auto loaded = pki::CaBundle::load(*pem, clock_.unix_now());
-    if (!loaded) return within(file.path, loaded.error());
-    object = *std::move(loaded);
+    auto parsed = pki::CaBundle::load(*pem, clock_.unix_now());
+    if (!parsed) return within(file.path, parsed.error());
+    object = *std::move(parsed);
     same = object;
   }
   cached = {object, hash};
-  return Loaded<pki::CaBundle>{object, hash};
+  return loaded(std::move(object), hash);
 }
 
 Result<Materials::Loaded<pki::CrlSet>> Materials::crl(const config::FileRef& file) {
-  Cached<pki::CrlSet>& cached = revocations_[file.path];
-  if (auto object = cached.object.lock()) return Loaded<pki::CrlSet>{object, cached.hash};
+  Cached<pki::CrlSet>& cached = revocations_[config::sha256(file.path)];
+  if (auto object = cached.object.lock()) return loaded(std::move(object), cached.hash);
   const auto bytes = read_file(root_ + "/" + file.path, kMaxPemBytes);
   if (!bytes) return fail(bytes.error());
-  const std::string hash = config::sha256_hex(*bytes);
+  const pki::Sha256 hash = config::sha256(*bytes);
   std::weak_ptr<const pki::CrlSet>& same = revocation_contents_[hash];
   auto object = same.lock();
   if (object == nullptr) {
     bytes_parsed_ += bytes->size();
-    auto loaded = pki::CrlSet::load(*bytes);
-    if (!loaded) return within(file.path, loaded.error());
-    object = *std::move(loaded);
+    auto parsed = pki::CrlSet::load(*bytes);
+    if (!parsed) return within(file.path, parsed.error());
+    object = *std::move(parsed);
     same = object;
   }
   cached = {object, hash};
-  return Loaded<pki::CrlSet>{object, hash};
+  return loaded(std::move(object), hash);
 }
 
 Result<Materials::Loaded<pki::CaBundle>> Materials::system_ca() {
-  Cached<pki::CaBundle>& cached = authorities_["system"];
-  if (auto object = cached.object.lock()) return Loaded<pki::CaBundle>{object, cached.hash};
-  auto loaded = pki::CaBundle::load_system(clock_.unix_now());
-  if (!loaded) return fail(loaded.error());
+  Cached<pki::CaBundle>& cached = authorities_[config::sha256("system")];
+  if (auto object = cached.object.lock()) return loaded(std::move(object), cached.hash);
+  auto system = pki::CaBundle::load_system(clock_.unix_now());
+  if (!system) return fail(system.error());
   std::string fingerprints;
-  for (const auto& anchor : (*loaded)->anchors()) fingerprints += pki::describe(*anchor).sha256;
-  cached = {*loaded, config::sha256_hex(fingerprints)};
-  return Loaded<pki::CaBundle>{*loaded, cached.hash};
+  for (const auto& anchor : (*system)->anchors()) fingerprints += pki::describe(*anchor).sha256;
+  cached = {*system, config::sha256(fingerprints)};
+  return loaded(*std::move(system), cached.hash);
 }
 
 Result<std::shared_ptr<const tls::TicketKeyRing>> Materials::ticket_keys(

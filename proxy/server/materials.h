@@ -21,6 +21,7 @@
 #include "proxy/base/result.h"
 #include "proxy/config/model.h"
 #include "proxy/pki/identity.h"
+#include "proxy/pki/pins.h"
 #include "proxy/pki/trust.h"
 #include "proxy/tls/ticket_keys.h"
 
@@ -34,7 +35,7 @@ class Materials {
   // `root`: what the paths of the model are relative to.
   Materials(std::string root, const Clock& clock) : root_(std::move(root)), clock_(clock) {}
 
-  // What was read, and the sha256 of the bytes that it was made of.
+  // What was read, and the sha256 of the bytes that it was made of, in hex.
   template <class T>
   struct Loaded {
     std::shared_ptr<const T> object;
@@ -57,16 +58,23 @@ class Materials {
   void forget();
 
  private:
+  // There are as many as objects that name something: digests are a third of their paths and texts.
   template <class T>
   struct Cached {
     std::weak_ptr<const T> object;
-    std::string hash;
+    pki::Sha256 hash{};
   };
+  // By the sha256 of the paths.
   template <class T>
-  using Cache = std::map<std::string, Cached<T>>;
-  // By the sha256 of the bytes.
+  using Cache = std::map<pki::Sha256, Cached<T>>;
+  // By that of the bytes.
   template <class T>
-  using Contents = std::map<std::string, std::weak_ptr<const T>>;
+  using Contents = std::map<pki::Sha256, std::weak_ptr<const T>>;
+
+  template <class T>
+  static Loaded<T> loaded(std::shared_ptr<const T> object, const pki::Sha256& hash) {
+    return {std::move(object), pki::sha256_text(hash)};
+  }
 
   Result<std::shared_ptr<const pki::Identity>> load_identity(
       const config::KeyPairRef& files, std::string_view certificate,
