@@ -36,6 +36,28 @@ Result<std::shared_ptr<const pki::Identity>> default_certificate(
 
 }  // namespace
 
+PackedBucket::PackedBucket(const config::Bucket& bucket) {
+  shards_.reserve(bucket.size());
+  for (const auto& [name, hash] : bucket) {
+    const auto digest = pki::parse_sha256(hash);
+    check(digest.has_value(), "config::parse_bucket() has read the hash");
+    shards_.push_back({*digest, static_cast<std::uint32_t>(name.size())});
+    names_ += name;
+  }
+  names_.shrink_to_fit();
+}
+
+config::Bucket PackedBucket::unpack() const {
+  config::Bucket bucket;
+  std::size_t at = 0;
+  for (const Shard& shard : shards_) {
+    bucket.emplace_hint(bucket.end(), names_.substr(at, shard.name_size),
+                        pki::sha256_text(shard.hash));
+    at += shard.name_size;
+  }
+  return bucket;
+}
+
 GenerationReader::GenerationReader(std::string state_directory, Materials& materials,
                                    RouteMetrics& metrics,
                                    std::shared_ptr<const pki::Identity> fallback)
@@ -134,11 +156,7 @@ Status GenerationReader::read_bucket(std::size_t number, const std::string& hash
     bucket = std::move(*parsed);
   }
   config::Bucket before;
-  if (served_.buckets[number] != nullptr) {
-    auto parsed = config::parse_bucket(*served_.buckets[number]);
-    check(parsed.has_value(), "a bucket that is served was read before");
-    before = std::move(*parsed);
-  }
+  if (served_.buckets[number] != nullptr) before = served_.buckets[number]->unpack();
   for (const auto& [name, shard_hash] : before) {
     if (bucket.contains(name)) continue;
     builder.remove(name);
@@ -159,7 +177,7 @@ Status GenerationReader::read_bucket(std::size_t number, const std::string& hash
     pending_.hashes[number] = kNoHash;
   }
   pending_.buckets[number] =
-      hash.empty() ? nullptr : std::make_shared<const std::string>(pack.bucket);
+      bucket.empty() ? nullptr : std::make_shared<const PackedBucket>(bucket);
   return {};
 }
 

@@ -19,6 +19,7 @@
 #include "proxy/config/control.h"
 #include "proxy/config/pack.h"
 #include "proxy/config/text.h"
+#include "proxy/pki/pins.h"
 #include "proxy/server/materials.h"
 #include "proxy/server/route_metrics.h"
 #include "proxy/server/snapshot_builder.h"
@@ -29,6 +30,22 @@ namespace handfast::server {
 // a better one), or serve the rest and let that shard answer 503 (at start, when nobody else may
 // come).
 enum class OnBadShard : std::uint8_t { RejectGeneration, RefuseShard };
+
+// A config::Bucket in a third of its room: there are as many as shards, and a change asks for a
+// few.
+class PackedBucket {
+ public:
+  explicit PackedBucket(const config::Bucket& bucket);
+  [[nodiscard]] config::Bucket unpack() const;
+
+ private:
+  struct Shard {
+    pki::Sha256 hash{};
+    std::uint32_t name_size = 0;
+  };
+  std::vector<Shard> shards_;
+  std::string names_;  // one behind the other
+};
 
 class GenerationReader {
  public:
@@ -64,9 +81,8 @@ class GenerationReader {
   // What is served, and what read() found last.
   struct Tree {
     std::array<std::string, config::kBucketCount> hashes;
-    // As they were read: the names and hashes of all shards would take twice the room as maps, and
-    // a change asks for a few of these.
-    std::array<std::shared_ptr<const std::string>, config::kBucketCount> buckets;
+    // Null: not read yet, or no shard.
+    std::array<std::shared_ptr<const PackedBucket>, config::kBucketCount> buckets;
     // Shards that are served as refused: the next generation that names one reads it again, and
     // tells.
     std::set<std::string> refused;

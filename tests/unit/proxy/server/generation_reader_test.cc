@@ -49,6 +49,16 @@ class GenerationReaderTest : public ::testing::Test {
   App two_ = make_app(state_, "two", root_);
 };
 
+TEST(PackedBucket, GivesBackNamesAndHashes) {
+  const config::Bucket bucket{{"front/", config::sha256_hex("front")},
+                              {"host/", config::sha256_hex("any")},
+                              {"host/shop.example", config::sha256_hex("host")},
+                              {"service/shop/orders:443", config::sha256_hex("service")}};
+
+  EXPECT_EQ(PackedBucket(bucket).unpack(), bucket);
+  EXPECT_EQ(PackedBucket({}).unpack(), config::Bucket());
+}
+
 TEST_F(GenerationReaderTest, LoadsAWholeGeneration) {
   state_.write(7, shards());
   const auto outcome = load(7);
