@@ -1,5 +1,9 @@
 #include "proxy/route/route_table.h"
 
+#include <algorithm>
+
+#include "proxy/base/string_hash.h"
+
 namespace handfast::route {
 namespace {
 
@@ -14,18 +18,34 @@ RouteTable::RouteTable(const std::vector<config::Route>& routes) {
   for (std::size_t i = 0; i < routes.size(); ++i) {
     const config::Route& route = routes[i];
     if (route.type == config::PathType::Exact) {
-      exact_.try_emplace(route.path, i);
+      exact_.push_back({StringHash()(route.path), route.path, i});
       continue;
     }
     const std::string_view key = without_trailing_slashes(route.path);
-    if (key.size() > longest_prefix_) longest_prefix_ = key.size();
-    prefixes_.try_emplace(std::string(key), i);
+    longest_prefix_ = std::max(longest_prefix_, key.size());
+    prefixes_.push_back({StringHash()(key), std::string(key), i});
   }
+  sort(exact_);
+  sort(prefixes_);
+}
+
+void RouteTable::sort(Index& index) {
+  std::ranges::stable_sort(index, {}, &Rule::hash);
+  index.shrink_to_fit();
+}
+
+std::size_t RouteTable::find(const Index& index, std::string_view path) {
+  const std::size_t hash = StringHash()(path);
+  auto rule = std::ranges::lower_bound(index, hash, {}, &Rule::hash);
+  for (; rule != index.end() && rule->hash == hash; ++rule) {
+    if (rule->path == path) return rule->route;
+  }
+  return kNone;
 }
 
 std::size_t RouteTable::find(std::string_view path) const {
   if (!exact_.empty()) {
-    if (const auto found = exact_.find(path); found != exact_.end()) return found->second;
+    if (const std::size_t found = find(exact_, path); found != kNone) return found;
   }
   if (prefixes_.empty()) return kNone;
   std::string_view key = without_trailing_slashes(path);
@@ -36,7 +56,7 @@ std::size_t RouteTable::find(std::string_view path) const {
     if (!at_boundary) key = key.substr(0, key.rfind('/'));  // every path begins with '/'
   }
   for (;;) {
-    if (const auto found = prefixes_.find(key); found != prefixes_.end()) return found->second;
+    if (const std::size_t found = find(prefixes_, key); found != kNone) return found;
     if (key.empty()) return kNone;
     const std::size_t slash = key.rfind('/');
     key = key.substr(0, slash == std::string_view::npos ? 0 : slash);

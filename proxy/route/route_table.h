@@ -7,10 +7,8 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
-#include "proxy/base/string_hash.h"
 #include "proxy/config/model.h"
 
 namespace handfast::route {
@@ -22,11 +20,23 @@ class RouteTable {
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
 
   // Index into the routes given to the constructor, or kNone. `path` is normalised (http/path.h).
-  // Cost: one hash per element of the path, at most as many as the longest rule has.
+  // Cost: one hash per element of the path, at most as many as the longest rule has, and a binary
+  // search for each.
   [[nodiscard]] std::size_t find(std::string_view path) const;
 
  private:
-  using Index = std::unordered_map<std::string, std::size_t, StringHash, std::equal_to<>>;
+  struct Rule {
+    std::size_t hash;  // of `path`
+    std::string path;
+    std::size_t route;
+  };
+  // Sorted by hash; of equal paths the first route comes first. Most hosts have one route, for
+  // which a hash table would take three times the room.
+  using Index = std::vector<Rule>;
+
+  static void sort(Index& index);
+  [[nodiscard]] static std::size_t find(const Index& index, std::string_view path);
+
   Index prefixes_;  // by path without trailing slashes: "" for "/"
   Index exact_;
   std::size_t longest_prefix_ = 0;
