@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "proxy/base/rare.h"
 #include "proxy/base/result.h"
 #include "proxy/pki/identity.h"
 #include "proxy/pki/trust.h"
@@ -50,7 +51,7 @@ struct UpstreamPolicy {
   std::chrono::milliseconds max_age{0};  // of a connection that takes requests; 0: none
   UnixSeconds audit_until = 0;           // 0: no audit
 
-  std::optional<Error> refused;  // then nothing above is usable
+  Rare<Error> refused;  // then nothing above is usable
 
   // Whether a connection may be made now: refused, or our certificate outside its time.
   [[nodiscard]] Status usable(UnixSeconds now) const {
