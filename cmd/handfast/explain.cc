@@ -202,7 +202,7 @@ class Explanation {
 
  private:
   void tell_host(Facts& facts) const {
-    const config::VirtualHost& host = way_.host->config;
+    const route::HostEntry::Config& host = way_.host->config;
     facts.add("host", host.host.empty() ? "any that no rule names" : host.host);
     Facts front;
     if (way_.host->passthrough) {
