@@ -105,19 +105,24 @@ bool ClusterState::remove(const ObjectKey& key) {
   return true;
 }
 
-std::set<objects::ObjectKey> ClusterState::take_touched() { return std::exchange(touched_, {}); }
+std::set<objects::ObjectKey> ClusterState::take_touched() {
+  is_taken_ = true;
+  return std::exchange(touched_, {});
+}
 
-std::set<objects::ObjectKey> ClusterState::keys() const {
+std::set<objects::ObjectKey> ClusterState::keys_of(std::string_view kind) const {
   std::set<objects::ObjectKey> keys;
-  for (const Entry& entry : objects_) {
-    const Key key = ByKey::key(entry);
-    keys.emplace(std::string(objects::kind_name(key.kind)), std::string(key.ns),
-                 std::string(key.name));
+  const std::size_t index = objects::kind_index(kind);
+  for (auto at = objects_.lower_bound(Key{index, {}, {}}); at != objects_.end(); ++at) {
+    const Key key = ByKey::key(*at);
+    if (key.kind != index) break;
+    keys.insert(keys.end(), {std::string(kind), std::string(key.ns), std::string(key.name)});
   }
   return keys;
 }
 
 void ClusterState::touch(const Entry& entry) {
+  if (!is_taken_) return;
   const Key key = ByKey::key(entry);
   if (const auto* const slice = get_if<objects::EndpointSlice>(entry.held)) {
     touched_.insert(slices_of(key.ns, slice->service));

@@ -37,10 +37,11 @@ class ClusterState {
   }
 
   // Topics of what was put or removed since the last call, by whose look-ups an answer may be
-  // another now. Of what only moved in its file too: findings name the place.
+  // another now. Of what only moved in its file too: findings name the place. Nothing the first
+  // time: whoever begins works on everything.
   [[nodiscard]] std::set<objects::ObjectKey> take_touched();
-  // Of every object.
-  [[nodiscard]] std::set<objects::ObjectKey> keys() const;
+  // Of every object of a kind.
+  [[nodiscard]] std::set<objects::ObjectKey> keys_of(std::string_view kind) const;
 
   [[nodiscard]] const objects::Ingress* find_ingress(std::string_view ns,
                                                      std::string_view name) const;
@@ -124,6 +125,7 @@ class ClusterState {
   // (namespace, service) -> its slices, as they stand in objects_, by name.
   std::map<std::pair<std::string, std::string>, std::vector<const Entry*>> slices_;
   std::set<objects::ObjectKey> touched_;
+  bool is_taken_ = false;  // once; before, nothing is noted
 };
 
 }  // namespace handfast::state

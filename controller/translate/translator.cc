@@ -65,10 +65,9 @@ void Translator::mark_singles() {
 
 Change Translator::update(const Touched& touched, std::int64_t now, bool whole) {
   tracer_.set_now(now);
-  Touched everything;
-  if (is_first_) everything = all_.keys();
-  take_policies(is_first_ ? everything : touched);
-  take_ingresses(is_first_ ? everything : touched);
+  const Touched roots = is_first_ ? all_roots() : Touched{};
+  take_policies(is_first_ ? roots : touched);
+  take_ingresses(is_first_ ? roots : touched);
   for (const objects::ObjectKey& topic : touched) tracer_.touch(topic);
   if (whole && !is_first_) mark_everything();
   read_settings();
@@ -84,6 +83,14 @@ Change Translator::update(const Touched& touched, std::int64_t now, bool whole) 
   Change change = collect(whole || is_first_);
   is_first_ = false;
   return change;
+}
+
+// What the work begins with; everything else is asked for.
+Translator::Touched Translator::all_roots() const {
+  Touched keys = all_.keys_of("Ingress");
+  keys.merge(all_.keys_of("UpstreamTLSPolicy"));
+  keys.merge(all_.keys_of("BackendTLSPolicy"));
+  return keys;
 }
 
 void Translator::take_policies(const Touched& touched) {

@@ -88,6 +88,7 @@ class Translator {
   [[nodiscard]] std::set<objects::ObjectKey> references() const { return tracer_.references(); }
 
  private:
+  [[nodiscard]] Touched all_roots() const;
   void take_policies(const Touched& touched);
   void take_ingresses(const Touched& touched);
   void mark_singles();

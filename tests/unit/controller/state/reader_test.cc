@@ -48,6 +48,7 @@ TEST(Reader, TellsWhatIsThereAndWhatIsNot) {
 
 TEST(Reader, AsksForWhatAChangeTouches) {
   ClusterState state;
+  static_cast<void>(state.take_touched());
   state.apply(slice_of("api"));
   state.apply(named<objects::ReferenceGrant>("grant"));
   SetBook book;
@@ -58,6 +59,15 @@ TEST(Reader, AsksForWhatAChangeTouches) {
 
   Topics touched = state.take_touched();
   for (const ObjectKey& topic : book.topics) EXPECT_TRUE(touched.contains(topic)) << topic.kind;
+}
+
+TEST(ClusterState, NothingIsNotedForWhoBegins) {
+  ClusterState state;
+  state.apply(slice_of("api"));
+
+  EXPECT_TRUE(state.take_touched().empty());
+  state.apply(named<objects::Secret>("tls"));
+  EXPECT_EQ(state.take_touched(), (Topics{{"Secret", "shop", "tls"}}));
 }
 
 TEST(ClusterState, ASliceThatMovesTouchesBothServices) {
