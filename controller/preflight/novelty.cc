@@ -22,8 +22,6 @@ using config::UpstreamTls;
 // Until when the pair can be presented; nothing if it can't be any more.
 std::optional<UnixSeconds> find_end(const KeyPairRef& pair, UnixSeconds now,
                                     const ReadFile& read_file) {
-  auto certificate = read_file(pair.certificate);
-  if (!certificate) return std::nullopt;
   pki::Passphrases passphrases;
   if (!pair.passphrases.empty()) {
     auto text = read_file(pair.passphrases);
@@ -33,6 +31,8 @@ std::optional<UnixSeconds> find_end(const KeyPairRef& pair, UnixSeconds now,
     if (!parsed) return std::nullopt;
     passphrases = *std::move(parsed);
   }
+  auto certificate = read_file(pair.certificate);
+  if (!certificate) return std::nullopt;
   Result<std::shared_ptr<const pki::Identity>> identity;
   if (pair.certificate == pair.key) {
     identity = pki::Identity::load_file(pair.key, *certificate, passphrases.lines());

@@ -1,5 +1,7 @@
 #include "controller/translate/item_content.h"
 
+#include <string.h>
+
 #include <utility>
 
 #include "controller/translate/material_facts.h"
@@ -194,9 +196,14 @@ std::map<std::string, std::string> published_files(const ItemKey& key, const Ite
 }
 
 std::string content_directory(const ItemKey& key, const ItemContent& content) {
-  const auto files = published_files(key, content);
-  const std::map<std::string_view, std::string_view> views(files.begin(), files.end());
-  return object_directory(key) + '/' + config::content_hash(views).substr(0, 16);
+  if (key.item != ItemKind::KeyPair || content.is_pkcs12()) {
+    return object_directory(key) + '/' + hash_of(content).substr(0, 16);
+  }
+  auto files = published_files(key, content);
+  std::string& pair = files.begin()->second;
+  const std::string hash = config::content_hash({{files.begin()->first, pair}});
+  ::explicit_bzero(pair.data(), pair.size());
+  return object_directory(key) + '/' + hash.substr(0, 16);
 }
 
 std::string staple_path(const ItemKey& key, const objects::DataValue& staple) {

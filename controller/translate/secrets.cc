@@ -232,9 +232,10 @@ Item Materials::keep_last_good(const ItemKey& key, const ItemContent& content, c
   auto [field, message] = place_of(key, error);
   tracer_.on_asked(last_good_topic(key));
   const auto last = last_good_.find(key);
-  // Content that was good once and is bad now, by its own expiry, is nothing to go on with.
-  const bool was_good = last != last_good_.end() && last->second.directory == bad.directory &&
-                        last->second.passphrases == bad.passphrases;
+  // Content that was good once and is bad now, by its own expiry, is nothing to go on with. A pair
+  // isn't judged by its dates; one cut at another place is the same file, and bad.
+  const bool was_good = key.item != ItemKind::KeyPair && last != last_good_.end() &&
+                        last->second.directory == bad.directory;
   if (last == last_good_.end() || was_good) {
     report.add(Severity::Error, error.reason, std::move(field), message + '.',
                "Correct the value; nothing was good before it.");

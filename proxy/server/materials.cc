@@ -57,22 +57,22 @@ Result<Materials::Loaded<pki::Identity>> Materials::identity(const config::KeyPa
   Cached<pki::Identity>& cached = identities_[config::sha256(
       files.certificate + '\n' + files.key + '\n' + files.passphrases + '\n' + files.ocsp)];
   if (auto object = cached.object.lock()) return loaded(std::move(object), cached.hash);
-  auto certificate = read_file(root_ + "/" + files.certificate, kMaxPemBytes);
-  if (!certificate) return fail(std::move(certificate.error()));
   pki::Passphrases passphrases;
   if (!files.passphrases.empty()) {
     auto read = read_passphrases(root_ + "/" + files.passphrases);
     if (!read) return fail(std::move(read.error()));
     passphrases = std::move(*read);
   }
+  auto certificate = read_file(root_ + "/" + files.certificate, kMaxPemBytes);
+  if (!certificate) return fail(std::move(certificate.error()));
   auto identity = load_identity(files, *certificate, passphrases.lines());
   const pki::Sha256 hash = config::sha256(*certificate);
   // It may hold the key too.
   ::explicit_bzero(certificate->data(), certificate->size());
   if (!identity) return within(files.certificate, identity.error());
   if (!files.ocsp.empty()) identity = staple(std::move(*identity), files.ocsp);
-  // The chain that is sent belongs to what we present; the key is told by its certificate, and a
-  // passphrase is no part of it.
+  // The chain that is sent belongs to what we present. A passphrase is no part of it; a key that is
+  // written in another way counts as another, though it is told by its certificate.
   cached = {*identity, hash};
   return loaded(*std::move(identity), hash);
 }

@@ -113,6 +113,30 @@ TEST_F(LastGoodTest, KeepsTheTwoFilesOfAPairThatAVersionBeforePublished) {
   EXPECT_EQ(good.identity->certificate, good.identity->key);
 }
 
+// The two halves make the same file, and are no pair.
+TEST_F(LastGoodTest, KeepsAPairThatIsCutAtAnotherPlace) {
+  const handfast::testing::TestAuthority root{"root"};
+  const auto leaf = root.issue("client.example");
+  const auto set_pair = [this, &root](const std::string& certificate, const std::string& key) {
+    objects::Secret secret;
+    secret.meta.ns = "shop";
+    secret.meta.name = "material";
+    secret.data["tls.crt"].bytes = certificate;
+    secret.data["tls.key"].bytes = key;
+    secret.data["ca.crt"].bytes = root.cert_pem();
+    state_.apply(secret);
+  };
+  set_pair(leaf.cert_pem() + root.cert_pem(), leaf.key_pem());
+  const config::UpstreamTls before = policy(run());
+  ASSERT_TRUE(before.identity.has_value());
+
+  set_pair(leaf.cert_pem(), root.cert_pem() + leaf.key_pem());
+  const Output output = run(kNow + 60);
+
+  EXPECT_EQ(policy(output).identity, before.identity);
+  EXPECT_EQ(output.items.at(item(ItemKind::KeyPair)).bad_since, kNow + 60);
+}
+
 TEST_F(LastGoodTest, RemembersSinceWhenItIsBadAndForgetsItOnceGood) {
   set_secret(good_pair() + "  ca.crt: ${CA:backends}\n");
   run();
