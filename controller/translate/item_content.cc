@@ -79,6 +79,11 @@ void join_ticket_keys(const objects::DataMap& data, ItemContent& content) {
   content.joined = std::move(joined);
 }
 
+// A pair in two values, which is published as one file.
+bool is_pem_pair(const ItemKey& key, const ItemContent& content) {
+  return key.item == ItemKind::KeyPair && !content.is_pkcs12();
+}
+
 std::string hash_of(const ItemContent& content) {
   std::map<std::string_view, std::string_view> files;
   for (const auto& [file, value] : content.files) files.emplace(file, value->bytes);
@@ -137,7 +142,7 @@ std::optional<Error> find_obvious_fault(const ItemKey& key, const ItemContent& c
   if (content.passphrases != nullptr && !content.passphrases->problem.empty()) {
     return Error{Reason::Passphrase, "passphrases: " + content.passphrases->problem.text()};
   }
-  if (key.item == ItemKind::KeyPair && !content.is_pkcs12()) {
+  if (is_pem_pair(key, content)) {
     if (!content.files.contains("tls.crt")) {
       return Error{Reason::KeyMismatch, "tls.crt: is missing, and tls.key is there"};
     }
@@ -186,7 +191,7 @@ std::string content_identity(const ItemContent& content) {
 
 std::map<std::string, std::string> published_files(const ItemKey& key, const ItemContent& content) {
   std::map<std::string, std::string> files;
-  if (key.item == ItemKind::KeyPair && !content.is_pkcs12()) {
+  if (is_pem_pair(key, content)) {
     files.emplace("tls.pem", pki::join_pem(content.files.at(file_name(key.item))->bytes,
                                            content.files.at(kKeyFile)->bytes));
     return files;
@@ -196,7 +201,7 @@ std::map<std::string, std::string> published_files(const ItemKey& key, const Ite
 }
 
 std::string content_directory(const ItemKey& key, const ItemContent& content) {
-  if (key.item != ItemKind::KeyPair || content.is_pkcs12()) {
+  if (!is_pem_pair(key, content)) {
     return object_directory(key) + '/' + hash_of(content).substr(0, 16);
   }
   auto files = published_files(key, content);
