@@ -1,5 +1,6 @@
 """Clients: one request on a fresh connection, keep-alive connections, and raw bytes."""
 
+import errno
 import http.client
 import socket
 import ssl
@@ -50,7 +51,12 @@ class RawConnection:
         try:
             if source:
                 sock.bind((source, 0))
-            sock.connect(address)
+            try:
+                sock.connect(address)
+            except ConnectionResetError:
+                if tls or preamble:
+                    raise
+                # Accepted, and reset before connect() looked: `fill` finds the end.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if preamble:
                 sock.sendall(preamble)
@@ -80,6 +86,10 @@ class RawConnection:
         try:
             got = self.sock.recv(262144)
         except (ConnectionResetError, BrokenPipeError, ssl.SSLError):
+            got = b""
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # reset while it connected
+                raise
             got = b""
         self.buffer += got
         return bool(got)

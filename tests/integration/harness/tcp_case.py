@@ -99,7 +99,8 @@ class TcpCase(HandfastCase):
     def exchange(self, data=b"hello", **options):
         """All that comes back for `data` and the end of our side."""
         connection = self.dial(**options)
-        connection.send(data)
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # reset already
+            connection.send(data)
         end_of_ours(connection)
         return connection.rest()
 
