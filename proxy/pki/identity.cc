@@ -9,7 +9,9 @@
 
 #include "proxy/base/check.h"
 #include "proxy/pki/asn1_text.h"
+#include "proxy/pki/intermediates.h"
 #include "proxy/pki/key_decoder.h"
+#include "proxy/pki/leaf.h"
 #include "proxy/pki/names.h"
 #include "proxy/pki/pem.h"
 #include "proxy/pki/pins.h"
@@ -168,16 +170,14 @@ bool allows_clients(const X509& certificate) {
   return false;
 }
 
-}  // namespace
-
-CertificateInfo describe(const X509& certificate) {
+// `key`: the certificate's; null: it can't be read.
+CertificateInfo describe(const X509& certificate, const EVP_PKEY* key, const Sha256& sha256) {
   const CleanErrorQueue clean;
   CertificateInfo info;
   info.subject = name_text(X509_get_subject_name(&certificate));
   info.issuer = name_text(X509_get_issuer_name(&certificate));
   info.serial = serial_text(X509_get0_serialNumber(&certificate));
-  info.sha256 = sha256_text(certificate_sha256(certificate));
-  const EVP_PKEY* const key = X509_get0_pubkey(&certificate);
+  info.sha256 = sha256_text(sha256);
   const char* const type = key == nullptr ? nullptr : EVP_PKEY_get0_type_name(key);
   if (type != nullptr) info.key_type = type;
   info.sans = subject_alt_names(certificate);
@@ -185,6 +185,40 @@ CertificateInfo describe(const X509& certificate) {
   info.not_after = to_unix(X509_get0_notAfter(&certificate)).value_or(0);
   info.is_for_clients = allows_clients(certificate);
   return info;
+}
+
+std::array<unsigned char, 20> sha1_of(std::span<const unsigned char> bytes) {
+  std::array<unsigned char, 20> digest{};
+  check(EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha1(), nullptr) == 1);
+  return digest;
+}
+
+std::vector<std::shared_ptr<X509>> share(STACK_OF(X509) * intermediates) {
+  std::vector<std::shared_ptr<X509>> shared;
+  for (int i = 0; i < sk_X509_num(intermediates); ++i) {
+    shared.push_back(share_intermediate(*sk_X509_value(intermediates, i)));
+  }
+  return shared;
+}
+
+// The one intermediate of a chain, if others sent it before. Nothing: the long way has to read it.
+std::optional<std::vector<std::shared_ptr<X509>>> find_known(std::span<const PemBlock> blocks,
+                                                             const EVP_PKEY& key) {
+  std::vector<std::shared_ptr<X509>> known;
+  if (blocks.empty()) return known;
+  if (blocks.size() > 1 || !is_certificate(blocks.front())) return std::nullopt;
+  const auto der = decode_block(blocks.front(), Reason::BadCertificate);
+  auto one = der ? find_intermediate({der->data.get(), der->size}) : nullptr;
+  // Two certificates of our key are told of.
+  if (one == nullptr || EVP_PKEY_eq(X509_get0_pubkey(one.get()), &key) == 1) return std::nullopt;
+  known.push_back(std::move(one));
+  return known;
+}
+
+}  // namespace
+
+CertificateInfo describe(const X509& certificate) {
+  return describe(certificate, X509_get0_pubkey(&certificate), certificate_sha256(certificate));
 }
 
 bool covers_host(const X509& certificate, std::string_view host) {
@@ -216,9 +250,14 @@ Result<std::shared_ptr<const Identity>> Identity::load(std::string_view certific
                                                        std::string_view key_pem,
                                                        std::span<const std::string> passphrases) {
   const CleanErrorQueue clean;
-  auto certificates = parse_certificates(certificate_pem, Reason::BadCertificate);
-  if (!certificates) return within("tls.crt", std::move(certificates.error()));
+  const auto certificate_blocks = split_pem(certificate_pem, Reason::BadCertificate);
   const auto blocks = split_pem(key_pem, Reason::BadKey);
+  if (certificate_blocks && blocks) {
+    if (auto plain = load_plain(*certificate_blocks, *blocks)) return plain;
+  }
+  if (!certificate_blocks) return within("tls.crt", certificate_blocks.error());
+  auto certificates = parse_certificates(*certificate_blocks, Reason::BadCertificate);
+  if (!certificates) return within("tls.crt", std::move(certificates.error()));
   if (!blocks) return within("tls.key", blocks.error());
   auto key = load_key(*blocks, passphrases);
   if (!key) return within("tls.key", std::move(key.error()));
@@ -234,6 +273,7 @@ Result<std::shared_ptr<const Identity>> Identity::load_pem(
   const auto keys = std::ranges::stable_partition(*blocks, is_certificate);
   const std::span<const PemBlock> first(blocks->begin(), keys.begin());
   if (first.empty()) return fail(Reason::BadCertificate, "tls.pem: holds no certificate");
+  if (auto plain = load_plain(first, {keys.begin(), keys.end()})) return plain;
   auto certificates = parse_certificates(first, Reason::BadCertificate);
   if (!certificates) return within("tls.pem", std::move(certificates.error()));
   auto key = load_key({keys.begin(), keys.end()}, passphrases);
@@ -281,15 +321,39 @@ Result<std::shared_ptr<const Identity>> Identity::join(std::vector<X509Ptr> cert
   open.intermediates = in_sending_order(open.leaf.get(), std::move(certificates));
 
   const std::shared_ptr<Identity> identity(new Identity);
+  auto der = encode_certificate(*open.leaf);
   identity->info_ = describe(*open.leaf);
-  unsigned int size = 0;
-  check(X509_digest(open.leaf.get(), EVP_sha1(), identity->leaf_sha1_.data(), &size) == 1, "SHA-1");
+  identity->leaf_sha1_ = sha1_of(der);
   if (packed_key) {
-    identity->packed_ =
-        std::make_shared<const PackedIdentity>(std::move(open), *std::move(packed_key));
+    identity->packed_ = std::make_shared<const PackedIdentity>(
+        std::move(der), share(open.intermediates.get()), *std::move(packed_key));
   } else {
     identity->open_ = std::make_shared<const OpenIdentity>(std::move(open));
   }
+  return identity;
+}
+
+std::shared_ptr<const Identity> Identity::load_plain(std::span<const PemBlock> certificates,
+                                                     std::span<const PemBlock> keys) {
+  if (certificates.empty() || !is_certificate(certificates.front())) return nullptr;
+  const auto block = find_key_block(keys);
+  if (!block || block->encrypted) return nullptr;
+  auto leaf = read_leaf(certificates.front());
+  if (!leaf) return nullptr;
+  auto packed = PackedKey::pack(*block);
+  const EvpPkeyPtr key = packed ? packed->open() : nullptr;
+  const bool is_good = key != nullptr && EVP_PKEY_eq(leaf->key.get(), key.get()) == 1 &&
+                       !key_unusable_in_tls(key.get()) && !key_weakness(leaf->key.get()) &&
+                       !signature_weakness(leaf->certificate.get());
+  if (!is_good) return nullptr;
+  auto intermediates = find_known(certificates.subspan(1), *key);
+  if (!intermediates) return nullptr;
+
+  const std::shared_ptr<Identity> identity(new Identity);
+  identity->info_ = describe(*leaf->certificate, leaf->key.get(), sha256_of(leaf->der));
+  identity->leaf_sha1_ = sha1_of(leaf->der);
+  identity->packed_ = std::make_shared<const PackedIdentity>(
+      std::move(leaf->der), *std::move(intermediates), *std::move(packed));
   return identity;
 }
 

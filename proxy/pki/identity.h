@@ -20,6 +20,7 @@
 #include "proxy/base/result.h"
 #include "proxy/pki/openssl_ptr.h"
 #include "proxy/pki/packed_identity.h"
+#include "proxy/pki/pem.h"
 
 namespace handfast::pki {
 
@@ -109,6 +110,11 @@ class Identity {
                                                       EvpPkeyPtr key,
                                                       std::optional<PackedKey> packed_key,
                                                       const FileNames& files);
+  // A leaf with at most one intermediate, and that known, and a key that isn't encrypted, as most
+  // are: at a third of the price. Null: of another kind, or there is something to say of it; the
+  // long way tells.
+  static std::shared_ptr<const Identity> load_plain(std::span<const PemBlock> certificates,
+                                                    std::span<const PemBlock> keys);
   Identity() = default;
 
   std::shared_ptr<const OpenIdentity> open_;      // of what isn't packed

@@ -25,12 +25,14 @@ using SignaturePtr =
 
 struct KeyForm {
   std::string_view label;  // of the PEM block
-  int algorithm;           // in a PKCS#8 block; else NID_undef
+  int algorithm;           // in a PKCS#8 block and a public key; else NID_undef
   const char* type;
   const char* structure;
 };
 
-constexpr std::array<KeyForm, 7> kForms{{
+constexpr std::string_view kPublic = "PUBLIC KEY";
+
+constexpr std::array<KeyForm, 12> kForms{{
     {"PRIVATE KEY", NID_X9_62_id_ecPublicKey, "EC", "PrivateKeyInfo"},
     {"PRIVATE KEY", NID_rsaEncryption, "RSA", "PrivateKeyInfo"},
     {"PRIVATE KEY", NID_rsassaPss, "RSA-PSS", "PrivateKeyInfo"},
@@ -38,14 +40,20 @@ constexpr std::array<KeyForm, 7> kForms{{
     {"PRIVATE KEY", NID_ED448, "ED448", "PrivateKeyInfo"},
     {"RSA PRIVATE KEY", NID_undef, "RSA", "type-specific"},
     {"EC PRIVATE KEY", NID_undef, "EC", "type-specific"},
+    {kPublic, NID_X9_62_id_ecPublicKey, "EC", "SubjectPublicKeyInfo"},
+    {kPublic, NID_rsaEncryption, "RSA", "SubjectPublicKeyInfo"},
+    {kPublic, NID_rsassaPss, "RSA-PSS", "SubjectPublicKeyInfo"},
+    {kPublic, NID_ED25519, "ED25519", "SubjectPublicKeyInfo"},
+    {kPublic, NID_ED448, "ED448", "SubjectPublicKeyInfo"},
 }};
 
 // One ready-made decoder. It writes to the address that it was made with, so it never moves.
 class KeyDecoder {
  public:
   explicit KeyDecoder(const KeyForm& form)
-      : decoder_(OSSL_DECODER_CTX_new_for_pkey(&slot_, "DER", form.structure, form.type,
-                                               EVP_PKEY_KEYPAIR, nullptr, nullptr)) {}
+      : decoder_(OSSL_DECODER_CTX_new_for_pkey(
+            &slot_, "DER", form.structure, form.type,
+            form.label == kPublic ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEYPAIR, nullptr, nullptr)) {}
   KeyDecoder(const KeyDecoder&) = delete;
   KeyDecoder& operator=(const KeyDecoder&) = delete;
   ~KeyDecoder() { EVP_PKEY_free(slot_); }
@@ -124,6 +132,13 @@ class SecretBytes {
   std::string header_;
 };
 
+std::optional<std::size_t> find_form(std::string_view label, int algorithm) {
+  for (std::size_t i = 0; i < kForms.size(); ++i) {
+    if (kForms[i].label == label && kForms[i].algorithm == algorithm) return i;
+  }
+  return std::nullopt;
+}
+
 // Which of kForms the bytes are, by their label and, in PKCS#8, their algorithm.
 std::optional<std::size_t> form_of(std::string_view label, std::span<const unsigned char> der) {
   int algorithm = NID_undef;
@@ -136,10 +151,7 @@ std::optional<std::size_t> form_of(std::string_view label, std::span<const unsig
     }
     algorithm = OBJ_obj2nid(id);
   }
-  for (std::size_t i = 0; i < kForms.size(); ++i) {
-    if (kForms[i].label == label && kForms[i].algorithm == algorithm) return i;
-  }
-  return std::nullopt;
+  return find_form(label, algorithm);
 }
 
 EvpPkeyPtr decode_form(std::size_t form, std::span<const unsigned char> der) {
@@ -224,6 +236,18 @@ EvpPkeyPtr decode_private_key(const PemBlock& block) {
   ERR_clear_error();
   const BioPtr bio = read_only_bio(block.text);
   return EvpPkeyPtr{PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, nullptr)};
+}
+
+EvpPkeyPtr decode_public_key(X509_PUBKEY& key) {
+  ASN1_OBJECT* algorithm = nullptr;
+  if (X509_PUBKEY_get0_param(&algorithm, nullptr, nullptr, nullptr, &key) != 1) return nullptr;
+  const auto form = find_form(kPublic, OBJ_obj2nid(algorithm));
+  if (!form) return nullptr;
+  unsigned char* der = nullptr;
+  const int size = i2d_X509_PUBKEY(&key, &der);
+  const OpensslBytesPtr owned{der};
+  if (size <= 0) return nullptr;
+  return decode_form(*form, {der, static_cast<std::size_t>(size)});
 }
 
 std::optional<PackedKey> PackedKey::pack(const PemBlock& block) {

@@ -2,10 +2,9 @@
 // A certificate chain and its key: as OpenSSL's objects while they are used, else as DER, which
 // takes a tenth of their 7 kB.
 //
-// Of all packed ones of the process the kMostOpen that were used last are open; to open another
-// takes 0.2 ms, of which OpenSSL 3.0 spends most on looking for a decoder of the public key. With
-// no more of them than that, all are open from the beginning. Intermediates stay open, each once
-// for all who send it: they are few, and a long chain would cost its length again with each
+// Of all packed ones of the process the kMostOpen that were used last are open; to open one takes
+// 0.2 ms, of which OpenSSL 3.0 spends most on looking for a decoder of the public key.
+// Intermediates (intermediates.h) stay open: a long chain would cost its length again with each
 // opening.
 //
 // Immutable; any number of threads may use one. The key's bytes are wiped when they go.
@@ -31,8 +30,9 @@ class PackedIdentity {
  public:
   static constexpr std::size_t kMostOpen = 1024;
 
-  // `key`: of the one that `open` has.
-  PackedIdentity(OpenIdentity open, PackedKey key);
+  // `leaf`: DER; `intermediates`: shared, in sending order.
+  PackedIdentity(std::vector<unsigned char> leaf, std::vector<std::shared_ptr<X509>> intermediates,
+                 PackedKey key);
   PackedIdentity(const PackedIdentity&) = delete;
   PackedIdentity& operator=(const PackedIdentity&) = delete;
   ~PackedIdentity();
@@ -46,15 +46,13 @@ class PackedIdentity {
 
   // How many of the process are open.
   [[nodiscard]] static std::size_t count_open();
-  // How many different intermediates they send.
-  [[nodiscard]] static std::size_t count_intermediates();
 
  private:
   [[nodiscard]] X509StackPtr intermediates() const;
 
   PackedKey key_;
   std::vector<unsigned char> leaf_;
-  std::vector<std::shared_ptr<X509>> intermediates_;  // in sending order
+  std::vector<std::shared_ptr<X509>> intermediates_;
 };
 
 }  // namespace handfast::pki

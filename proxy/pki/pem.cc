@@ -250,6 +250,15 @@ Status make_shareable(X509& certificate, Reason bad) {
   return {};
 }
 
+std::vector<unsigned char> encode_certificate(const X509& certificate) {
+  const int size = i2d_X509(&certificate, nullptr);
+  check(size > 0, "a certificate that was decoded can be encoded");
+  std::vector<unsigned char> der(static_cast<std::size_t>(size));
+  unsigned char* cursor = der.data();
+  i2d_X509(&certificate, &cursor);
+  return der;
+}
+
 bool is_certificate(const PemBlock& block) {
   return block.label == "CERTIFICATE" || block.label == "X509 CERTIFICATE";
 }

@@ -45,6 +45,9 @@ struct PemBlock {
 // extensions or its validity can't be read.
 Status make_shareable(X509& certificate, Reason bad);
 
+// In DER.
+[[nodiscard]] std::vector<unsigned char> encode_certificate(const X509& certificate);
+
 // The bytes of a block that isn't secret.
 struct DerBytes {
   OpensslBytesPtr data;

@@ -16,9 +16,12 @@ std::optional<Sha256> spki_sha256(const X509& certificate) {
   const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(&certificate), &der);
   const OpensslBytesPtr owned{der};
   if (size <= 0) return std::nullopt;
+  return sha256_of({der, static_cast<std::size_t>(size)});
+}
+
+Sha256 sha256_of(std::span<const unsigned char> bytes) {
   Sha256 digest{};
-  check(EVP_Digest(der, static_cast<std::size_t>(size), digest.data(), nullptr, EVP_sha256(),
-                   nullptr) == 1);
+  check(EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1);
   return digest;
 }
 

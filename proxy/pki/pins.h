@@ -28,6 +28,7 @@ struct Pin {
 
 // Of the SubjectPublicKeyInfo in DER (RFC 7469 section 2.4). Nothing if it can't be encoded.
 [[nodiscard]] std::optional<Sha256> spki_sha256(const X509& certificate);
+[[nodiscard]] Sha256 sha256_of(std::span<const unsigned char> bytes);
 [[nodiscard]] Sha256 certificate_sha256(const X509& certificate);
 
 // Whether any one of them is the certificate's.

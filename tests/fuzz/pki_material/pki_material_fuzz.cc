@@ -20,9 +20,11 @@
 
 #include "proxy/base/check.h"
 #include "proxy/pki/identity.h"
+#include "proxy/pki/intermediates.h"
 #include "proxy/pki/key_decoder.h"
 #include "proxy/pki/packed_identity.h"
 #include "proxy/pki/pem.h"
+#include "proxy/pki/strength.h"
 #include "proxy/pki/trust.h"
 #include "proxy/pki/verify.h"
 #include "tests/fuzz/fuzz_one.h"
@@ -41,6 +43,7 @@ struct Material {
   std::string crl_der;  // of issuing
   std::string encrypted_key;
   std::string pkcs12;
+  std::string leaf;  // of the chain, alone
 };
 
 // Of the encrypted key and the PKCS#12 file.
@@ -64,7 +67,8 @@ Material make_material() {
           root.crl_pem() + issuing.crl_pem({&leaf}, with_point),
           issuing.crl_der({&leaf}, with_point),
           leaf.encrypted_key_pem("secret"),
-          leaf.pkcs12("secret")};
+          leaf.pkcs12("secret"),
+          leaf.cert_pem()};
 }
 
 void judge(const pki::CertificateChain& chain, const std::shared_ptr<const pki::CaBundle>& trust,
@@ -79,13 +83,6 @@ void judge(const pki::CertificateChain& chain, const std::shared_ptr<const pki::
   check(verdict.openssl_error != 0 && !verdict.detail.empty() && verdict.valid_until == 0);
 }
 
-pki::OpenIdentity share(const pki::OpenIdentity& open) {
-  check(X509_up_ref(open.leaf.get()) == 1 && EVP_PKEY_up_ref(open.key.get()) == 1);
-  return {.leaf = pki::X509Ptr{open.leaf.get()},
-          .intermediates = pki::X509StackPtr{X509_chain_up_ref(open.intermediates.get())},
-          .key = pki::EvpPkeyPtr{open.key.get()}};
-}
-
 // What was packed comes out as it went in.
 void check_packed(const pki::OpenIdentity& open, std::string_view key_pem) {
   const auto blocks = pki::split_pem(key_pem, Reason::BadKey);
@@ -93,17 +90,55 @@ void check_packed(const pki::OpenIdentity& open, std::string_view key_pem) {
   auto key = pki::PackedKey::pack(blocks->back());
   // Identities keep only keys that open.
   if (!key || key->open() == nullptr) return;
-  const auto again = pki::PackedIdentity(share(open), *std::move(key)).unpack();
+  std::vector<std::shared_ptr<X509>> intermediates;
+  for (int i = 0; i < sk_X509_num(open.intermediates.get()); ++i) {
+    intermediates.push_back(pki::share_intermediate(*sk_X509_value(open.intermediates.get(), i)));
+  }
+  const auto again = pki::PackedIdentity(pki::encode_certificate(*open.leaf),
+                                         std::move(intermediates), *std::move(key))
+                         .unpack();
   check(again != nullptr && X509_cmp(again->leaf.get(), open.leaf.get()) == 0 &&
         EVP_PKEY_eq(again->key.get(), open.key.get()) == 1 &&
         sk_X509_num(again->intermediates.get()) == sk_X509_num(open.intermediates.get()));
 }
 
+// However it was read, it is what OpenSSL makes of it when it is opened.
+void check_presentable(const pki::OpenIdentity& open, const pki::CertificateInfo& told) {
+  const EVP_PKEY* const key = X509_get0_pubkey(open.leaf.get());
+  check(key != nullptr && EVP_PKEY_eq(key, open.key.get()) == 1);
+  check(!pki::key_weakness(key) && !pki::signature_weakness(open.leaf.get()));
+  const pki::CertificateInfo info = pki::describe(*open.leaf);
+  check(info.subject == told.subject && info.issuer == told.issuer && info.serial == told.serial &&
+        info.sha256 == told.sha256 && info.key_type == told.key_type && info.sans == told.sans &&
+        info.not_before == told.not_before && info.not_after == told.not_after &&
+        info.is_for_clients == told.is_for_clients);
+}
+
+// One certificate is read in another way than several. Twice the same counts as once.
+void check_both_ways(const std::string& certificate, const std::string& key) {
+  const auto one_way = pki::Identity::load(certificate, key);
+  const auto blocks = pki::split_pem(certificate, Reason::BadCertificate);
+  if (!blocks || blocks->size() != 1) return;
+  const std::string twice = certificate + "\n" + std::string(blocks->front().text) + "\n";
+  const auto other_way = pki::Identity::load(twice, key);
+  check(one_way.has_value() == other_way.has_value());
+  if (!one_way) {
+    check(one_way.error().reason == other_way.error().reason);
+    return;
+  }
+  const auto open = (*one_way)->open();
+  check(open != nullptr && (*other_way)->is_leaf(*open->leaf));
+  check_presentable(*open, (*one_way)->info());
+  check_presentable(*open, (*other_way)->info());
+}
+
 void load_all(const Material& material) {
+  check_both_ways(material.leaf, material.key);
   const auto identity = pki::Identity::load(material.chain, material.key);
   if (identity) {
     const auto open = (*identity)->open();
-    check(open->leaf != nullptr && open->intermediates != nullptr);
+    check(open != nullptr && open->leaf != nullptr && open->intermediates != nullptr);
+    check_presentable(*open, (*identity)->info());
     check_packed(*open, material.key);
     // What is good as two files is good as one.
     check(pki::Identity::load_pem(pki::join_pem(material.chain, material.key)).has_value());
@@ -125,9 +160,9 @@ void load_all(const Material& material) {
 }
 
 void damage(Material& material, std::span<const std::byte> steps) {
-  const std::array<std::string*, 7> targets{
-      &material.chain,   &material.key,           &material.ca,    &material.crl,
-      &material.crl_der, &material.encrypted_key, &material.pkcs12};
+  const std::array<std::string*, 8> targets{
+      &material.chain,   &material.key,           &material.ca,     &material.crl,
+      &material.crl_der, &material.encrypted_key, &material.pkcs12, &material.leaf};
   for (; steps.size() >= 4; steps = steps.subspan(4)) {
     std::string& target = *targets[std::to_integer<std::size_t>(steps[0]) % targets.size()];
     const auto offset =
@@ -148,7 +183,7 @@ void fuzz_one(std::span<const std::byte> input) {
     damage(material, rest);
   } else {
     const std::string raw(reinterpret_cast<const char*>(rest.data()), rest.size());
-    material = {raw, raw, raw, raw, raw, raw, raw};
+    material = {raw, raw, raw, raw, raw, raw, raw, raw};
   }
   load_all(material);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "proxy/pki/identity.h"
+#include "proxy/pki/intermediates.h"
 #include "tests/support/test_authority.h"
 
 namespace handfast::pki {
@@ -27,11 +28,14 @@ class PackedIdentityTest : public ::testing::Test {
     return *identity;
   }
 
-  // As many as may be open, and so many more.
+  // As many as may be open, and so many more, opened one after the other.
   static std::vector<std::shared_ptr<const Identity>> load_many(const TestCertificate& leaf,
                                                                 std::size_t more) {
     std::vector<std::shared_ptr<const Identity>> many;
-    for (std::size_t n = 0; n < PackedIdentity::kMostOpen + more; ++n) many.push_back(load(leaf));
+    for (std::size_t n = 0; n < PackedIdentity::kMostOpen + more; ++n) {
+      many.push_back(load(leaf));
+      static_cast<void>(many.back()->open());
+    }
     return many;
   }
 
@@ -39,6 +43,10 @@ class PackedIdentityTest : public ::testing::Test {
     EXPECT_EQ(X509_cmp(open.leaf.get(), leaf.x509()), 0);
     EXPECT_EQ(EVP_PKEY_eq(open.key.get(), leaf.key()), 1);
     EXPECT_EQ(sk_X509_num(open.intermediates.get()), 1);
+  }
+
+  static std::shared_ptr<X509> find(const std::string& der) {
+    return find_intermediate({reinterpret_cast<const unsigned char*>(der.data()), der.size()});
   }
 
   TestAuthority root_{"root"};
@@ -101,13 +109,26 @@ TEST_F(PackedIdentityTest, IntermediatesStayOpenOnceForAllWhoSendThem) {
   const auto opened = many.back()->open();
   const auto third = longer->open();
 
-  EXPECT_EQ(PackedIdentity::count_intermediates(), 2U);
   EXPECT_EQ(sk_X509_value(opened->intermediates.get(), 0),
             sk_X509_value(first->intermediates.get(), 0));
   ASSERT_EQ(sk_X509_num(third->intermediates.get()), 2);
   EXPECT_EQ(X509_cmp(sk_X509_value(third->intermediates.get(), 0), lower.certificate().x509()), 0);
   EXPECT_EQ(sk_X509_value(third->intermediates.get(), 1),
             sk_X509_value(first->intermediates.get(), 0));
+}
+
+TEST_F(PackedIdentityTest, OfTheIntermediatesThatNobodySendsTheLastAreKept) {
+  const auto held = load(issuing_.issue("a.svc"));
+  std::string first;
+  for (std::size_t n = 0; n <= kMostKeptIntermediates; ++n) {
+    const TestAuthority lower = root_.intermediate("lower");
+    static_cast<void>(load(lower.issue("a.svc")));
+    if (n == 0) first = lower.certificate().cert_der();
+  }
+
+  EXPECT_EQ(count_intermediates(), kMostKeptIntermediates + 1);
+  EXPECT_EQ(find(first), nullptr);
+  EXPECT_NE(find(issuing_.certificate().cert_der()), nullptr);
 }
 
 TEST_F(PackedIdentityTest, ManyThreadsOpenAndDropThem) {
@@ -134,7 +155,6 @@ TEST_F(PackedIdentityTest, WhatIsGoneIsNotOpen) {
   static_cast<void>(load_many(issuing_.issue("a.svc"), 2));
 
   EXPECT_EQ(PackedIdentity::count_open(), 0U);
-  EXPECT_EQ(PackedIdentity::count_intermediates(), 0U);
 }
 
 }  // namespace
