@@ -1,12 +1,14 @@
 """`./dev bench scale`: what a large configuration costs, and what a change of it does.
 
-  scale.py --bin DIR [--source manifests|api] [--apps N] [--changes N] [--seconds S] [--cache DIR] [--perf DIR] [--json FILE]
+  scale.py --bin DIR [--source manifests|api] [--apps N] [--changes N] [--seconds S] [--admission]
+           [--cache DIR] [--perf DIR] [--keep-logs DIR] [--json FILE]
 
 Controller and proxy over N Ingresses, N Services, N TLS Secrets and 2 N EndpointSlices, as a
 directory of manifests or in a real API server, the state directory on tmpfs: how long until the proxy is ready, how much memory the two take with it, how
 much CPU while 100 endpoints a second change, and how long a change takes from its delivery until
 the proxy enforces it, as the backend sees it: at another address, with another client
-certificate. docs/performance.md tells more."""
+certificate. With --admission the controller is a webhook too, and reviews of one more Ingress are
+timed, over one connection as the API server keeps it. docs/performance.md tells more."""
 
 import argparse
 import http.client
@@ -32,6 +34,7 @@ MEBI = 1024 * 1024
 TICKS = os.sysconf("SC_CLK_TCK")
 CHURN = 100  # endpoints a second
 PATIENCE = 600
+REVIEWS = 2_000
 
 
 class Backend(socketserver.ThreadingTCPServer):
@@ -163,7 +166,7 @@ class Scale:
             thing for _, thing in cluster_set.everything(options.apps, self.pairs, self.port))
         self.folder, self.turns = folder, {}
         self.controller = self.proxy = None
-        self.http, self.metrics = free_port(), free_port()
+        self.http, self.metrics, self.webhook = free_port(), free_port(), free_port()
         self.connection = None
 
     def start(self):
@@ -173,6 +176,7 @@ class Scale:
         self.controller = Program(
             self.folder, "controller", binaries / "handfast-controller",
             *self.delivery.controller_arguments, *common, "--metrics", "off",
+            *(self.webhook_arguments() if self.options.admission else ()),
             environment=self.delivery.environment)
         self.proxy = Program(
             self.folder, "proxy", binaries / "handfast-proxy", *common, "--workers", "1",
@@ -181,6 +185,13 @@ class Scale:
         wait_until("the proxy", lambda: status(self.metrics, "/readyz") == 200)
         wait_until("the last app", lambda: self.ask(self.options.apps - 1))
         return time.monotonic() - self.controller.began
+
+    def webhook_arguments(self):
+        for end, text in zip(("crt", "key"), self.pairs.backend):
+            (self.folder / f"webhook.{end}").write_text(text)
+        return ("--validating-webhook", f"127.0.0.1:{self.webhook}",
+                "--validating-webhook-certificate", self.folder / "webhook.crt",
+                "--validating-webhook-key", self.folder / "webhook.key")
 
     def programs(self):
         return {"controller": self.controller, "proxy": self.proxy}
@@ -266,6 +277,31 @@ class Scale:
             name: (each.cpu() - before[name]) / count * 1000
             for name, each in self.programs().items()}}
 
+    def admission(self):
+        """Milliseconds of each review: of a new Ingress that is allowed, of one whose host another
+        has, in turn."""
+        context = ssl.create_default_context(cafile=self.folder / "ca.pem")
+        context.check_hostname = False
+        connection = http.client.HTTPSConnection("127.0.0.1", self.webhook, context=context)
+        times = {"allowed": [], "refused": []}
+        for turn in range(REVIEWS):
+            wanted = ("allowed", "refused")[turn % 2]
+            number = turn % self.options.apps if wanted == "refused" else self.options.apps + turn
+            one = cluster_set.ingress(number)
+            one["metadata"]["name"] = f"new-{turn}"
+            body = json.dumps({
+                "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+                    "uid": str(turn), "operation": "CREATE", "object": one, "kind": {
+                        "group": "networking.k8s.io", "version": "v1", "kind": "Ingress"}}})
+            began = time.monotonic()
+            connection.request("POST", "/validate", body, {"Content-Type": "application/json"})
+            answer = json.loads(connection.getresponse().read())["response"]
+            times[wanted].append((time.monotonic() - began) * 1000)
+            if answer["allowed"] != (wanted == "allowed"):
+                raise SystemExit(f"{wanted} was expected: {answer}")
+        return {wanted: {"p50": statistics.median(each), "p99": sorted(each)[len(each) * 99 // 100]}
+                for wanted, each in times.items()}
+
     # --- profiles ---------------------------------------------------------------------------------
 
     def profiled(self, name, work, *arguments):
@@ -333,6 +369,8 @@ def measure(options, folder, state):
                                             options.changes)
         cores, rate = scale.profiled("churn", scale.churn, options.seconds)
         found["churn"] = {"changes_per_s": rate, "cores": cores}
+        if options.admission:
+            found["admission_ms"] = scale.admission()
         found["memory_mib"]["later"] = {name: each.pss() / MEBI
                                         for name, each in scale.programs().items()}
     finally:
@@ -364,6 +402,8 @@ def table(found):
         (f"CPU while {churn['changes_per_s']:.0f} endpoints/s change",
          ", ".join(f"{name} {cores:.2f}" for name, cores in churn["cores"].items()) + " cores"),
     ]
+    rows += [(f"a review, {wanted}", "p50 {p50:.1f} ms, p99 {p99:.1f} ms".format(**took))
+             for wanted, took in found.get("admission_ms", {}).items()]
     width = max(len(title) for title, _ in rows)
     return "\n".join(f"{title:<{width}}  {value}" for title, value in rows)
 
@@ -375,6 +415,7 @@ def main():
     parser.add_argument("--apps", type=int, default=10_000)
     parser.add_argument("--changes", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--admission", action="store_true")
     parser.add_argument("--cache", default=os.path.join(
         os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "handfast", "scale"))
     parser.add_argument("--perf", help="folder for profiles of perf")
