@@ -201,16 +201,15 @@ std::vector<std::shared_ptr<X509>> share(STACK_OF(X509) * intermediates) {
   return shared;
 }
 
-// The one intermediate of a chain, if others sent it before. Nothing: the long way has to read it.
-std::optional<std::vector<std::shared_ptr<X509>>> find_known(std::span<const PemBlock> blocks,
-                                                             const EVP_PKEY& key) {
+// The one intermediate of a chain, or none, if others sent it before. Nothing: the long way has to
+// read it.
+std::optional<std::vector<std::shared_ptr<X509>>> find_known(std::span<const PemBlock> blocks) {
   std::vector<std::shared_ptr<X509>> known;
   if (blocks.empty()) return known;
   if (blocks.size() > 1 || !is_certificate(blocks.front())) return std::nullopt;
   const auto der = decode_block(blocks.front(), Reason::BadCertificate);
   auto one = der ? find_intermediate({der->data.get(), der->size}) : nullptr;
-  // Two certificates of our key are told of.
-  if (one == nullptr || EVP_PKEY_eq(X509_get0_pubkey(one.get()), &key) == 1) return std::nullopt;
+  if (one == nullptr) return std::nullopt;
   known.push_back(std::move(one));
   return known;
 }
@@ -336,18 +335,22 @@ Result<std::shared_ptr<const Identity>> Identity::join(std::vector<X509Ptr> cert
 std::shared_ptr<const Identity> Identity::load_plain(std::span<const PemBlock> certificates,
                                                      std::span<const PemBlock> keys) {
   if (certificates.empty() || !is_certificate(certificates.front())) return nullptr;
+  auto intermediates = find_known(certificates.subspan(1));
   const auto block = find_key_block(keys);
-  if (!block || block->encrypted) return nullptr;
+  if (!intermediates || !block || block->encrypted) return nullptr;
   auto leaf = read_leaf(certificates.front());
   if (!leaf) return nullptr;
   auto packed = PackedKey::pack(*block);
   const EvpPkeyPtr key = packed ? packed->open() : nullptr;
-  const bool is_good = key != nullptr && EVP_PKEY_eq(leaf->key.get(), key.get()) == 1 &&
-                       !key_unusable_in_tls(key.get()) && !key_weakness(leaf->key.get()) &&
-                       !signature_weakness(leaf->certificate.get());
+  // The long way tells of two certificates of one key.
+  const bool is_good =
+      key != nullptr && EVP_PKEY_eq(leaf->key.get(), key.get()) == 1 &&
+      !key_unusable_in_tls(key.get()) && !key_weakness(leaf->key.get()) &&
+      !signature_weakness(leaf->certificate.get()) &&
+      std::ranges::none_of(*intermediates, [&key](const std::shared_ptr<X509>& each) {
+        return EVP_PKEY_eq(X509_get0_pubkey(each.get()), key.get()) == 1;
+      });
   if (!is_good) return nullptr;
-  auto intermediates = find_known(certificates.subspan(1), *key);
-  if (!intermediates) return nullptr;
 
   const std::shared_ptr<Identity> identity(new Identity);
   identity->info_ = describe(*leaf->certificate, leaf->key.get(), sha256_of(leaf->der));

@@ -1,5 +1,5 @@
 #pragma once
-// A certificate chain with its private key, parsed once and shared by everything that presents it.
+// A certificate chain with its private key, judged once and shared by everything that presents it.
 //
 // Immutable after load(), so any number of threads may use one. The key never leaves: no accessor
 // gives its bytes, no error text holds any. What is seldom used is packed (packed_identity.h), but

@@ -22,7 +22,8 @@ namespace handfast::pki {
 
 [[nodiscard]] EvpPkeyPtr decode_private_key(const PemBlock& block);
 
-// What X509_get0_pubkey() would give; null also of a kind that has no decoder here.
+// What X509_get0_pubkey() would give; null, without a reason, also of a kind that has no decoder
+// here.
 [[nodiscard]] EvpPkeyPtr decode_public_key(X509_PUBKEY& key);
 
 // A key in DER, from which it can be made again: a tenth of what OpenSSL makes of it. Wiped when it

@@ -9,7 +9,7 @@
 // What is read here is to look at. Only a certificate that d2i_X509() made can be presented or be
 // verified with: it alone has a public key of OpenSSL's.
 //
-// Pure; thread-safe.
+// Thread-safe.
 
 #include <openssl/x509.h>
 
@@ -28,7 +28,7 @@ struct Leaf {
 };
 
 // Nothing: parse_certificates() has to judge it, be it good or bad. That includes what issued
-// itself, whose own key is looked at, and kinds of keys without a kept decoder.
+// itself, whose own key is looked at, and kinds of keys without a kept decoder (ML-DSA).
 [[nodiscard]] std::optional<Leaf> read_leaf(const PemBlock& block);
 
 }  // namespace handfast::pki

@@ -37,8 +37,8 @@ class PackedIdentity {
   PackedIdentity& operator=(const PackedIdentity&) = delete;
   ~PackedIdentity();
 
-  // Null only if OpenSSL doesn't take back what it made. Good as long as it is held, and what
-  // OpenSSL counts a use of for as long as that.
+  // Null only if OpenSSL doesn't take what was judged good when it was loaded. Good as long as it
+  // is held, and what OpenSSL counts a use of for as long as that.
   [[nodiscard]] std::shared_ptr<const OpenIdentity> open() const;
 
   // The same, made anew.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "proxy/pki/identity.h"
+#include "proxy/pki/intermediates.h"
 #include "tests/support/test_authority.h"
 
 namespace handfast::pki {
@@ -127,6 +128,29 @@ TEST_F(LeafTest, AnIntermediateThatIsKnownIsSentAsOneThatIsNot) {
     EXPECT_EQ(sk_X509_value(each->intermediates.get(), 0),
               sk_X509_value(open.front()->intermediates.get(), 0));
   }
+}
+
+// What is sent without being read again must have been good.
+TEST_F(LeafTest, AnIntermediateOfAPairThatIsRefusedIsNotKnown) {
+  const auto is_known = [](const TestCertificate& certificate) {
+    const std::string der = certificate.cert_der();
+    return find_intermediate({reinterpret_cast<const unsigned char*>(der.data()), der.size()}) !=
+           nullptr;
+  };
+  const auto good = root_.issue("a.svc");
+  const auto weak = root_.issue("weak", {.digest = "SHA1"});
+  const auto short_key = root_.issue("short", {.key = KeyType::Rsa1024});
+  const auto strange = root_.intermediate("strange").certificate();
+
+  EXPECT_FALSE(Identity::load(good.cert_pem() + weak.cert_pem(), good.key_pem()));
+  EXPECT_FALSE(Identity::load(good.cert_pem() + short_key.cert_pem(), good.key_pem()));
+  EXPECT_FALSE(Identity::load(good.cert_pem() + strange.cert_pem(), weak.key_pem()));
+  EXPECT_FALSE(is_known(weak));
+  EXPECT_FALSE(is_known(short_key));
+  EXPECT_FALSE(is_known(strange));
+
+  EXPECT_TRUE(Identity::load(good.cert_pem() + strange.cert_pem(), good.key_pem()));
+  EXPECT_TRUE(is_known(strange));
 }
 
 TEST_F(LeafTest, TwoCertificatesOfOneKeyAreTooManyThoughOneIsKnown) {
