@@ -38,7 +38,8 @@ def is_open(connection):
 
 def end_of_ours(connection):
     if isinstance(connection.sock, ssl.SSLSocket):
-        # close_notify alone: Python's unwrap() would wait for the other's.
+        # close_notify alone: Python's unwrap() would wait for the other's. It looks for it all the
+        # same, and what comes is lost if it is data: read that before.
         connection.sock.setblocking(False)
         with contextlib.suppress(ssl.SSLError, OSError):
             connection.sock.unwrap()
@@ -101,8 +102,12 @@ class TcpCase(HandfastCase):
         connection = self.dial(**options)
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # reset already
             connection.send(data)
+        heard = b""
+        if isinstance(connection.sock, ssl.SSLSocket):
+            with contextlib.suppress(EOFError):
+                heard = connection.take(len(data))
         end_of_ours(connection)
-        return connection.rest()
+        return heard + connection.rest()
 
     def assert_closed(self, word, **options):
         """A connection is closed without a byte, and the access log says why."""
