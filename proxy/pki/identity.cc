@@ -249,19 +249,13 @@ Result<std::shared_ptr<const Identity>> Identity::load(std::string_view certific
                                                        std::string_view key_pem,
                                                        std::span<const std::string> passphrases) {
   const CleanErrorQueue clean;
-  const auto certificate_blocks = split_pem(certificate_pem, Reason::BadCertificate);
-  const auto blocks = split_pem(key_pem, Reason::BadKey);
-  if (certificate_blocks && blocks) {
-    if (auto plain = load_plain(*certificate_blocks, *blocks)) return plain;
-  }
-  if (!certificate_blocks) return within("tls.crt", certificate_blocks.error());
-  auto certificates = parse_certificates(*certificate_blocks, Reason::BadCertificate);
-  if (!certificates) return within("tls.crt", std::move(certificates.error()));
-  if (!blocks) return within("tls.key", blocks.error());
-  auto key = load_key(*blocks, passphrases);
-  if (!key) return within("tls.key", std::move(key.error()));
-  return join(std::move(*certificates), std::move(key->key), std::move(key->packed),
-              {"tls.crt", "tls.key"});
+  const auto certificates = split_pem(certificate_pem, Reason::BadCertificate);
+  if (!certificates) return within("tls.crt", certificates.error());
+  const auto keys = split_pem(key_pem, Reason::BadKey);
+  if (keys) return load_blocks(*certificates, *keys, passphrases, {"tls.crt", "tls.key"});
+  // What is wrong with the certificates is told first.
+  const auto parsed = parse_certificates(*certificates, Reason::BadCertificate);
+  return parsed ? within("tls.key", keys.error()) : within("tls.crt", parsed.error());
 }
 
 Result<std::shared_ptr<const Identity>> Identity::load_pem(
@@ -272,13 +266,18 @@ Result<std::shared_ptr<const Identity>> Identity::load_pem(
   const auto keys = std::ranges::stable_partition(*blocks, is_certificate);
   const std::span<const PemBlock> first(blocks->begin(), keys.begin());
   if (first.empty()) return fail(Reason::BadCertificate, "tls.pem: holds no certificate");
-  if (auto plain = load_plain(first, {keys.begin(), keys.end()})) return plain;
-  auto certificates = parse_certificates(first, Reason::BadCertificate);
-  if (!certificates) return within("tls.pem", std::move(certificates.error()));
-  auto key = load_key({keys.begin(), keys.end()}, passphrases);
-  if (!key) return within("tls.pem", std::move(key.error()));
-  return join(std::move(*certificates), std::move(key->key), std::move(key->packed),
-              {"tls.pem", "tls.pem"});
+  return load_blocks(first, {keys.begin(), keys.end()}, passphrases, {"tls.pem", "tls.pem"});
+}
+
+Result<std::shared_ptr<const Identity>> Identity::load_blocks(
+    std::span<const PemBlock> certificates, std::span<const PemBlock> keys,
+    std::span<const std::string> passphrases, const FileNames& files) {
+  if (auto plain = load_plain(certificates, keys)) return plain;
+  auto parsed = parse_certificates(certificates, Reason::BadCertificate);
+  if (!parsed) return within(files.certificate, std::move(parsed.error()));
+  auto key = load_key(keys, passphrases);
+  if (!key) return within(files.key, std::move(key.error()));
+  return join(std::move(*parsed), std::move(key->key), std::move(key->packed), files);
 }
 
 Result<std::shared_ptr<const Identity>> Identity::load_file(

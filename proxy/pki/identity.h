@@ -37,6 +37,8 @@ struct CertificateInfo {
   // May a TLS client present it, by its extendedKeyUsage? RFC 5280 4.2.1.12: it has none, or
   // clientAuth or any is in it.
   bool is_for_clients = true;
+
+  friend bool operator==(const CertificateInfo&, const CertificateInfo&) = default;
 };
 
 [[nodiscard]] CertificateInfo describe(const X509& certificate);
@@ -106,6 +108,9 @@ class Identity {
     std::string_view certificate;
     std::string_view key;
   };
+  static Result<std::shared_ptr<const Identity>> load_blocks(
+      std::span<const PemBlock> certificates, std::span<const PemBlock> keys,
+      std::span<const std::string> passphrases, const FileNames& files);
   static Result<std::shared_ptr<const Identity>> join(std::vector<X509Ptr> certificates,
                                                       EvpPkeyPtr key,
                                                       std::optional<PackedKey> packed_key,

@@ -5,7 +5,6 @@
 #include <openssl/x509v3.h>
 
 #include "proxy/base/check.h"
-#include "proxy/pki/asn1_text.h"
 #include "proxy/pki/key_decoder.h"
 
 namespace handfast::pki {
@@ -37,8 +36,7 @@ std::optional<Leaf> read_leaf(const PemBlock& block) {
   // a provider, is no fault of the certificate.
   const std::uint32_t flags = X509_get_extension_flags(leaf.certificate.get());
   const bool is_plain = (flags & EXFLAG_SET) != 0 && (flags & (EXFLAG_INVALID | EXFLAG_SI)) == 0 &&
-                        to_unix(X509_get0_notBefore(leaf.certificate.get())) &&
-                        to_unix(X509_get0_notAfter(leaf.certificate.get()));
+                        has_readable_validity(*leaf.certificate);
   if (!is_plain) return std::nullopt;
   leaf.key = decode_public_key(*X509_get_X509_PUBKEY(leaf.certificate.get()));
   if (leaf.key == nullptr) return std::nullopt;

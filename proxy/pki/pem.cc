@@ -244,10 +244,12 @@ Status make_shareable(X509& certificate, Reason bad) {
   if (X509_check_purpose(&certificate, -1, 0) != 1) {
     return fail(bad, "has extensions that can't be read " + drain_openssl_errors());
   }
-  if (!to_unix(X509_get0_notBefore(&certificate)) || !to_unix(X509_get0_notAfter(&certificate))) {
-    return fail(bad, "has a validity that can't be read");
-  }
+  if (!has_readable_validity(certificate)) return fail(bad, "has a validity that can't be read");
   return {};
+}
+
+bool has_readable_validity(const X509& certificate) {
+  return to_unix(X509_get0_notBefore(&certificate)) && to_unix(X509_get0_notAfter(&certificate));
 }
 
 std::vector<unsigned char> encode_certificate(const X509& certificate) {

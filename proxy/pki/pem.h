@@ -45,6 +45,8 @@ struct PemBlock {
 // extensions or its validity can't be read.
 Status make_shareable(X509& certificate, Reason bad);
 
+[[nodiscard]] bool has_readable_validity(const X509& certificate);
+
 // In DER.
 [[nodiscard]] std::vector<unsigned char> encode_certificate(const X509& certificate);
 

@@ -5,11 +5,13 @@
 #include <openssl/x509_vfy.h>
 
 #include <utility>
+#include <vector>
 
 #include "proxy/base/check.h"
 #include "proxy/base/hex.h"
 #include "proxy/pki/asn1_text.h"
 #include "proxy/pki/identity.h"
+#include "proxy/pki/pem.h"
 
 namespace handfast::tls {
 namespace {
@@ -20,11 +22,8 @@ pki::Verdict nothing_shown() {
 }
 
 void add_der(std::string& bytes, X509* certificate) {
-  unsigned char* der = nullptr;
-  const int size = i2d_X509(certificate, &der);
-  check(size > 0, "a certificate that was read can be written");
-  const pki::OpensslBytesPtr owned(der);
-  bytes.append(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
+  const std::vector<unsigned char> der = pki::encode_certificate(*certificate);
+  bytes.append(der.begin(), der.end());
 }
 
 std::string digest(std::string_view bytes) {

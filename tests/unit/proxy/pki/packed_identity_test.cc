@@ -111,6 +111,10 @@ TEST_F(PackedIdentityTest, IntermediatesStayOpenOnceForAllWhoSendThem) {
 
   EXPECT_EQ(sk_X509_value(opened->intermediates.get(), 0),
             sk_X509_value(first->intermediates.get(), 0));
+  EXPECT_EQ(find(issuing_.certificate().cert_der()).get(),
+            sk_X509_value(first->intermediates.get(), 0));
+  EXPECT_EQ(find(lower.certificate().cert_der()).get(),
+            sk_X509_value(third->intermediates.get(), 0));
   ASSERT_EQ(sk_X509_num(third->intermediates.get()), 2);
   EXPECT_EQ(X509_cmp(sk_X509_value(third->intermediates.get(), 0), lower.certificate().x509()), 0);
   EXPECT_EQ(sk_X509_value(third->intermediates.get(), 1),
